@@ -1,0 +1,310 @@
+//! The plain data that flows through the loop: what was sensed, what is wanted, what is to be done.
+//! Nothing here reads a clock, opens a socket or touches a file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A moment on `CLOCK_BOOTTIME`, in milliseconds since boot. It never jumps when the wall clock is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// This moment plus a duration (saturating).
+    pub fn plus(self, by: Duration) -> Time {
+        Time(self.0.saturating_add(by.as_millis() as u64))
+    }
+
+    /// How long ago `earlier` was; zero if it lies ahead.
+    pub fn since(self, earlier: Time) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Both clocks at one instant. Policy uses `boot`; `wall` is for signatures and for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// `CLOCK_BOOTTIME`.
+    pub boot: Time,
+    /// Unix time in seconds, as the machine believes it.
+    pub wall: u64,
+}
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4, an A record.
+    V4,
+    /// IPv6, an AAAA record.
+    V6,
+}
+
+impl Family {
+    /// Both families, IPv4 first.
+    pub const BOTH: [Family; 2] = [Family::V4, Family::V6];
+
+    /// The family that an address belongs to.
+    pub fn of(addr: IpAddr) -> Family {
+        match addr {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        }
+    }
+
+    /// The DNS record type's name: `A` or `AAAA`.
+    pub fn rtype(self) -> &'static str {
+        match self {
+            Family::V4 => "A",
+            Family::V6 => "AAAA",
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        })
+    }
+}
+
+/// An Ethernet address. Shown in lower case with colons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// Reads `AA:BB:CC:DD:EE:FF` (also with dashes, any case). `None` if it is not one.
+    pub fn parse(text: &str) -> Option<Mac> {
+        let mut bytes = [0u8; 6];
+        let mut parts = text.split([':', '-']);
+        for byte in &mut bytes {
+            let part = parts.next()?;
+            if part.len() != 2 || !part.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return None;
+            }
+            *byte = u8::from_str_radix(part, 16).ok()?;
+        }
+        parts.next().is_none().then_some(Mac(bytes))
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+/// What a sensor knows of a value. Lost is not empty: a lost address never clears a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading<T> {
+    /// Never seen since the agent started.
+    #[default]
+    Never,
+    /// Seen, and still so.
+    Seen {
+        /// The value.
+        value: T,
+        /// Since when it is so.
+        at: Time,
+    },
+    /// Seen before, gone now.
+    Lost {
+        /// Since when it is gone.
+        since: Time,
+    },
+}
+
+impl<T: Copy> Reading<T> {
+    /// The value, if it is there now.
+    pub fn seen(&self) -> Option<T> {
+        match self {
+            Reading::Seen { value, .. } => Some(*value),
+            _ => None,
+        }
+    }
+}
+
+/// How the internet can reach one family of a WAN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// Nothing is known yet.
+    #[default]
+    Unknown,
+    /// A public address on the interface itself.
+    Public,
+    /// A private address: another router stands in front.
+    Nat,
+    /// A shared address (RFC 6598, 100.64.0.0/10): carrier-grade NAT.
+    Cgnat,
+    /// No address or no default route.
+    Offline,
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reach::Unknown => "unknown",
+            Reach::Public => "public",
+            Reach::Nat => "behind another router (private address)",
+            Reach::Cgnat => "behind carrier-grade NAT",
+            Reach::Offline => "offline",
+        })
+    }
+}
+
+/// One family of one WAN, as last sensed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// The address to publish: global, stable, not tentative. Its reach is not judged here.
+    pub addr: Reading<IpAddr>,
+    /// Whether a default route of this family leaves by this WAN's device.
+    pub route: bool,
+}
+
+/// One WAN, as last sensed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WanWorld {
+    /// The kernel's name of the device, if it exists now.
+    pub device: Option<String>,
+    /// IPv4.
+    pub v4: Line,
+    /// IPv6.
+    pub v6: Line,
+}
+
+impl WanWorld {
+    /// The line of one family.
+    pub fn line(&self, family: Family) -> &Line {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    /// The line of one family, to change it.
+    pub fn line_mut(&mut self, family: Family) -> &mut Line {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+}
+
+/// An address of the router itself, with its subnet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnAddr {
+    /// The device that carries it.
+    pub device: String,
+    /// The router's own address there.
+    pub addr: IpAddr,
+    /// Length of the subnet's prefix.
+    pub prefix: u8,
+}
+
+/// A neighbour-table entry with a known hardware address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its hardware address.
+    pub mac: Mac,
+    /// True while the kernel has confirmed it lately (REACHABLE, DELAY, PROBE or PERMANENT), false when STALE.
+    pub fresh: bool,
+    /// When this entry was last told to us.
+    pub at: Time,
+}
+
+/// One line of dnsmasq's lease file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Unix time of expiry; 0 means never.
+    pub expiry: u64,
+    /// The client's hardware address.
+    pub mac: Mac,
+    /// The address that it holds.
+    pub addr: IpAddr,
+    /// The name that it told, if any.
+    pub name: Option<String>,
+}
+
+/// Everything that was sensed, folded from events. The planner's view of the outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct World {
+    /// By the WAN section's name.
+    pub wans: BTreeMap<String, WanWorld>,
+    /// Every address of the router.
+    pub own: Vec<OwnAddr>,
+    /// Neighbours that concern a camera: by its hardware address or its network address.
+    pub neighbours: BTreeMap<IpAddr, Neighbour>,
+    /// DHCP leases of the LAN.
+    pub leases: Vec<Lease>,
+    /// Whether the resolver file names a server.
+    pub resolver: bool,
+    /// When the world last got better (address, route, resolver, trigger, clock): ends a transient back-off.
+    pub healed: Option<Time>,
+    /// When the clock was last set; heals a clock failure.
+    pub clock_set: Option<Time>,
+    /// Tables of others that drop forwarded traffic, by name (mapping backend nft).
+    pub droppers: Vec<String>,
+    /// Counts changes to the packet filter that were not ours (nfnetlink NEWGEN).
+    pub foreign_ruleset: u64,
+}
+
+/// Names one thing to keep right: a record section's domain in one family.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId {
+    /// The record section's name.
+    pub record: String,
+    /// The domain, lower case, A-labels, no final dot.
+    pub domain: String,
+    /// A or AAAA.
+    pub family: Family,
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.domain, self.family.rtype())
+    }
+}
+
+/// What a person or a program asks of a running agent, and what the sensors tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The kernel's links, addresses or routes, as they concern the WANs and the LAN.
+    Network {
+        /// By WAN section.
+        wans: BTreeMap<String, WanSnapshot>,
+        /// Every address of the router.
+        own: Vec<OwnAddr>,
+    },
+    /// One neighbour-table entry; `None` when it is gone or has no hardware address.
+    Neighbour(IpAddr, Option<(Mac, bool)>),
+    /// The neighbour table was read anew: forget what is not in here.
+    Neighbours(Vec<(IpAddr, Mac, bool)>),
+    /// The lease file was read anew.
+    Leases(Vec<Lease>),
+    /// The resolver file was read anew: does it name a server?
+    Resolver(bool),
+    /// The wall clock was set.
+    ClockSet,
+    /// The packet filter was changed by someone else.
+    RulesetChanged,
+    /// Somebody (hotplug, a person) says that it is time to look: heals transient back-off.
+    Trigger,
+}
+
+/// What the kernel says of one WAN at one instant, before time is added (see [`WanWorld`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WanSnapshot {
+    /// The device, if it exists.
+    pub device: Option<String>,
+    /// The publishable IPv4 address.
+    pub v4: Option<IpAddr>,
+    /// The publishable IPv6 address.
+    pub v6: Option<IpAddr>,
+    /// An IPv4 default route leaves by the device.
+    pub route4: bool,
+    /// An IPv6 default route leaves by the device.
+    pub route6: bool,
+}

@@ -1,0 +1,87 @@
+//! All policy, and nothing else: what to publish, what to map, when to try again.
+//! [`plan`] is a pure function of the configuration, the world, the state and the time.
+
+use crate::config::{Network, Proto};
+use crate::model::{RecordId, Time};
+use crate::provider::Wanted;
+use std::net::IpAddr;
+
+/// What to do now, and when to look again if nothing happens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// To be started now, in this order.
+    pub actions: Vec<Action>,
+    /// The next moment at which this plan could differ, if no event comes before.
+    pub wake_at: Option<Time>,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Bring these records of one account up to date.
+    Publish(PublishJob),
+    /// Ask the zone's name servers what is published (before the first write of a provider that cannot read).
+    Look(LookJob),
+    /// Make the packet filter carry exactly these rules, and cut what is listed.
+    Map(MapJob),
+}
+
+/// [`Action::Publish`]. The agent adds the options, the time and the nonce.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishJob {
+    /// Key of the account, see [`account_key`].
+    pub account: String,
+    /// Which attempt of that account this is; a late outcome of an older one satisfies nothing newer.
+    pub generation: u64,
+    /// The record section whose options are used (all records of the job share them).
+    pub record: String,
+    /// What is wanted.
+    pub records: Vec<Wanted>,
+}
+
+/// [`Action::Look`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookJob {
+    /// As in [`PublishJob`].
+    pub account: String,
+    /// As in [`PublishJob`].
+    pub generation: u64,
+    /// What to ask for.
+    pub records: Vec<RecordId>,
+}
+
+/// [`Action::Map`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapJob {
+    /// As in [`PublishJob`].
+    pub generation: u64,
+    /// The rules that are to be there, all of them. Empty: the table goes.
+    pub rules: Vec<Rule>,
+    /// LAN targets whose connections are to be cut after the rules are in force.
+    pub cut: Vec<IpAddr>,
+}
+
+/// One port mapping in one family, complete: never without a target.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rule {
+    /// The mapping section's name.
+    pub mapping: String,
+    /// Devices of the WANs by which it is reached.
+    pub wan_devices: Vec<String>,
+    /// The WANs' addresses, for hairpin.
+    pub wan_addrs: Vec<IpAddr>,
+    /// The LAN device that the target is connected to.
+    pub lan_device: String,
+    /// The LAN subnet that the target is in, for hairpin.
+    pub lan: Network,
+    /// Protocol.
+    pub proto: Proto,
+    /// Public ports, first and last.
+    pub src_dport: (u16, u16),
+    /// The camera.
+    pub target: IpAddr,
+    /// Ports of the camera, first and last.
+    pub dest_port: (u16, u16),
+    /// Who may; empty means anyone.
+    pub sources: Vec<Network>,
+}

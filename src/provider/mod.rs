@@ -1,0 +1,243 @@
+//! Providers: plain functions that are handed the power to ask. None opens a socket, reads a clock
+//! or draws a random number; [`Job`] carries what they need. A row of [`PROVIDERS`] is a provider.
+
+use crate::model::{Family, RecordId};
+use crate::secret::Secret;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// One record as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Which record this is.
+    pub id: RecordId,
+    /// The address to publish.
+    pub addr: IpAddr,
+}
+
+/// All records of one account (and one explicit zone) that are to be brought up to date in one go.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The zone, where the owner named it (`option zone`).
+    pub zone: Option<String>,
+    /// Time to live in seconds, where the owner named it; else an existing record keeps its own.
+    pub ttl: Option<u32>,
+    /// The provider's options of the record section (secrets resolved).
+    pub options: Options,
+    /// What is wanted. Never empty. Grouped by the planner; domains are lower-case A-labels.
+    pub records: Vec<Wanted>,
+    /// Unix time in seconds, for signatures.
+    pub now: u64,
+    /// Random bytes, for ids and nonces.
+    pub nonce: [u8; 16],
+    /// What the provider learnt in earlier jobs of this account and may rely on (zone ids). Clear it
+    /// when it turns out to be wrong.
+    pub memo: BTreeMap<String, String>,
+}
+
+impl Job {
+    /// An option's text, if it is set and not empty.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options.text.get(name).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// A secret that this provider cannot work without.
+    ///
+    /// # Errors
+    /// [`Kind::Credentials`] when it is not set.
+    pub fn secret(&self, name: &str) -> Result<&str, Failure> {
+        match self.options.secrets.get(name) {
+            Some(secret) if !secret.reveal().is_empty() => Ok(secret.reveal()),
+            _ => Err(Failure::new(Kind::Credentials, format!("option {name} is not set"))),
+        }
+    }
+}
+
+/// A provider's options: what may be shown, and what may not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Plain options by name. A list is joined with newlines.
+    pub text: BTreeMap<String, String>,
+    /// Secret options by name.
+    pub secrets: BTreeMap<String, Secret>,
+}
+
+/// What a provider asks of the outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// An HTTP request.
+    Http(Http),
+    /// A DNS message to one server.
+    Dns(Dns),
+}
+
+/// An HTTP request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// `GET`, `POST`, `PATCH`, ...
+    pub method: &'static str,
+    /// Absolute, with its query already encoded.
+    pub url: String,
+    /// In sending order.
+    pub headers: Vec<(String, String)>,
+    /// Empty for none.
+    pub body: String,
+    /// True if it may change something: then a lost answer is "could not confirm", not "unreachable".
+    pub write: bool,
+}
+
+/// A DNS message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// `host` or `host:port` (default 53) or `[v6]:port`.
+    pub server: String,
+    /// The message in wire form, its id already set.
+    pub message: Vec<u8>,
+    /// True for UPDATE.
+    pub write: bool,
+}
+
+/// What came back. For DNS only `body` counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status; 0 for DNS.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// At most `act::BODY_CAP` bytes.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The body as text; bytes that are not UTF-8 are replaced.
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
+
+    /// A header's value. `name` in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The power to ask.
+pub type Ask<'a> = dyn FnMut(Request) -> Result<Reply, Failure> + 'a;
+
+/// What became of one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was so already; nothing was written.
+    Unchanged,
+    /// It was changed (or created) and the provider said so.
+    Updated,
+}
+
+/// One variant per thing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// No route, no resolver: not the provider's fault. No back-off; tried again when the world heals.
+    NotReady,
+    /// Could not be reached, or broke off before the request was sent.
+    Unreachable,
+    /// It answered that it cannot now (5xx, 429, SERVFAIL, 911). Obey `retry_after`.
+    Busy,
+    /// A write that got no answer: read before writing again.
+    Unconfirmed,
+    /// User, password, token or key refused. Rests until the config changes.
+    Credentials,
+    /// The zone or name is not there, or not this account's. Rests until the config changes.
+    NoSuchName,
+    /// The provider will not do this (blocked, paid feature, policy). Rests until the config changes.
+    Refused,
+    /// The server's certificate is not to be trusted. Tried again slowly.
+    Untrusted,
+    /// The clock is wrong here or there. Tried again when the clock is set.
+    Clock,
+    /// An answer that makes no sense. Tried again with back-off.
+    Garbled,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::NotReady => "not ready",
+            Kind::Unreachable => "unreachable",
+            Kind::Busy => "busy",
+            Kind::Unconfirmed => "could not confirm",
+            Kind::Credentials => "credentials refused",
+            Kind::NoSuchName => "no such name",
+            Kind::Refused => "refused",
+            Kind::Untrusted => "untrusted certificate",
+            Kind::Clock => "clock",
+            Kind::Garbled => "garbled answer",
+        })
+    }
+}
+
+/// A decision and the words for the owner: what failed and what to do. Never holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What to do about it.
+    pub kind: Kind,
+    /// What failed, with the service's own code and words, and the mend.
+    pub text: String,
+    /// Not before this long, where the service said so.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure without a waiting time.
+    pub fn new(kind: Kind, text: impl Into<String>) -> Failure {
+        Failure { kind, text: text.into(), retry_after: None }
+    }
+
+    /// The same, not to be tried again before `wait`.
+    pub fn after(mut self, wait: Duration) -> Failure {
+        self.retry_after = Some(wait);
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.text)
+    }
+}
+
+/// Each record's own verdict: one bad name never fails its neighbours.
+pub type Verdicts = Vec<(RecordId, Result<Outcome, Failure>)>;
+
+/// What a provider's option is for, for `check`, `help` and the README.
+pub struct ProviderOption {
+    /// Its UCI name.
+    pub name: &'static str,
+    /// Without it the provider cannot work.
+    pub required: bool,
+    /// Also readable from `NAME_file`, never printed.
+    pub secret: bool,
+    /// One line of plain words.
+    pub doc: &'static str,
+}
+
+/// A row of [`PROVIDERS`].
+pub struct Entry {
+    /// The value of `option provider`.
+    pub name: &'static str,
+    /// The service, as people call it.
+    pub title: &'static str,
+    /// The vendor's page.
+    pub url: &'static str,
+    /// Its options beyond those that every record has.
+    pub options: &'static [ProviderOption],
+    /// Which families it can publish.
+    pub families: &'static [Family],
+    /// True if `update` reads what is published before it writes. Else the planner asks DNS first
+    /// whenever it is not sure.
+    pub reads: bool,
+    /// The shortest time to the next try after the service answered with a failure.
+    pub floor: Duration,
+    /// Brings the job's records up to date.
+    pub update: fn(&mut Job, &mut Ask) -> Result<Verdicts, Failure>,
+}
