@@ -18,18 +18,18 @@
 //! The modules, in the order in which a change flows through them:
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
-pub mod model;
-pub mod secret;
-pub mod config;
-pub mod sense;
-pub mod wire;
-pub mod plan;
-pub mod state;
-pub mod provider;
-pub mod sign;
 pub mod act;
-pub mod mapping;
-pub mod control;
-pub mod status;
 pub mod agent;
 pub mod cli;
+pub mod config;
+pub mod control;
+pub mod mapping;
+pub mod model;
+pub mod plan;
+pub mod provider;
+pub mod secret;
+pub mod sense;
+pub mod sign;
+pub mod state;
+pub mod status;
+pub mod wire;

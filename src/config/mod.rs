@@ -3,6 +3,11 @@
 //! `uci` reads the text, `schema` is the table of all options, `load` turns sections into a
 //! [`Config`] and a list of [`Problem`]s, `describe` says in plain words what a config means.
 
+pub mod describe;
+pub mod load;
+pub mod schema;
+pub mod uci;
+
 use crate::model::{Family, Mac};
 use crate::provider::Options;
 use std::net::IpAddr;
@@ -51,6 +56,21 @@ pub struct Global {
     pub backend: BackendChoice,
     /// `option keep_on_stop`.
     pub keep_on_stop: bool,
+}
+
+impl Default for Global {
+    fn default() -> Self {
+        Global {
+            enabled: true,
+            log_level: log::LevelFilter::Info,
+            check_interval: Duration::from_secs(600),
+            debounce: Duration::from_millis(200),
+            timeout: Duration::from_secs(10),
+            cacert: "/etc/ssl/certs/ca-certificates.crt".into(),
+            backend: BackendChoice::Auto,
+            keep_on_stop: false,
+        }
+    }
 }
 
 /// `option mapping_backend`.

@@ -1,6 +1,12 @@
 //! Providers: plain functions that are handed the power to ask. None opens a socket, reads a clock
 //! or draws a random number; [`Job`] carries what they need. A row of [`PROVIDERS`] is a provider.
 
+pub mod cloudflare;
+pub mod custom;
+pub mod duckdns;
+pub mod dyndns2;
+pub mod rfc2136;
+
 use crate::model::{Family, RecordId};
 use crate::secret::Secret;
 use std::collections::BTreeMap;

@@ -1,0 +1,3 @@
+//! Signatures, each over bytes that are handed in.
+
+pub mod tsig;
