@@ -1,6 +1,8 @@
 //! All policy, and nothing else: what to publish, what to map, when to try again.
 //! [`plan`] is a pure function of the configuration, the world, the state and the time.
 
+pub mod reach;
+
 use crate::config::{Network, Proto};
 use crate::model::{RecordId, Time};
 use crate::provider::Wanted;
