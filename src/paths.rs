@@ -17,8 +17,6 @@ pub struct Paths {
     pub lock: PathBuf,
     /// What was done.
     pub state: PathBuf,
-    /// The resolver's configuration: the system's, then what OpenWrt's netifd hands to dnsmasq.
-    pub resolvers: [PathBuf; 2],
 }
 
 impl Paths {
@@ -30,7 +28,6 @@ impl Paths {
             socket: run_dir.join("control.sock"),
             lock: run_dir.join("lock"),
             state: run_dir.join("state"),
-            resolvers: [root.join("etc/resolv.conf"), root.join("tmp/resolv.conf.d/resolv.conf.auto")],
             root: root.to_path_buf(),
             run_dir,
         }

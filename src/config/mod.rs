@@ -47,6 +47,12 @@ impl Network {
         Some(Network { addr: first_address(addr, prefix), prefix })
     }
 
+    /// The network that an address with this prefix is in. `None` if the prefix is too long.
+    pub fn new(addr: IpAddr, prefix: u8) -> Option<Network> {
+        let most = if addr.is_ipv4() { 32 } else { 128 };
+        (prefix <= most).then(|| Network { addr: first_address(addr, prefix), prefix })
+    }
+
     /// Whether an address lies in this network. Never so for the other family.
     pub fn contains(&self, addr: IpAddr) -> bool {
         self.addr.is_ipv4() == addr.is_ipv4() && first_address(addr, self.prefix) == self.addr
