@@ -1,6 +1,9 @@
 //! One section against its row of the table: unknown options, bad values, what is not built yet, and
 //! secrets. What comes out has only good values, each in its canonical spelling.
 
+mod problems;
+mod secrets;
+
 use super::load::Sources;
 use super::nearest::did_you_mean;
 use super::schema::{Built, Kind, OptionRow, SectionRow};
@@ -9,88 +12,44 @@ use super::value::{plain, quoted};
 use super::{Problem, Severity};
 use crate::provider::{Entry, Options, ProviderOption};
 use crate::secret::Secret;
+pub use problems::Problems;
 
-/// The longest secret, in bytes.
-pub const SECRET_CAP: usize = 4 * 1024;
-/// The most errors and the most warnings that are listed.
-pub const PROBLEM_CAP: usize = 100;
 /// The name of the option that says whether a section counts.
 const ENABLED: &str = "enabled";
-
-/// What is wrong with a file, as far as it is listed.
-pub struct Problems<'a> {
-    file: &'a str,
-    list: Vec<Problem>,
-    unlisted: usize,
-}
-
-impl<'a> Problems<'a> {
-    pub fn new(file: &'a str, list: Vec<Problem>) -> Problems<'a> {
-        Problems { file, list, unlisted: 0 }
-    }
-
-    fn push(&mut self, severity: Severity, line: usize, text: String) {
-        if self.list.iter().filter(|problem| problem.severity == severity).count() >= PROBLEM_CAP {
-            self.unlisted += 1;
-            return;
-        }
-        self.list.push(Problem { severity, file: self.file.to_string(), line, text });
-    }
-
-    pub fn error(&mut self, line: usize, text: impl Into<String>) {
-        self.push(Severity::Error, line, text.into());
-    }
-
-    pub fn warning(&mut self, line: usize, text: impl Into<String>) {
-        self.push(Severity::Warning, line, text.into());
-    }
-
-    /// All of them in order of line.
-    pub fn sorted(mut self) -> Vec<Problem> {
-        self.list.sort_by_key(|problem| problem.line);
-        if self.unlisted > 0 {
-            let text = format!("{} more problems are not listed", self.unlisted);
-            self.list.push(Problem {
-                severity: Severity::Warning,
-                file: self.file.to_string(),
-                line: 0,
-                text,
-            });
-        }
-        self.list
-    }
-}
 
 /// A section's good values.
 pub struct Fields<'a> {
     pub row: &'static SectionRow,
     pub section: &'a Section,
+    /// The section's name; else its first domain, MAC, device and the like; empty if it has none of that.
+    pub name: String,
     /// `section record 'home'`.
     pub title: String,
     /// `option enabled`.
     pub enabled: bool,
     /// Something in it is wrong: it is left out.
     pub faulty: bool,
-    /// By name: canonical values and line.
-    values: Vec<(&'static str, Vec<String>, usize)>,
+    /// By name: canonical values, each with its line.
+    values: Vec<(&'static str, Vec<(String, usize)>)>,
     /// A record's: those of its provider.
     pub options: Options,
 }
 
 impl<'a> Fields<'a> {
     fn new(row: &'static SectionRow, section: &'a Section) -> Fields<'a> {
-        let title = match &section.name {
-            Some(name) => format!("section {} '{name}'", row.kind),
-            None => format!("section {} without name", row.kind),
+        let name = section.name.clone().or_else(|| own_name(row, section)).unwrap_or_default();
+        let title = match name.is_empty() {
+            true => format!("section {}", row.kind),
+            false => format!("section {} '{name}'", row.kind),
         };
         let (values, options) = (Vec::new(), Options::default());
-        Fields { row, section, title, enabled: true, faulty: section.faulty, values, options }
+        Fields { row, section, name, title, enabled: true, faulty: section.faulty, values, options }
     }
 
     /// All values of an option, else those of its default.
     pub fn list(&self, name: &str) -> Vec<&str> {
-        match self.values.iter().find(|(known, ..)| *known == name) {
-            Some((_, values, _)) => values.iter().map(String::as_str).collect(),
+        match self.values.iter().find(|(known, _)| *known == name) {
+            Some((_, values)) => values.iter().map(|(value, _)| value.as_str()).collect(),
             None => self.row.option(name).map_or("", |row| row.default).split_whitespace().collect(),
         }
     }
@@ -107,7 +66,7 @@ impl<'a> Fields<'a> {
 
     /// Whether the owner wrote this option, and well.
     pub fn has(&self, name: &str) -> bool {
-        self.values.iter().any(|(known, ..)| *known == name)
+        self.values.iter().any(|(known, _)| *known == name)
     }
 
     /// Whether the owner wrote this option, well or not.
@@ -117,7 +76,13 @@ impl<'a> Fields<'a> {
 
     /// The line of an option, else that of the section.
     pub fn line(&self, name: &str) -> usize {
-        self.section.option(name).map_or(self.section.line, |option| option.line)
+        self.section.option(name).map_or(self.section.line, Opt::line)
+    }
+
+    /// The line of one (canonical) value of an option.
+    pub fn line_of(&self, name: &str, value: &str) -> usize {
+        let values = self.values.iter().filter(|(known, _)| *known == name).flat_map(|(_, values)| values);
+        values.filter(|(known, _)| known == value).map(|(_, line)| *line).next().unwrap_or(self.line(name))
     }
 }
 
@@ -133,13 +98,23 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Says what is wrong with an option (or with the section, if the name is empty): the section is left out.
     pub fn fault(&mut self, fields: &mut Fields, option: &str, text: &str) {
+        self.fault_at(fields, option, fields.line(option), text);
+    }
+
+    /// The same of one value, in its own line.
+    pub fn fault_at(&mut self, fields: &mut Fields, option: &str, line: usize, text: &str) {
         fields.faulty = true;
-        self.problems.error(fields.line(option), place(fields, option, text));
+        self.problems.error(line, place(fields, option, text));
     }
 
     /// Says what is odd.
     pub fn warn(&mut self, fields: &Fields, option: &str, text: &str) {
-        self.problems.warning(fields.line(option), place(fields, option, text));
+        self.warn_at(fields, option, fields.line(option), text);
+    }
+
+    /// The same of one value, in its own line.
+    pub fn warn_at(&mut self, fields: &Fields, option: &str, line: usize, text: &str) {
+        self.problems.warning(line, place(fields, option, text));
     }
 
     /// Checks every option of a section.
@@ -162,7 +137,7 @@ impl<'a> Reader<'a> {
         for own in entry.map_or(&[][..], |entry| entry.options) {
             self.own_option(&mut fields, own);
         }
-        for known in row.options.iter().filter(|known| known.required && !fields.section.faulty) {
+        for known in row.options.iter().filter(|known| known.required && row.built && !section.faulty) {
             if !fields.wrote(known.name) {
                 let word = if known.list { "list" } else { "option" };
                 let text = format!("is missing ({})", known.doc);
@@ -205,15 +180,14 @@ impl<'a> Reader<'a> {
             let text = format!("takes one value, and here are {}", values.len());
             return self.fault(fields, row.name, &text);
         }
-        let mut good = Vec::new();
-        for value in &values {
+        let mut good: Vec<(String, usize)> = Vec::new();
+        for (value, line) in &values {
             match row.kind.check(value) {
-                Ok(value) if good.contains(&value) => {
-                    let text = format!("{} is listed twice", quoted(&value));
-                    self.warn(fields, row.name, &text);
+                Ok(value) if good.iter().any(|(other, _)| *other == value) => {
+                    self.warn_at(fields, row.name, *line, &format!("{} is listed twice", quoted(&value)));
                 }
-                Ok(value) => good.push(value),
-                Err(reason) => self.fault(fields, row.name, &reason),
+                Ok(value) => good.push((value, *line)),
+                Err(reason) => self.fault_at(fields, row.name, *line, &reason),
             }
         }
         if values.is_empty() {
@@ -222,11 +196,11 @@ impl<'a> Reader<'a> {
         if good.is_empty() {
             return;
         }
-        if let Some(missing) = not_built(row, &good).filter(|_| fields.enabled) {
+        if let Some((missing, line)) = not_built(row, &good).filter(|_| fields.enabled) {
             let instead = if row.instead.is_empty() { String::new() } else { format!("; {}", row.instead) };
-            return self.fault(fields, row.name, &format!("{missing}not built yet{instead}"));
+            return self.fault_at(fields, row.name, line, &format!("{missing}not built yet{instead}"));
         }
-        fields.values.push((row.name, good, option.line));
+        fields.values.push((row.name, good));
     }
 
     /// A provider's option that may be shown.
@@ -234,81 +208,6 @@ impl<'a> Reader<'a> {
         match plain(&option.values.join("\n")) {
             Ok(text) => drop(fields.options.text.insert(own.name.to_string(), text)),
             Err(reason) => self.fault(fields, own.name, &reason),
-        }
-    }
-
-    /// A provider's option that must be there, or must not be shown.
-    fn own_option(&mut self, fields: &mut Fields, own: &ProviderOption) {
-        let twin = format!("{}_file", own.name);
-        let section = fields.section;
-        let (direct, file) = (section.option(own.name), section.option(&twin).filter(|_| own.secret));
-        match (direct, file) {
-            (None, None) if own.required && !section.faulty => {
-                let or_twin = if own.secret { format!(" (or {twin})") } else { String::new() };
-                let text =
-                    format!("{}: option {}{or_twin}: is missing ({})", fields.title, own.name, own.doc);
-                fields.faulty = true;
-                self.problems.error(section.line, text);
-            }
-            (Some(_), Some(_)) => {
-                self.fault(fields, &twin, &format!("there is option {} too; write one of the two", own.name));
-            }
-            (Some(direct), None) if own.secret => self.secret(fields, own, direct),
-            (None, Some(file)) => self.secret_file(fields, own, file),
-            _ => {}
-        }
-    }
-
-    /// A secret that is written in the file itself, or in the environment.
-    fn secret(&mut self, fields: &mut Fields, own: &ProviderOption, option: &Opt) {
-        let mut parts = Vec::new();
-        for value in &option.values {
-            let resolved = match value.strip_prefix('$') {
-                None => Ok(value.clone()),
-                Some(rest) if rest.starts_with('$') => Ok(rest.to_string()),
-                Some(_) if !fields.enabled => continue,
-                // The name is not printed: it may be a secret that begins with a dollar.
-                Some(name) => self.sources.var(name).ok_or_else(|| {
-                    "names an environment variable that is not set; if the secret itself begins with $, write $$"
-                        .to_string()
-                }),
-            };
-            match resolved {
-                Ok(value) => parts.push(value),
-                Err(reason) => return self.fault(fields, own.name, &reason),
-            }
-        }
-        self.keep(fields, own, own.name, parts);
-    }
-
-    /// A secret in a file of its own.
-    fn secret_file(&mut self, fields: &mut Fields, own: &ProviderOption, option: &Opt) {
-        let [path] = option.values.as_slice() else {
-            return self.fault(fields, &option.name, "takes one path");
-        };
-        if !fields.enabled {
-            return;
-        }
-        match self.sources.first_line(path) {
-            Ok(line) => self.keep(fields, own, &option.name, vec![line.trim().to_string()]),
-            Err(reason) => {
-                self.fault(fields, &option.name, &format!("{} cannot be read: {reason}", quoted(path)));
-            }
-        }
-    }
-
-    fn keep(&mut self, fields: &mut Fields, own: &ProviderOption, option: &str, parts: Vec<String>) {
-        self.secrets.extend(parts.iter().map(Secret::new));
-        let whole = parts.join("\n");
-        if whole.len() > SECRET_CAP {
-            return self.fault(fields, option, &format!("is longer than {SECRET_CAP} bytes"));
-        }
-        if whole.is_empty() && fields.enabled {
-            return self.fault(fields, option, "is empty");
-        }
-        match plain(&whole) {
-            Ok(whole) => drop(fields.options.secrets.insert(own.name.to_string(), Secret::new(whole))),
-            Err(reason) => self.fault(fields, option, &reason),
         }
     }
 
@@ -356,18 +255,37 @@ fn place(fields: &Fields, option: &str, text: &str) -> String {
     }
 }
 
-/// The values of an option. As elsewhere in OpenWrt, `option domain 'a b'` is as good as two of `list domain`.
-fn split<'a>(row: &OptionRow, option: &'a Opt) -> Vec<&'a str> {
-    let values = option.values.iter().map(String::as_str);
+/// What a section without a name is called.
+fn own_name(row: &SectionRow, section: &Section) -> Option<String> {
+    let first = |name: &str| {
+        let value = section.option(name)?.values.first()?;
+        row.option(name)?.kind.check(value.split_whitespace().next()?).ok()
+    };
+    match row.kind {
+        "wan" => first("device"),
+        "record" => first("domain"),
+        "camera" => first("mac").or_else(|| first("name")).or_else(|| first("ip")),
+        "mapping" => Some(format!("{}_{}", first("camera")?, first("src_dport")?)),
+        _ => None,
+    }
+}
+
+/// The values of an option, each with its line. As elsewhere in OpenWrt, `option domain 'a b'` is as good as
+/// two of `list domain`.
+fn split<'a>(row: &OptionRow, option: &'a Opt) -> Vec<(&'a str, usize)> {
+    let values = option.values.iter().map(String::as_str).zip(option.lines.iter().copied());
     match row.list && !option.is_list && row.kind != Kind::Text {
-        true => values.flat_map(str::split_whitespace).collect(),
+        true => {
+            values.flat_map(|(value, line)| value.split_whitespace().map(move |word| (word, line))).collect()
+        }
         false => values.collect(),
     }
 }
 
-/// What of these (canonical) values is not built yet; `None` if all of it works.
-fn not_built(row: &OptionRow, values: &[String]) -> Option<String> {
-    let joined = values.join(" ");
+/// What of these (canonical) values is not built yet, and its line; `None` if all of it works.
+fn not_built(row: &OptionRow, values: &[(String, usize)]) -> Option<(String, usize)> {
+    let joined = values.iter().map(|(value, _)| value.as_str()).collect::<Vec<_>>().join(" ");
+    let line = values.first().map(|(_, line)| *line)?;
     if joined == row.default {
         return None;
     }
@@ -376,13 +294,11 @@ fn not_built(row: &OptionRow, values: &[String]) -> Option<String> {
         Built::Default => true,
         Built::Only(works) => !works.contains(&joined.as_str()),
         Built::Without(what) => {
-            let named = |value: &String| row.kind == Kind::Source && super::Network::parse(value).is_none();
-            return values
-                .iter()
-                .find(|value| named(value))
-                .map(|value| format!("{} is {what}: ", quoted(value)));
+            let lacks = |value: &str| row.kind == Kind::Source && super::Network::parse(value).is_none();
+            let (value, line) = values.iter().find(|(value, _)| lacks(value))?;
+            return Some((format!("{} is {what}: ", quoted(value)), *line));
         }
     };
     let shown = matches!(row.kind, Kind::Word(_) | Kind::Bool | Kind::Number { .. });
-    refused.then(|| if shown { format!("{} is ", quoted(&joined)) } else { String::new() })
+    refused.then(|| (if shown { format!("{} is ", quoted(&joined)) } else { String::new() }, line))
 }

@@ -29,8 +29,15 @@ pub struct Opt {
     pub values: Vec<String>,
     /// Written with `list`.
     pub is_list: bool,
-    /// 1-based line of its (last) statement.
-    pub line: usize,
+    /// 1-based line of each value's statement; as many as values.
+    pub lines: Vec<usize>,
+}
+
+impl Opt {
+    /// 1-based line of its first statement that counts.
+    pub fn line(&self) -> usize {
+        self.lines.first().copied().unwrap_or_default()
+    }
 }
 
 /// A section.
@@ -239,7 +246,7 @@ impl Parser<'_> {
             section.faulty = true;
             return Err(Fault(line, format!("{word} {name}: more than {VALUE_CAP} values in one section")));
         }
-        set(section, Opt { name, values: vec![value], is_list, line });
+        set(section, Opt { name, values: vec![value], is_list, lines: vec![line] });
         Ok(())
     }
 
@@ -275,7 +282,7 @@ fn set(section: &mut Section, new: Opt) {
         Some(old) if new.is_list => {
             old.values.extend(new.values);
             old.is_list = true;
-            old.line = new.line;
+            old.lines.extend(new.lines);
         }
         Some(old) => *old = new,
     }
