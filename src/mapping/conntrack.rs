@@ -117,10 +117,9 @@ async fn find(
         };
         for (_, message) in messages(datagram).filter(|(of, _)| *of == seq) {
             match message {
-                Message::Flow(flow) if flow.dnat && targets.contains(&flow.reply_src) => {
-                    if deletes.len() < MAX_PER_ROUND {
-                        deletes.push(delete_flow(&flow, seq));
-                    }
+                Message::Flow(flow) if !flow.dnat || deletes.len() == MAX_PER_ROUND => {}
+                Message::Flow(flow) if targets.contains(&flow.reply_src) => {
+                    deletes.push(delete_flow(&flow, seq))
                 }
                 Message::Done => return Ok(deletes),
                 Message::Verdict(errno) => return Err(io::Error::from_raw_os_error(errno)),
@@ -152,4 +151,35 @@ async fn verdict(socket: &Netfilter, seq: u32, buffer: &mut [u8]) -> io::Result<
 fn by_proc_file(root: &Path, target: IpAddr) -> io::Result<()> {
     let path = root.join("proc/net/nf_conntrack");
     std::fs::OpenOptions::new().write(true).open(path)?.write_all(format!("{target}\n").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openwrts_file_is_told_the_address() {
+        let root = std::env::temp_dir().join(format!("porchlight-conntrack-{}", std::process::id()));
+        let file = root.join("proc/net/nf_conntrack");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        assert!(by_proc_file(&root, "192.168.1.50".parse().unwrap()).is_err(), "no such file");
+        assert!(!file.exists(), "it must not be made");
+        std::fs::write(&file, "").unwrap();
+        by_proc_file(&root, "192.168.1.50".parse().unwrap()).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "192.168.1.50\n");
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn nothing_listed_is_nothing_done() {
+        let cut = smol::block_on(cut(Path::new("/nonexistent"), &[]));
+        assert_eq!(cut, Cut::default());
+        assert_eq!(cut.to_string(), "no old connection to cut");
+    }
+
+    #[test]
+    fn what_failed_is_said() {
+        let text = Cut { flushed: 0, how: How::Failed("no such protocol".into()) }.to_string();
+        assert!(text.contains("live on") && text.contains("no such protocol"), "{text}");
+    }
 }

@@ -462,7 +462,9 @@ impl Nft {
     /// Runs nft; where a user's PATH lacks the system's programs, looks there too.
     async fn run(&self, args: &[&str], input: &str) -> Result<super::Ran, String> {
         let mut ran = super::run(&self.program, args, input, DEADLINE).await;
-        if matches!(&ran, Err(error) if error.kind() == ErrorKind::NotFound) && self.program.is_relative() {
+        // A directory of PATH that may not be entered shows as a refusal.
+        let missing = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied);
+        if ran.as_ref().is_err_and(|error| missing(error.kind())) && self.program.is_relative() {
             ran = super::run(&Path::new("/usr/sbin").join(&self.program), args, input, DEADLINE).await;
         }
         ran.map_err(|error| match error.kind() {

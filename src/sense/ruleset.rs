@@ -1,6 +1,6 @@
 //! Hears that the packet filter changed: nfnetlink's group NFTABLES, its `NEWGEN` messages.
 //! One comes at the end of every transaction, also of our own: whether our table still stands is
-//! then asked of [`crate::mapping::nft::Nft::intact`], which costs two system calls after our own.
+//! then asked of [`crate::mapping::nft::Nft::intact`], which starts no process after our own.
 
 use crate::mapping::{Heard, Netfilter};
 use crate::model::Event;
