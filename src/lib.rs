@@ -27,6 +27,7 @@ pub mod mapping;
 pub mod model;
 pub mod plan;
 pub mod provider;
+pub mod paths;
 pub mod secret;
 pub mod sense;
 pub mod sign;
