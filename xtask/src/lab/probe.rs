@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 4096;
 /// The longest banner that is read.
-const MAX_BANNER: u64 = 256;
+const MAX_BANNER: usize = 256;
 
 /// A DNS server's answer to one question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,14 +99,16 @@ pub fn connect(from: &Ns, target: SocketAddr, limit: Duration) -> Result<TcpStre
 
 /// Reads one line from a connection.
 pub fn read_line(stream: &mut TcpStream) -> Result<String> {
-    let mut line = Vec::new();
-    for byte in stream.take(MAX_BANNER).bytes() {
-        match byte? {
-            b'\n' => return Ok(String::from_utf8_lossy(&line).into_owned()),
-            byte => line.push(byte),
+    // Byte by byte, so that nothing beyond the line is taken from the connection.
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while line.len() < MAX_BANNER {
+        stream.read_exact(&mut byte)?;
+        match byte {
+            [b'\n'] => return Ok(String::from_utf8_lossy(&line).into_owned()),
+            [byte] => line.push(byte),
         }
     }
-    bail!("closed before the end of a line")
+    bail!("a line longer than {MAX_BANNER} bytes")
 }
 
 /// Whether an open connection to a camera still carries: writes a line and expects it back.
