@@ -1,1 +1,247 @@
-//! stub
+//! The control socket: a JSON line in, a JSON line out. Private directory, peers of the same user only,
+//! short lines, few clients, and nobody waits for a slow one. Holds the lock of the one instance, too.
+
+use crate::paths::Paths;
+use crate::wire::json::Json;
+use async_io::Async;
+use rustix::fs::{flock, FlockOperation};
+use smol::channel::{bounded, Sender};
+use smol::future::or;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use std::cell::Cell;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The longest question.
+const LINE_CAP: usize = 4096;
+/// The longest answer that the command line reads.
+const ANSWER_CAP: u64 = 4 << 20;
+/// Clients at a time; more are turned away.
+const CLIENTS_CAP: usize = 8;
+/// How long a client may take to ask, and to take the answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one pass may take, see [`Question::Once`].
+pub const ONCE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What may be asked of a running agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// How are things?
+    Status,
+    /// Look now.
+    Trigger(Nudge),
+    /// Look now, and answer when all that is to be done was tried.
+    Once,
+}
+
+/// Who says that it is time to look, and so what is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nudge {
+    /// Hotplug: the waits for something to heal.
+    World,
+    /// NTP: those, and the waits for the clock.
+    Clock,
+    /// A person: every wait and every rest.
+    Person,
+}
+
+impl Question {
+    /// The line that asks it.
+    pub fn to_line(&self) -> &'static str {
+        match self {
+            Question::Status => "{\"verb\":\"status\"}\n",
+            Question::Trigger(Nudge::World) => "{\"verb\":\"trigger\",\"by\":\"world\"}\n",
+            Question::Trigger(Nudge::Clock) => "{\"verb\":\"trigger\",\"by\":\"clock\"}\n",
+            Question::Trigger(Nudge::Person) => "{\"verb\":\"trigger\",\"by\":\"person\"}\n",
+            Question::Once => "{\"verb\":\"once\"}\n",
+        }
+    }
+
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_line(line: &str) -> Result<Question, String> {
+        let json = Json::parse(line).map_err(|e| format!("not a JSON line: {e}"))?;
+        match json.get("verb").str() {
+            Some("status") => Ok(Question::Status),
+            Some("trigger") => Ok(Question::Trigger(match json.get("by").str() {
+                Some("clock") => Nudge::Clock,
+                Some("person") => Nudge::Person,
+                _ => Nudge::World,
+            })),
+            Some("once") => Ok(Question::Once),
+            _ => Err("no known verb; known are status, trigger and once".into()),
+        }
+    }
+}
+
+/// A question, and where its answer goes.
+pub struct Asked {
+    /// The question.
+    pub question: Question,
+    /// Takes one JSON text.
+    pub answer: Sender<String>,
+}
+
+/// Makes the private directory, or makes sure that it is private and ours.
+///
+/// # Errors
+/// Names the directory and what is wrong with it.
+pub fn private_dir(dir: &Path) -> Result<(), String> {
+    let failed = |e: io::Error| format!("cannot use {}: {e}", dir.display());
+    if let Some(parent) = dir.parent() {
+        std::fs::create_dir_all(parent).map_err(failed)?;
+    }
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed(e)),
+        _ => {}
+    }
+    let meta = std::fs::symlink_metadata(dir).map_err(failed)?;
+    if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(format!("{} is not a directory of this user; remove it", dir.display()));
+    }
+    std::fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(failed)
+}
+
+/// Held for as long as the agent runs.
+pub struct Instance(#[allow(dead_code)] File);
+
+/// Takes the lock of the one instance. `Ok(None)`: another one has it.
+///
+/// # Errors
+/// Names the file.
+pub fn lock(paths: &Paths) -> Result<Option<Instance>, String> {
+    private_dir(&paths.run_dir)?;
+    let failed = |e: io::Error| format!("cannot lock {}: {e}", paths.lock.display());
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&paths.lock);
+    let file = file.map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(Instance(file))),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(e) => Err(failed(e.into())),
+    }
+}
+
+/// Opens the socket. Call it with the lock held: a leftover of a killed instance is replaced.
+///
+/// # Errors
+/// Names the socket.
+pub fn listen(paths: &Paths) -> Result<Async<UnixListener>, String> {
+    let failed = |e: io::Error| format!("cannot listen on {}: {e}", paths.socket.display());
+    match std::fs::remove_file(&paths.socket) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
+        _ => {}
+    }
+    Async::new(UnixListener::bind(&paths.socket).map_err(failed)?).map_err(failed)
+}
+
+/// Serves clients until nobody takes questions any more.
+pub async fn serve(
+    listener: Async<UnixListener>,
+    executor: Rc<smol::LocalExecutor<'static>>,
+    questions: impl Fn(Asked) + Clone + 'static,
+) {
+    let clients = Rc::new(Cell::new(0usize));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, most likely: give others time to end.
+            smol::Timer::after(Duration::from_secs(1)).await;
+            continue;
+        };
+        if clients.get() >= CLIENTS_CAP || !same_user(stream.get_ref()) {
+            continue;
+        }
+        clients.set(clients.get() + 1);
+        let (clients, questions) = (clients.clone(), questions.clone());
+        let talk = async move {
+            // A client that goes away or is too slow is its own loss.
+            let _ = client(stream, questions).await;
+            clients.set(clients.get() - 1);
+        };
+        executor.spawn(talk).detach();
+    }
+}
+
+fn same_user(stream: &UnixStream) -> bool {
+    let me = rustix::process::geteuid();
+    let peer = rustix::net::sockopt::socket_peercred(stream);
+    peer.is_ok_and(|peer| peer.uid == me || peer.uid.is_root())
+}
+
+async fn client(mut stream: Async<UnixStream>, questions: impl Fn(Asked)) -> io::Result<()> {
+    let answer = match in_time(PATIENCE, read_line(&mut stream)).await {
+        Err(e) => error(&format!("the question could not be read: {e}")),
+        Ok(line) => match Question::from_line(&line) {
+            Err(why) => error(&why),
+            Ok(question) => {
+                let (tx, rx) = bounded(1);
+                questions(Asked { question, answer: tx });
+                let answer = async { rx.recv().await.map_err(|_| io::ErrorKind::BrokenPipe.into()) };
+                let wait = ONCE_DEADLINE + PATIENCE;
+                in_time(wait, answer).await.unwrap_or_else(|_| error("the agent gave no answer"))
+            }
+        },
+    };
+    in_time(PATIENCE, stream.write_all(format!("{answer}\n").as_bytes())).await
+}
+
+fn error(text: &str) -> String {
+    crate::wire::json::Object::new().str("error", text).end()
+}
+
+async fn in_time<T>(time: Duration, work: impl std::future::Future<Output = io::Result<T>>) -> io::Result<T> {
+    or(work, async {
+        smol::Timer::after(time).await;
+        Err(io::ErrorKind::TimedOut.into())
+    })
+    .await
+}
+
+async fn read_line(stream: &mut Async<UnixStream>) -> io::Result<String> {
+    let mut line = Vec::new();
+    let mut chunk = [0u8; 512];
+    while line.len() <= LINE_CAP {
+        let count = stream.read(&mut chunk).await?;
+        line.extend(chunk.iter().take(count));
+        if let Some(end) = line.iter().position(|byte| *byte == b'\n') {
+            line.truncate(end);
+            return String::from_utf8(line).map_err(|_| io::ErrorKind::InvalidData.into());
+        }
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Err(io::Error::other("the line is too long"))
+}
+
+/// Asks the running agent, from the command line. `Ok(None)`: none is running.
+///
+/// # Errors
+/// What went wrong with a running one, in plain words.
+pub fn ask(paths: &Paths, question: &Question) -> Result<Option<Json>, String> {
+    let failed = |e: io::Error| format!("the agent at {} does not answer: {e}", paths.socket.display());
+    let mut stream = match UnixStream::connect(&paths.socket) {
+        Ok(stream) => stream,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(e) => return Err(failed(e)),
+    };
+    let wait = if *question == Question::Once { ONCE_DEADLINE + PATIENCE * 2 } else { PATIENCE };
+    stream.set_read_timeout(Some(wait)).map_err(failed)?;
+    stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+    stream.write_all(question.to_line().as_bytes()).map_err(failed)?;
+    let mut text = String::new();
+    stream.take(ANSWER_CAP).read_to_string(&mut text).map_err(failed)?;
+    let json = Json::parse(text.trim_end()).map_err(|e| format!("the agent's answer makes no sense: {e}"))?;
+    match json.get("error").str() {
+        Some(why) => Err(why.to_string()),
+        None => Ok(Some(json)),
+    }
+}

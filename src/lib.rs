@@ -25,6 +25,7 @@ pub mod config;
 pub mod control;
 pub mod mapping;
 pub mod model;
+pub mod paths;
 pub mod plan;
 pub mod provider;
 pub mod secret;

@@ -209,7 +209,7 @@ pub struct OwnAddr {
 pub struct Neighbour {
     /// Its hardware address.
     pub mac: Mac,
-    /// True while the kernel has confirmed it lately (REACHABLE, DELAY, PROBE or PERMANENT), false when STALE.
+    /// True while the kernel has confirmed it lately (REACHABLE or PERMANENT), false when it only remembers.
     pub fresh: bool,
     /// When this entry was last told to us.
     pub at: Time,
@@ -239,12 +239,16 @@ pub struct World {
     pub neighbours: BTreeMap<IpAddr, Neighbour>,
     /// DHCP leases of the LAN.
     pub leases: Vec<Lease>,
+    /// True once every sensor has spoken: before that nothing is mapped, so that a restart changes nothing.
+    pub complete: bool,
     /// Whether the resolver file names a server.
     pub resolver: bool,
     /// When the world last got better (address, route, resolver, trigger, clock): ends a transient back-off.
     pub healed: Option<Time>,
     /// When the clock was last set; heals a clock failure.
     pub clock_set: Option<Time>,
+    /// OpenWrt's firewall is here.
+    pub fw4: bool,
     /// Tables of others that drop forwarded traffic, by name (mapping backend nft).
     pub droppers: Vec<String>,
     /// Counts changes to the packet filter that were not ours (nfnetlink NEWGEN).

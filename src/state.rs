@@ -1,1 +1,473 @@
-//! stub
+//! What was done and when: the agent's memory. In tmpfs, replaced by rename, so that a power cut or a
+//! kill at any instant leaves the old or the new file. [`State::to_text`] and [`State::from_text`] are
+//! pure; [`load`] and [`save`] touch the file.
+//!
+//! The format: a head line `porchlight-state VERSION SHA256`, then one line a fact, fields parted by
+//! tabs. A file that is torn, foreign or of another version is set aside with a warning.
+
+use crate::model::{Family, Mac, RecordId, Time};
+use crate::plan::Rule;
+use crate::provider::{Failure, Kind};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+/// Version of the file's format; another one is not read.
+const VERSION: &str = "1";
+/// A larger file is not ours.
+const SIZE_CAP: u64 = 1 << 20;
+/// How many changes `status` shows.
+pub const HISTORY: usize = 5;
+
+/// Everything that was done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    /// The number of the last change; every log line of a change carries its number.
+    pub change: u64,
+    /// By record.
+    pub records: BTreeMap<RecordId, RecordState>,
+    /// By [`crate::plan::account::account_key`].
+    pub accounts: BTreeMap<String, AccountState>,
+    /// By the camera section's name.
+    pub cameras: BTreeMap<String, CameraState>,
+    /// The packet filter.
+    pub mapping: MappingState,
+    /// The last changes, oldest first, at most [`HISTORY`].
+    pub history: Vec<Change>,
+}
+
+/// What is known of the published value of a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing: ask before writing.
+    #[default]
+    Unknown,
+    /// It was so when the agent last ran. Good enough to send nothing, not to write unasked.
+    Remembered(IpAddr),
+    /// Asked: something else is published, or nothing, or it could not be told. May be written.
+    Differs,
+    /// We published it, or found it so.
+    Published(IpAddr),
+}
+
+/// What the zone's name servers said after our last write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Seen {
+    /// Not asked.
+    #[default]
+    No,
+    /// Being asked.
+    Asking,
+    /// All of them answered the new address, this long after the write.
+    After(Duration),
+    /// Given up, with the reason.
+    Unconfirmed(String),
+}
+
+/// One record's memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RecordState {
+    /// The account that the rest of this is about, see [`crate::plan::account::account_key`].
+    pub account: String,
+    /// What is published.
+    pub known: Known,
+    /// When we last changed it, Unix seconds.
+    pub changed_at: Option<u64>,
+    /// Read-back of the last change.
+    pub seen: Seen,
+    /// A failure of this record alone.
+    pub retry: Option<Retry>,
+}
+
+/// One account's memory: at most one job in flight, one back-off for all its records.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccountState {
+    /// Number of the last job started.
+    pub generation: u64,
+    /// The running job.
+    pub in_flight: Option<InFlight>,
+    /// When the last job was started, for the debounce window.
+    pub last_start: Option<Time>,
+    /// A failure that concerns every record of the account (the circuit breaker).
+    pub retry: Option<Retry>,
+    /// What the provider learnt (zone ids).
+    pub memo: BTreeMap<String, String>,
+}
+
+/// A running job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InFlight {
+    /// Its generation.
+    pub generation: u64,
+    /// Its change number.
+    pub change: u64,
+    /// When it was started.
+    pub since: Time,
+    /// What it is about, with the address wanted (`None` for a look).
+    pub records: Vec<(RecordId, Option<IpAddr>)>,
+}
+
+/// A failure and when to try again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    /// Class, words and the service's own waiting time.
+    pub failure: Failure,
+    /// How often in a row it failed in a way that counts.
+    pub tries: u32,
+    /// When the series of failures began.
+    pub since: Time,
+    /// When the failed attempt was started: what healed after that ends the wait.
+    pub started: Time,
+    /// Next try; `None`: rests until the config changes or a person asks.
+    pub next: Option<Time>,
+}
+
+/// One camera's memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CameraState {
+    /// The hardware address that a camera known by name or address was bound to when first seen.
+    pub bound: Option<Mac>,
+    /// Where it is.
+    pub addr: Option<IpAddr>,
+    /// The address of its DHCP lease, and since when it is that.
+    pub lease: Option<(IpAddr, Time)>,
+    /// When `addr` was chosen.
+    pub moved_at: Time,
+    /// Another device on its address.
+    pub conflict: Option<Conflict>,
+}
+
+/// Another device holds (or held) a camera's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The address.
+    pub addr: IpAddr,
+    /// Who.
+    pub by: Mac,
+    /// True while it is so.
+    pub now: bool,
+    /// When it was last so.
+    pub last: Time,
+    /// How long it must have been quiet before the mapping opens again.
+    pub quiet: Duration,
+}
+
+/// The packet filter's memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MappingState {
+    /// The rules in force, if known.
+    pub applied: Option<Vec<Rule>>,
+    /// Number of the last job.
+    pub generation: u64,
+    /// The running job's rules and start.
+    pub in_flight: Option<(u64, Time)>,
+    /// The last failure.
+    pub retry: Option<Retry>,
+}
+
+/// One line of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its number.
+    pub number: u64,
+    /// Unix seconds.
+    pub at: u64,
+    /// What happened.
+    pub text: String,
+}
+
+impl State {
+    /// Adds a line to the history and forgets the oldest.
+    pub fn remember(&mut self, number: u64, at: u64, text: String) {
+        self.history.push(Change { number, at, text });
+        if self.history.len() > HISTORY {
+            self.history.remove(0);
+        }
+    }
+
+    /// The file's text. What is in flight is written as unknown: after a kill it is asked, not sent again.
+    pub fn to_text(&self, boot_id: &str) -> String {
+        let mut body = String::new();
+        let mut line = |fields: &[&str]| {
+            for (i, field) in fields.iter().enumerate() {
+                body.push_str(if i > 0 { "\t" } else { "" });
+                body.extend(field.chars().map(|c| if c.is_control() { ' ' } else { c }));
+            }
+            body.push('\n');
+        };
+        line(&["boot", boot_id]);
+        line(&["change", &self.change.to_string()]);
+        for (id, record) in &self.records {
+            let flying = self.accounts.values().filter_map(|a| a.in_flight.as_ref());
+            let unsure =
+                flying.flat_map(|job| &job.records).any(|(other, wanted)| other == id && wanted.is_some());
+            if let (false, Known::Published(addr) | Known::Remembered(addr)) = (unsure, record.known) {
+                let at = record.changed_at.unwrap_or(0).to_string();
+                let (addr, rtype) = (addr.to_string(), id.family.rtype());
+                line(&["record", &id.record, &id.domain, rtype, &record.account, &addr, &at]);
+            }
+            if let Some(retry) = &record.retry {
+                if retry.next.is_none() {
+                    let kind = kind_word(retry.failure.kind);
+                    let (rtype, text) = (id.family.rtype(), retry.failure.text.as_str());
+                    line(&["rest", &id.record, &id.domain, rtype, &record.account, kind, text]);
+                }
+            }
+        }
+        for (key, account) in &self.accounts {
+            for (name, value) in &account.memo {
+                line(&["memo", key, name, value]);
+            }
+            if let Some(retry) = &account.retry {
+                let next = retry.next.map_or("rest".to_string(), |t| t.0.to_string());
+                let (kind, tries) = (kind_word(retry.failure.kind), retry.tries.to_string());
+                let (since, started) = (retry.since.0.to_string(), retry.started.0.to_string());
+                line(&["account", key, kind, &tries, &since, &started, &next, &retry.failure.text]);
+            }
+        }
+        for (name, camera) in &self.cameras {
+            let bound = camera.bound.map_or("-".to_string(), |mac| mac.to_string());
+            let addr = camera.addr.map_or("-".to_string(), |addr| addr.to_string());
+            line(&["camera", name, &bound, &addr]);
+        }
+        for change in &self.history {
+            line(&["history", &change.number.to_string(), &change.at.to_string(), &change.text]);
+        }
+        format!("porchlight-state {VERSION} {}\n{body}", digest(&body))
+    }
+
+    /// Reads what [`State::to_text`] wrote. Published values come back as remembered; times of another
+    /// boot are dropped, resting accounts stay resting.
+    ///
+    /// # Errors
+    /// Why the text cannot be trusted.
+    pub fn from_text(text: &str, boot_id: &str) -> Result<State, String> {
+        let (head, body) = text.split_once('\n').ok_or("it is torn: no first line")?;
+        let mut head = head.split(' ');
+        if head.next() != Some("porchlight-state") {
+            return Err("it is not a state file of porchlight".into());
+        }
+        let version = head.next().unwrap_or("?");
+        if version != VERSION {
+            return Err(format!("it has version {version}, this program reads version {VERSION}"));
+        }
+        if head.next() != Some(digest(body).as_str()) {
+            return Err("it is torn: the checksum does not match".into());
+        }
+        let mut state = State::default();
+        let mut same_boot = false;
+        for (number, line) in body.lines().enumerate() {
+            let fields: Vec<&str> = line.split('\t').collect();
+            if let ["boot", id] = fields.as_slice() {
+                same_boot = *id == boot_id;
+            } else if state.read_line(&fields, same_boot).is_none() {
+                return Err(format!("line {} makes no sense", number + 2));
+            }
+        }
+        Ok(state)
+    }
+
+    fn read_line(&mut self, fields: &[&str], same_boot: bool) -> Option<()> {
+        match fields {
+            ["change", n] => self.change = n.parse().ok()?,
+            ["record", record, domain, rtype, account, addr, at] => {
+                let state = self.records.entry(record_id(record, domain, rtype)?).or_default();
+                state.account = (*account).to_string();
+                state.known = Known::Remembered(addr.parse().ok()?);
+                state.changed_at = at.parse().ok().filter(|at| *at != 0);
+            }
+            ["rest", record, domain, rtype, account, kind, text] => {
+                let state = self.records.entry(record_id(record, domain, rtype)?).or_default();
+                state.account = (*account).to_string();
+                let failure = Failure::new(kind_of(kind)?, *text);
+                let zero = Time::default();
+                state.retry = Some(Retry { failure, tries: 1, since: zero, started: zero, next: None });
+            }
+            ["memo", key, name, value] => {
+                let account = self.accounts.entry((*key).to_string()).or_default();
+                account.memo.insert((*name).to_string(), (*value).to_string());
+            }
+            ["account", key, kind, tries, since, started, next, text] => {
+                let time = |text: &str| text.parse().ok().map(Time);
+                let retry = Retry {
+                    failure: Failure::new(kind_of(kind)?, *text),
+                    tries: tries.parse().ok()?,
+                    since: time(since)?,
+                    started: time(started)?,
+                    next: if *next == "rest" { None } else { Some(time(next)?) },
+                };
+                let account = self.accounts.entry((*key).to_string()).or_default();
+                if same_boot || retry.next.is_none() {
+                    account.retry = Some(retry);
+                }
+            }
+            ["camera", name, bound, addr] => {
+                let camera = self.cameras.entry((*name).to_string()).or_default();
+                camera.bound = if *bound == "-" { None } else { Some(Mac::parse(bound)?) };
+                camera.addr = if *addr == "-" { None } else { Some(addr.parse().ok()?) };
+            }
+            ["history", number, at, text] => {
+                self.remember(number.parse().ok()?, at.parse().ok()?, (*text).to_string());
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+/// Reads the state file. A missing file is an empty state.
+///
+/// # Errors
+/// Why it was set aside (as `FILE.bad`); the agent starts empty then, and asks before it writes.
+pub fn load(path: &Path, boot_id: &str) -> Result<State, String> {
+    match std::fs::metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
+        Ok(meta) if meta.len() > SIZE_CAP => return Err(set_aside(path, "it is too large")),
+        _ => {}
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| set_aside(path, &e.to_string()))?;
+    State::from_text(&text, boot_id).map_err(|why| set_aside(path, &why))
+}
+
+fn set_aside(path: &Path, why: &str) -> String {
+    let bad = path.with_extension("bad");
+    let moved = std::fs::rename(path, &bad);
+    let what = if moved.is_ok() { format!("set aside as {}", bad.display()) } else { "ignored".into() };
+    format!("state file {} {what}: {why}", path.display())
+}
+
+/// Writes the state file: a new file beside it, then a rename.
+///
+/// # Errors
+/// Names the file.
+pub fn save(path: &Path, text: &str) -> Result<(), String> {
+    let new = path.with_extension("new");
+    let done = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path));
+    done.map_err(|e| format!("cannot write the state file {}: {e}", path.display()))
+}
+
+fn digest(body: &str) -> String {
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(body.as_bytes()) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+fn record_id(record: &str, domain: &str, rtype: &str) -> Option<RecordId> {
+    let family = Family::BOTH.into_iter().find(|family| family.rtype() == rtype)?;
+    Some(RecordId { record: record.into(), domain: domain.into(), family })
+}
+
+/// One word a class, for the file and for `status --json`.
+const KINDS: [(Kind, &str); 10] = [
+    (Kind::NotReady, "not-ready"),
+    (Kind::Unreachable, "unreachable"),
+    (Kind::Busy, "busy"),
+    (Kind::Unconfirmed, "unconfirmed"),
+    (Kind::Credentials, "credentials"),
+    (Kind::NoSuchName, "no-such-name"),
+    (Kind::Refused, "refused"),
+    (Kind::Untrusted, "untrusted"),
+    (Kind::Clock, "clock"),
+    (Kind::Garbled, "garbled"),
+];
+
+/// The class as one word.
+pub fn kind_word(kind: Kind) -> &'static str {
+    KINDS.iter().find(|(k, _)| *k == kind).map_or("?", |(_, word)| word)
+}
+
+fn kind_of(word: &str) -> Option<Kind> {
+    KINDS.iter().find(|(_, w)| *w == word).map(|(kind, _)| *kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> State {
+        let mut state = State { change: 7, ..State::default() };
+        for (domain, known) in [
+            ("a.example.com", Known::Published("203.0.113.7".parse().unwrap())),
+            ("b.example.com", Known::Remembered("203.0.113.8".parse().unwrap())),
+            ("c.example.com", Known::Differs),
+        ] {
+            let id = RecordId { record: "home".into(), domain: domain.into(), family: Family::V4 };
+            state.records.insert(id, RecordState { known, changed_at: Some(5), ..RecordState::default() });
+        }
+        let retry = |kind, next| Retry {
+            failure: Failure::new(kind, "said\tno"),
+            tries: 3,
+            since: Time(1),
+            started: Time(2),
+            next,
+        };
+        let account = |retry| AccountState { retry: Some(retry), ..AccountState::default() };
+        state.accounts.insert("x:1".into(), account(retry(Kind::Credentials, None)));
+        state.accounts.insert("y:2".into(), account(retry(Kind::Busy, Some(Time(99)))));
+        let camera = CameraState { bound: Mac::parse("02:00:00:00:00:01"), ..CameraState::default() };
+        state.cameras.insert("front".into(), camera);
+        state.remember(7, 1, "a became b".into());
+        state
+    }
+
+    #[test]
+    fn comes_back_with_published_as_remembered() {
+        let back = State::from_text(&sample().to_text("boot"), "boot").unwrap();
+        let known: Vec<Known> = back.records.values().map(|r| r.known).collect();
+        let remembered = |text: &str| Known::Remembered(text.parse().unwrap());
+        assert_eq!(known, [remembered("203.0.113.7"), remembered("203.0.113.8")]);
+        assert_eq!(back.accounts["x:1"].retry.as_ref().unwrap().next, None);
+        assert_eq!(back.accounts["y:2"].retry.as_ref().unwrap().next, Some(Time(99)));
+        assert_eq!(back.accounts["y:2"].retry.as_ref().unwrap().failure.text, "said no");
+        assert_eq!((back.change, back.history.len()), (7, 1));
+        assert_eq!(back.cameras, sample().cameras);
+    }
+
+    #[test]
+    fn after_a_reboot_waits_are_dropped_and_rests_stay() {
+        let back = State::from_text(&sample().to_text("boot"), "another").unwrap();
+        assert!(back.accounts["x:1"].retry.is_some());
+        assert!(back.accounts["y:2"].retry.is_none());
+    }
+
+    #[test]
+    fn what_is_in_flight_is_not_remembered() {
+        let mut state = sample();
+        let id = state.records.keys().next().unwrap().clone();
+        let records = vec![(id.clone(), Some("203.0.113.9".parse().unwrap()))];
+        let job = InFlight { generation: 1, change: 8, since: Time(3), records };
+        state.accounts.get_mut("y:2").unwrap().in_flight = Some(job);
+        let back = State::from_text(&state.to_text("boot"), "boot").unwrap();
+        assert!(!back.records.contains_key(&id));
+    }
+
+    #[test]
+    fn torn_at_every_length_is_refused() {
+        let text = sample().to_text("boot");
+        for end in 0..text.len() - 1 {
+            assert!(State::from_text(&text[..end], "boot").is_err(), "cut at {end}");
+        }
+        assert!(State::from_text(&text.replace("home", "hone"), "boot").is_err());
+        assert!(State::from_text(&text.replacen("state 1", "state 2", 1), "boot").is_err());
+    }
+
+    #[test]
+    fn a_bad_file_is_set_aside() {
+        let dir = std::env::temp_dir().join(format!("porchlight-state-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("state");
+        save(&path, &sample().to_text("boot")).unwrap();
+        assert!(load(&path, "boot").is_ok());
+        std::fs::write(&path, "porchlight-state 1 00\nboot\tx\n").unwrap();
+        assert!(load(&path, "boot").unwrap_err().contains("checksum"));
+        assert!(dir.join("state.bad").exists() && !path.exists());
+        assert_eq!(load(&path, "boot"), Ok(State::default()));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

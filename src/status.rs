@@ -1,1 +1,339 @@
-//! stub
+//! What the agent says of itself: one JSON document (pure), and the same as text for a person.
+
+use crate::config::{Config, Mapping, Problem, Record, Severity};
+use crate::model::{Family, Mac, Now, Reading, RecordId, Time, World};
+use crate::plan::account::account_key;
+use crate::plan::camera::macs;
+use crate::plan::mapping::{exposure, Exposure};
+use crate::plan::publish::{ids, wish, Wish};
+use crate::plan::reach::reach;
+use crate::state::{kind_word, Known, RecordState, Retry, Seen, State};
+use crate::wire::json::{array, Json, Object};
+use std::fmt::Write as _;
+
+/// All that a status is made of.
+pub struct View<'a> {
+    /// The configuration in force.
+    pub config: &'a Config,
+    /// What is wrong with it, or with the one that was refused at the last reload.
+    pub problems: &'a [Problem],
+    /// What was sensed.
+    pub world: &'a World,
+    /// What was done.
+    pub state: &'a State,
+    /// When.
+    pub now: Now,
+}
+
+/// How one record stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Published as wanted.
+    Right,
+    /// To be published, or being so.
+    Busy,
+    /// Nothing to publish now: no public address of that family.
+    Waiting,
+    /// Failed; tried again or resting.
+    Failing,
+}
+
+impl View<'_> {
+    /// The record's memory, if it is about the account that is configured now.
+    fn memory(&self, record: &Record, id: &RecordId) -> Option<&RecordState> {
+        let key = account_key(record);
+        self.state.records.get(id).filter(|memory| memory.account == key)
+    }
+
+    fn retry(&self, record: &Record, id: &RecordId) -> Option<&Retry> {
+        let own = self.memory(record, id).and_then(|memory| memory.retry.as_ref());
+        own.or_else(|| self.state.accounts.get(&account_key(record))?.retry.as_ref())
+    }
+
+    /// How one record stands.
+    pub fn standing(&self, record: &Record, id: &RecordId) -> Standing {
+        let Wish::Address(addr) = wish(self.config, self.world, record, id.family) else {
+            return Standing::Waiting;
+        };
+        match self.memory(record, id).map(|memory| memory.known) {
+            Some(Known::Published(a) | Known::Remembered(a)) if a == addr => Standing::Right,
+            _ if self.retry(record, id).is_some() => Standing::Failing,
+            _ => Standing::Busy,
+        }
+    }
+
+    /// True if every record section has a published name, none fails, and every mapping is open.
+    pub fn healthy(&self) -> bool {
+        let record_ok = |record: &Record| {
+            let all: Vec<Standing> = ids(record).map(|id| self.standing(record, &id)).collect();
+            all.iter().all(|s| matches!(s, Standing::Right | Standing::Waiting))
+                && all.contains(&Standing::Right)
+        };
+        let mapping_ok = |mapping: &Mapping| self.is_open(mapping);
+        !self.problems.iter().any(|problem| problem.severity == Severity::Error)
+            && self.config.records.iter().all(record_ok)
+            && self.config.mappings.iter().all(mapping_ok)
+            && self.state.mapping.retry.is_none()
+    }
+
+    fn is_open(&self, mapping: &Mapping) -> bool {
+        let Exposure::Open(rules) = exposure(self.config, self.world, self.state, mapping, self.now.boot)
+        else {
+            return false;
+        };
+        let applied = self.state.mapping.applied.as_deref().unwrap_or_default();
+        rules.iter().all(|rule| applied.contains(rule))
+    }
+
+    /// The whole document.
+    pub fn to_json(&self) -> String {
+        let records = self
+            .config
+            .records
+            .iter()
+            .flat_map(|record| ids(record).map(move |id| self.record(record, &id)).collect::<Vec<_>>());
+        Object::new()
+            .str("version", env!("CARGO_PKG_VERSION"))
+            .bool("healthy", self.healthy())
+            .num("time", self.now.wall as i64)
+            .num("change", self.state.change as i64)
+            .raw("problems", &array(self.problems.iter().map(problem)))
+            .raw("wans", &array(self.config.wans.iter().map(|wan| self.wan(wan))))
+            .raw("records", &array(records))
+            .raw("cameras", &array(self.config.cameras.iter().map(|camera| self.camera(camera))))
+            .raw("mappings", &array(self.config.mappings.iter().map(|mapping| self.mapping(mapping))))
+            .raw("filter", &self.filter())
+            .raw("changes", &array(self.state.history.iter().map(change)))
+            .end()
+    }
+
+    fn wan(&self, wan: &crate::config::Wan) -> String {
+        let sensed = self.world.wans.get(&wan.name).cloned().unwrap_or_default();
+        let line = |family: Family| {
+            let line = sensed.line(family);
+            let object = Object::new().bool("route", line.route);
+            match line.addr {
+                Reading::Seen { value, at } => object
+                    .str("address", &value.to_string())
+                    .str("reach", &reach(value, &wan.accept).to_string())
+                    .num("since_s", self.ago(at)),
+                Reading::Lost { since } => object.str("reach", "offline").num("lost_s", self.ago(since)),
+                Reading::Never => object.str("reach", "offline"),
+            }
+            .end()
+        };
+        let mut object = Object::new().str("name", &wan.name);
+        if let Some(device) = &sensed.device {
+            object = object.str("device", device);
+        }
+        for family in &wan.families {
+            object = object.raw(if *family == Family::V4 { "ipv4" } else { "ipv6" }, &line(*family));
+        }
+        object.end()
+    }
+
+    fn ago(&self, at: Time) -> i64 {
+        self.now.boot.since(at).as_secs() as i64
+    }
+
+    fn record(&self, record: &Record, id: &RecordId) -> String {
+        let standing = match self.standing(record, id) {
+            Standing::Right => "published",
+            Standing::Busy => "publishing",
+            Standing::Waiting => "waiting",
+            Standing::Failing => "failing",
+        };
+        let mut object = Object::new()
+            .str("record", &id.record)
+            .str("domain", &id.domain)
+            .str("type", id.family.rtype())
+            .str("provider", &record.provider)
+            .str("standing", standing);
+        object = match wish(self.config, self.world, record, id.family) {
+            Wish::Address(addr) => object.str("wanted", &addr.to_string()),
+            Wish::Wait(why) => object.str("waiting", &why),
+        };
+        if let Some(memory) = self.memory(record, id) {
+            if let Known::Published(addr) | Known::Remembered(addr) = memory.known {
+                object = object.str("published", &addr.to_string());
+            }
+            if let Some(at) = memory.changed_at {
+                object = object.num("changed_at", at as i64);
+            }
+            object = match &memory.seen {
+                Seen::No => object,
+                Seen::Asking => object.str("seen", "asking the zone's name servers"),
+                Seen::After(time) => {
+                    object.str("seen", "at all name servers").num("seen_after_ms", time.as_millis() as i64)
+                }
+                Seen::Unconfirmed(why) => object.str("seen", &format!("could not confirm: {why}")),
+            };
+        }
+        match self.retry(record, id) {
+            Some(retry) => object.raw("failure", &self.failure(retry)).end(),
+            None => object.end(),
+        }
+    }
+
+    fn failure(&self, retry: &Retry) -> String {
+        let object = Object::new()
+            .str("class", kind_word(retry.failure.kind))
+            .str("text", &retry.failure.text)
+            .num("tries", i64::from(retry.tries));
+        match retry.next {
+            Some(next) => object.num("next_try_s", next.since(self.now.boot).as_secs() as i64).end(),
+            None => object.str("next_try", REST).end(),
+        }
+    }
+
+    fn camera(&self, camera: &crate::config::Camera) -> String {
+        let memory = self.state.cameras.get(&camera.name).cloned().unwrap_or_default();
+        let macs: Vec<String> = macs(camera, &memory).iter().map(|mac: &Mac| format!("\"{mac}\"")).collect();
+        let mut object = Object::new().str("name", &camera.name).raw("macs", &array(macs));
+        if let Some(addr) = memory.addr {
+            object = object.str("address", &addr.to_string());
+            let near = self.world.neighbours.get(&addr).is_some_and(|n| n.fresh);
+            object = object.bool("confirmed", near);
+        }
+        let names: Vec<String> = camera.records.iter().map(|name| crate::wire::json::quoted(name)).collect();
+        object.raw("records", &array(names)).end()
+    }
+
+    fn mapping(&self, mapping: &Mapping) -> String {
+        let object = Object::new()
+            .str("name", &mapping.name)
+            .str("camera", &mapping.camera)
+            .str("port", &range(mapping.src_dport))
+            .str("camera_port", &range(mapping.dest_port))
+            .bool("open", self.is_open(mapping));
+        match exposure(self.config, self.world, self.state, mapping, self.now.boot) {
+            Exposure::Open(rules) => match rules.first() {
+                Some(rule) => object.str("target", &rule.target.to_string()).end(),
+                None => object.end(),
+            },
+            Exposure::Closed(why) => object.str("closed", &why).end(),
+            Exposure::Until(at, why) => {
+                object.str("closed", &why).num("opens_s", at.since(self.now.boot).as_secs() as i64).end()
+            }
+        }
+    }
+
+    fn filter(&self) -> String {
+        let droppers = self.world.droppers.iter().map(|name| crate::wire::json::quoted(name));
+        let object = Object::new().raw("dropped_by", &array(droppers));
+        match &self.state.mapping.retry {
+            Some(retry) => object.str("failure", &retry.failure.text).end(),
+            None => object.end(),
+        }
+    }
+}
+
+/// When something that rests is tried again.
+const REST: &str = "when the configuration changes, or `porchlight trigger` asks for it";
+
+fn range((first, last): (u16, u16)) -> String {
+    if first == last {
+        first.to_string()
+    } else {
+        format!("{first}-{last}")
+    }
+}
+
+fn problem(problem: &Problem) -> String {
+    crate::wire::json::quoted(&problem.to_string())
+}
+
+fn change(change: &crate::state::Change) -> String {
+    Object::new()
+        .num("number", change.number as i64)
+        .num("at", change.at as i64)
+        .str("text", &change.text)
+        .end()
+}
+
+/// The document as text for a person: what matters most comes first.
+pub fn render(status: &Json) -> String {
+    let mut out = String::new();
+    let s = |json: &Json, key: &str| json.get(key).str().unwrap_or("?").to_string();
+    let healthy = status.get("healthy").bool() == Some(true);
+    let _ =
+        writeln!(out, "{}", if healthy { "All is well." } else { "Something needs attention (marked !)." });
+    for problem in status.get("problems").items() {
+        let _ = writeln!(out, "! config   {}", problem.str().unwrap_or("?"));
+    }
+    for wan in status.get("wans").items() {
+        for (family, key) in [("IPv4", "ipv4"), ("IPv6", "ipv6")] {
+            let line = wan.get(key);
+            if line.is_null() {
+                continue;
+            }
+            let device = wan.get("device").str().unwrap_or("no device");
+            let what = match line.get("address").str() {
+                Some(addr) => format!("{addr}, {}", s(line, "reach")),
+                None => "no address".into(),
+            };
+            let route = if line.get("route").bool() == Some(true) { "" } else { ", no default route" };
+            let _ = writeln!(out, "  wan      {} ({device}) {family}: {what}{route}", s(wan, "name"));
+        }
+    }
+    for record in status.get("records").items() {
+        let _ = writeln!(out, "{}", record_line(record));
+    }
+    for camera in status.get("cameras").items() {
+        let place = match camera.get("address").str() {
+            Some(addr) if camera.get("confirmed").bool() == Some(true) => format!("at {addr}"),
+            Some(addr) => format!("at {addr} (not heard of lately)"),
+            None => "not seen yet".into(),
+        };
+        let _ = writeln!(out, "  camera   {} {place}", s(camera, "name"));
+    }
+    for mapping in status.get("mappings").items() {
+        let door = format!("{} port {}", s(mapping, "name"), s(mapping, "port"));
+        let open = mapping.get("open").bool() == Some(true);
+        let _ = match (mapping.get("target").str(), open) {
+            (Some(target), true) => {
+                writeln!(out, "  mapping  {door} -> {target} port {}", s(mapping, "camera_port"))
+            }
+            (Some(target), false) => writeln!(out, "! mapping  {door} -> {target}: not in force yet"),
+            (None, _) => writeln!(out, "! mapping  {door} closed: {}", s(mapping, "closed")),
+        };
+    }
+    let filter = status.get("filter");
+    for table in filter.get("dropped_by").items() {
+        let name = table.str().unwrap_or("?");
+        let _ = writeln!(out, "! filter   {name} drops what the mapping lets in; accept it there");
+    }
+    if let Some(text) = filter.get("failure").str() {
+        let _ = writeln!(out, "! filter   {text}");
+    }
+    for change in status.get("changes").items() {
+        let _ =
+            writeln!(out, "  change   #{} {}", change.get("number").num().unwrap_or(0), s(change, "text"));
+    }
+    out
+}
+
+fn record_line(record: &Json) -> String {
+    let s = |key: &str| record.get(key).str().unwrap_or("?").to_string();
+    let name = format!("{} {} ({})", s("domain"), s("type"), s("provider"));
+    match record.get("standing").str() {
+        Some("published") => {
+            let seen = record.get("seen").str().map(|seen| format!(", {seen}")).unwrap_or_default();
+            let after = record.get("seen_after_ms").num();
+            let after = after.map(|ms| format!(" after {}.{:01} s", ms / 1000, ms % 1000 / 100));
+            format!("  record   {name} is {}{seen}{}", s("published"), after.unwrap_or_default())
+        }
+        Some("waiting") => format!("  record   {name} is left as it is: {}", s("waiting")),
+        Some("failing") => {
+            let failure = record.get("failure");
+            let next = match failure.get("next_try_s").num() {
+                Some(seconds) => format!("next try in {seconds} s"),
+                None => format!("tried again {}", failure.get("next_try").str().unwrap_or("later")),
+            };
+            let text = failure.get("text").str().unwrap_or("?");
+            let class = failure.get("class").str().unwrap_or("?");
+            format!("! record   {name} wants {}: {class}: {text}; {next}", s("wanted"))
+        }
+        _ => format!("  record   {name} is being set to {}", s("wanted")),
+    }
+}

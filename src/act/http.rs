@@ -1,1 +1,480 @@
-//! stub
+//! HTTP and HTTPS for providers: one request, one answer, caps and a deadline that holds, and every failure
+//! as a decision. The only file that names minreq and rustls.
+
+use super::net;
+use super::tunnel::Tunnel;
+use super::BODY_CAP;
+use crate::provider::{self, Failure, Kind, Reply};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::CertificateError;
+use smol::future;
+use std::io::{self, Read};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// The most bytes of an answer's headers.
+const HEADERS_CAP: usize = 8 * 1024;
+/// The most bytes of an answer's first line.
+const STATUS_LINE_CAP: usize = 1024;
+/// Stack of the thread that runs minreq: a TLS handshake with its chain of certificates. Only what is used is resident.
+const STACK: usize = 512 * 1024;
+/// Where the usual systems keep their trusted roots, OpenWrt (package ca-bundle) and Debian first.
+const ROOTS: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+/// The environment by which minreq's TLS is told its roots, see [`Http::setup`].
+const ROOTS_VARIABLE: &str = "SSL_CERT_FILE";
+/// minreq's words where a server's first bytes are no status line; it passes them off as status 503.
+const NO_STATUS_LINE: &str = "Server did not provide a status line";
+
+/// The file of roots that minreq has read. It reads it once, at the first HTTPS request, and keeps even a
+/// failure for ever; so no request is made before the file is good.
+static READ_ROOTS: OnceLock<PathBuf> = OnceLock::new();
+
+/// What all requests share.
+#[derive(Clone, Debug)]
+pub struct Http {
+    roots: PathBuf,
+    user_agent: String,
+    clock_floor: u64,
+}
+
+impl Http {
+    /// Sets up TLS for the whole process: ring as its cryptography, and the file of trusted roots, which is
+    /// `cacert`, else what `SSL_CERT_FILE` names, else the system's. `clock_floor` is a Unix time in seconds
+    /// that is surely past (the build's): a clock before it is wrong.
+    ///
+    /// Call it before any thread is started: the file's name reaches the TLS library by the environment.
+    /// Once the roots were read, another `cacert` takes effect only in a new process; that is logged.
+    pub fn setup(cacert: Option<&Path>, user_agent: &str, clock_floor: u64) -> Http {
+        let from_env = || std::env::var_os(ROOTS_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
+        let system = || ROOTS.iter().map(Path::new).find(|path| path.exists()).or(Some(Path::new(ROOTS[0])));
+        let wanted =
+            cacert.map(Path::to_path_buf).or_else(from_env).or_else(|| system().map(Path::to_path_buf));
+        let mut roots = wanted.unwrap_or_default();
+        match READ_ROOTS.get() {
+            Some(read) if *read != roots => {
+                log::warn!("option cacert: {} is used until Porchlight is restarted", read.display());
+                roots = read.clone();
+            }
+            Some(_) => {}
+            None => {
+                std::env::set_var(ROOTS_VARIABLE, &roots);
+                // Else it would add to the file, and a time limit from outside would change how minreq works.
+                std::env::remove_var("SSL_CERT_DIR");
+                std::env::remove_var("MINREQ_TIMEOUT");
+            }
+        }
+        install_crypto();
+        Http { roots, user_agent: user_agent.into(), clock_floor }
+    }
+
+    /// Asks and waits for the whole answer, on the calling thread. A redirect is an answer, it is not followed;
+    /// proxies that the environment names are not used.
+    ///
+    /// # Errors
+    /// [`Kind::NotReady`] without route or resolver; [`Kind::Unreachable`] when it broke off or took longer
+    /// than `timeout`; [`Kind::Unconfirmed`] when a write may have been received by then; [`Kind::Untrusted`]
+    /// and [`Kind::Clock`] for certificates; [`Kind::Garbled`] for an answer that is none or too long;
+    /// [`Kind::Refused`] for a URL or header that cannot be sent. The texts hold the host, never the path.
+    pub fn exchange(&self, request: &provider::Http, timeout: Duration) -> Result<Reply, Failure> {
+        let origin = Origin::of(&request.url)?;
+        check_headers(&origin.shown, &request.headers)?;
+        if origin.tls {
+            self.check_roots(&origin.shown)?;
+        }
+        let until = Instant::now() + timeout;
+        smol::block_on(async {
+            let addrs = net::resolve(&origin.shown, &origin.host, origin.port, until).await?;
+            let server = net::connect(&origin.shown, &addrs, until).await?;
+            self.through_tunnel(request, &origin, server, until).await
+        })
+    }
+
+    /// Runs minreq on a thread of its own, through a tunnel to the server. The thread ends with the tunnel.
+    async fn through_tunnel(
+        &self,
+        request: &provider::Http,
+        origin: &Origin,
+        server: smol::Async<TcpStream>,
+        until: Instant,
+    ) -> Result<Reply, Failure> {
+        let who = &origin.shown;
+        let local = |error: io::Error| {
+            Failure::new(Kind::NotReady, format!("{who}: no tunnel on the loopback interface: {error}"))
+        };
+        let tunnel = Tunnel::new(&origin.host, origin.port, origin.tls).map_err(local)?;
+        let prepared = self.prepare(request, &tunnel.address().map_err(local)?);
+        let prepared = prepared.map_err(|fault| self.judge(fault, &tunnel, request.write, who))?;
+        let (sender, receiver) = smol::channel::bounded(1);
+        let thread = std::thread::Builder::new().name("http".into()).stack_size(STACK);
+        let has_body = request.method != "HEAD";
+        thread.spawn(move || drop(sender.try_send(fetch(prepared, has_body)))).map_err(|error| {
+            Failure::new(Kind::NotReady, format!("{who}: no thread for the request: {error}"))
+        })?;
+        let work = async {
+            let client = tunnel.accept().await.map_err(Fault::Local)?;
+            let pump = async {
+                tunnel.run(&client, &server).await;
+                future::pending().await
+            };
+            net::within(until, pump).await.unwrap_or(Err(Fault::Late))
+        };
+        let result =
+            async { receiver.recv().await.unwrap_or(Err(Fault::Garbled("its headers are too long"))) };
+        let answer = future::or(result, work).await;
+        if tunnel.flooded() {
+            return Err(self.judge(Fault::TooLong, &tunnel, request.write, who));
+        }
+        match answer {
+            // Without a length only an orderly end says that nothing is missing.
+            Ok((_, false)) if tunnel.broken() => Err(self.judge(Fault::Cut, &tunnel, request.write, who)),
+            Ok((reply, _)) => Ok(reply),
+            Err(fault) => Err(self.judge(fault, &tunnel, request.write, who)),
+        }
+    }
+
+    /// The request in minreq's words.
+    fn prepare(&self, request: &provider::Http, proxy: &str) -> Result<minreq::Request, Fault> {
+        let method = match request.method {
+            "GET" => minreq::Method::Get,
+            "HEAD" => minreq::Method::Head,
+            "POST" => minreq::Method::Post,
+            "PUT" => minreq::Method::Put,
+            "PATCH" => minreq::Method::Patch,
+            "DELETE" => minreq::Method::Delete,
+            other => minreq::Method::Custom(other.into()),
+        };
+        let mut out = minreq::Request::new(method, request.url.as_str())
+            .with_proxy(minreq::Proxy::new(proxy)?)
+            .with_follow_redirects(false)
+            .with_max_headers_size(HEADERS_CAP)
+            .with_max_status_line_length(STATUS_LINE_CAP);
+        if !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
+            out = out.with_header("User-Agent", self.user_agent.as_str());
+        }
+        out = out.with_headers(request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        out = out.with_header("Connection", "close");
+        Ok(if request.body.is_empty() { out } else { out.with_body(request.body.as_str()) })
+    }
+
+    /// Makes sure that there are trusted roots before minreq looks for them.
+    fn check_roots(&self, who: &str) -> Result<(), Failure> {
+        if READ_ROOTS.get().is_some() {
+            return Ok(());
+        }
+        let path = self.roots.display();
+        let mend = "install the package ca-bundle (Debian: ca-certificates), or set option cacert";
+        let untrusted = |text: String| Failure::new(Kind::Untrusted, format!("{who}: {text}; {mend}"));
+        let found = CertificateDer::pem_file_iter(&self.roots);
+        let found = found.map_err(|error| {
+            untrusted(format!("the trusted certificates in {path} cannot be read ({error})"))
+        })?;
+        let (good, _) = rustls::RootCertStore::empty().add_parsable_certificates(found.flatten());
+        if good == 0 {
+            return Err(untrusted(format!("there is no certificate in {path}")));
+        }
+        let _ = READ_ROOTS.set(self.roots.clone());
+        Ok(())
+    }
+
+    /// What a fault means.
+    fn judge(&self, fault: Fault, tunnel: &Tunnel, write: bool, who: &str) -> Failure {
+        let failure = |kind, text: String| Failure::new(kind, format!("{who}: {text}"));
+        let broke = |text: &str| match write && tunnel.sent() {
+            true => failure(Kind::Unconfirmed, format!("the change was sent, but {text}")),
+            false => failure(Kind::Unreachable, text.into()),
+        };
+        match fault {
+            // minreq makes one of a connection that ends without a byte and of a line that is no status line.
+            Fault::NoStatusLine if tunnel.said_nothing() => {
+                broke("the connection was closed without an answer")
+            }
+            Fault::NoStatusLine => failure(Kind::Garbled, "the answer is not HTTP".into()),
+            Fault::Late => broke("no whole answer in time"),
+            Fault::Cut => broke("the connection was cut before the whole answer was there"),
+            Fault::TooLong => {
+                failure(Kind::Garbled, format!("the answer is longer than {} KiB", BODY_CAP / 1024))
+            }
+            Fault::Garbled(text) => {
+                failure(Kind::Garbled, format!("the answer is not HTTP as it should be: {text}"))
+            }
+            Fault::Local(error) => {
+                failure(Kind::NotReady, format!("no tunnel on the loopback interface: {error}"))
+            }
+            Fault::Tls(error) => self.judge_tls(&error, &broke, who),
+            Fault::Io(error) => broke(&format!("the connection broke off ({})", error.kind())),
+        }
+    }
+
+    /// What an error of TLS means: a bad certificate, a wrong clock, or no TLS at all.
+    fn judge_tls(&self, error: &rustls::Error, broke: &dyn Fn(&str) -> Failure, who: &str) -> Failure {
+        let now = UnixTime::now().as_secs();
+        let rustls::Error::InvalidCertificate(bad) = error else {
+            return match error {
+                rustls::Error::InvalidMessage(_) => {
+                    Failure::new(Kind::Garbled, format!("{who}: it does not speak TLS there; check the port"))
+                }
+                other => broke(&format!("TLS failed ({other})")),
+            };
+        };
+        let clock = |text: String| {
+            let mend = "set the clock, or let it be set by NTP";
+            Failure::new(Kind::Clock, format!("{who}: {text}, but the clock here says {}; {mend}", date(now)))
+        };
+        let untrusted = |text: String| Failure::new(Kind::Untrusted, format!("{who}: {text}"));
+        match bad {
+            CertificateError::NotValidYetContext { not_before, .. } => {
+                clock(format!("its certificate is valid from {}", date(not_before.as_secs())))
+            }
+            CertificateError::NotValidYet => clock("its certificate is not valid yet".into()),
+            _ if now < self.clock_floor => clock(format!("it is at least {}", date(self.clock_floor))),
+            CertificateError::ExpiredContext { not_after, .. } => untrusted(format!(
+                "its certificate expired on {} (the clock here says {}); its operator must renew it",
+                date(not_after.as_secs()),
+                date(now)
+            )),
+            CertificateError::Expired => untrusted("its certificate has expired; its operator must renew it".into()),
+            CertificateError::UnknownIssuer => untrusted(format!(
+                "nobody in {} vouches for its certificate; if it is your own, put its CA into the file of option cacert",
+                self.roots.display()
+            )),
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                untrusted("its certificate is for another name; check the host's name".into())
+            }
+            other => untrusted(format!("its certificate is not good ({other})")),
+        }
+    }
+}
+
+/// What went wrong on the way to an answer.
+enum Fault {
+    /// The deadline passed.
+    Late,
+    /// The connection ended too early.
+    Cut,
+    /// The answer does not begin with a status line, or does not begin at all.
+    NoStatusLine,
+    /// More than [`BODY_CAP`].
+    TooLong,
+    /// Not HTTP.
+    Garbled(&'static str),
+    /// The loopback interface does not work.
+    Local(io::Error),
+    /// A TLS error.
+    Tls(rustls::Error),
+    /// Any other error of the connection.
+    Io(io::Error),
+}
+
+impl From<minreq::Error> for Fault {
+    fn from(error: minreq::Error) -> Fault {
+        use minreq::Error;
+        match error {
+            Error::IoError(error) => error.into(),
+            Error::RustlsCreateConnection(error) => Fault::Tls(error),
+            Error::HeadersOverflow => Fault::Garbled("its headers are too long"),
+            Error::StatusLineOverflow => Fault::Garbled("its first line is too long"),
+            Error::MalformedContentLength => Fault::Garbled("its length makes no sense"),
+            Error::MalformedChunkLength | Error::MalformedChunkEnd => {
+                Fault::Garbled("its chunks make no sense")
+            }
+            Error::InvalidUtf8InResponse => Fault::Garbled("its headers are not text"),
+            Error::BadProxy | Error::ProxyConnect => Fault::Cut,
+            _ => Fault::Garbled("unreadable"),
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    /// Unwraps what minreq and rustls put into an [`io::Error`].
+    fn from(error: io::Error) -> Fault {
+        let kind = error.kind();
+        let Some(inner) = error.into_inner() else {
+            return Fault::Io(kind.into());
+        };
+        match inner.downcast::<rustls::Error>().map_err(|other| other.downcast::<minreq::Error>()) {
+            Ok(tls) => Fault::Tls(*tls),
+            Err(Ok(minreq)) => Fault::from(*minreq),
+            Err(Err(_)) if kind == io::ErrorKind::UnexpectedEof => Fault::Cut,
+            Err(Err(_)) if kind == io::ErrorKind::Other => Fault::Garbled("its chunks make no sense"),
+            Err(Err(_)) => Fault::Io(kind.into()),
+        }
+    }
+}
+
+/// Sends the request and reads the answer. The flag says whether the answer tells its own end.
+fn fetch(request: minreq::Request, has_body: bool) -> Result<(Reply, bool), Fault> {
+    let mut answer = request.send_lazy()?;
+    let status = answer.status_code;
+    let headers = std::mem::take(&mut answer.headers);
+    if status == 503 && answer.reason_phrase == NO_STATUS_LINE {
+        return Err(Fault::NoStatusLine);
+    }
+    if !(200..600).contains(&status) {
+        return Err(Fault::Garbled("its status makes no sense"));
+    }
+    let find = |name: &str| headers.iter().find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim());
+    let chunked = find("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
+    let length = find("content-length").and_then(|value| value.parse::<usize>().ok()).filter(|_| !chunked);
+    let mut body = Vec::new();
+    if has_body && status != 204 && status != 304 {
+        if length.is_some_and(|length| length > BODY_CAP) {
+            return Err(Fault::TooLong);
+        }
+        answer.take(BODY_CAP as u64 + 1).read_to_end(&mut body)?;
+        if body.len() > BODY_CAP {
+            return Err(Fault::TooLong);
+        }
+        // minreq takes an early end for the end.
+        if length.is_some_and(|length| body.len() < length) {
+            return Err(Fault::Cut);
+        }
+    }
+    let ends = length.is_some() || body.is_empty();
+    Ok((Reply { status, headers, body }, ends))
+}
+
+/// Where a URL leads.
+struct Origin {
+    /// True for https.
+    tls: bool,
+    host: String,
+    port: u16,
+    /// Scheme, host and port as in the URL: what may be shown of it.
+    shown: String,
+}
+
+impl Origin {
+    /// Reads a URL's scheme, host and port, and refuses what minreq would misread or pass on to the server as it is.
+    fn of(url: &str) -> Result<Origin, Failure> {
+        let refused = |text: &str| Err(Failure::new(Kind::Refused, format!("the URL {text}")));
+        if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return refused("holds a space or another character that must be percent-encoded");
+        }
+        let (tls, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+            (Some(rest), _) => (true, rest),
+            (_, Some(rest)) => (false, rest),
+            _ => return refused("must begin with https:// or http://"),
+        };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        if authority.contains('@') {
+            return refused("holds a user name; the provider has options for user and password");
+        }
+        if authority.contains('[') {
+            return refused("holds an IPv6 address; give the host's name");
+        }
+        let (host, port) = match authority.split_once(':') {
+            Some((host, port)) => (host, port.parse::<u16>().ok()),
+            None => (authority, Some(if tls { 443 } else { 80 })),
+        };
+        let good = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        let (Some(port), true) = (port, good) else {
+            return refused("has no usable host and port");
+        };
+        let scheme = if tls { "https" } else { "http" };
+        Ok(Origin { tls, host: host.into(), port, shown: format!("{scheme}://{authority}") })
+    }
+}
+
+/// The scheme and host of a URL, all that may be shown of it.
+pub(super) fn shown(url: &str) -> String {
+    Origin::of(url).map_or_else(|_| "a faulty URL".into(), |origin| origin.shown)
+}
+
+/// Refuses headers that would break out of their line.
+fn check_headers(who: &str, headers: &[(String, String)]) -> Result<(), Failure> {
+    let name_ok = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
+    let value_ok = |value: &str| !value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t');
+    match headers.iter().all(|(name, value)| name_ok(name) && value_ok(value)) {
+        true => Ok(()),
+        false => Err(Failure::new(
+            Kind::Refused,
+            format!("{who}: a header holds a line break or another control character"),
+        )),
+    }
+}
+
+/// A Unix time's date, `2026-01-31` (Hinnant's days_from_civil, turned round).
+fn date(unix: u64) -> String {
+    let days = unix / 86_400 + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// Makes ring the process's cryptography, so that the linker drops aws-lc, and leaves out what signs: a
+/// client without a certificate never does.
+fn install_crypto() {
+    let ring = rustls::crypto::ring::default_provider();
+    let _ = CryptoProvider { key_provider: &NoKeys, ..ring }.install_default();
+}
+
+/// Loads no private keys.
+#[derive(Debug)]
+struct NoKeys;
+
+impl rustls::crypto::KeyProvider for NoKeys {
+    fn load_private_key(
+        &self,
+        _: PrivateKeyDer<'static>,
+    ) -> Result<Arc<dyn rustls::sign::SigningKey>, rustls::Error> {
+        Err(rustls::Error::General("no client certificates here".into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_as_minreq_reads_them_or_refused() {
+        let origin = Origin::of("https://api.example.com:8443/secret?token=x").unwrap();
+        assert_eq!((origin.tls, origin.host.as_str(), origin.port), (true, "api.example.com", 8443));
+        assert_eq!(origin.shown, "https://api.example.com:8443");
+        let origin = Origin::of("http://api.example.com?secret").unwrap();
+        assert_eq!((origin.tls, origin.port, origin.shown.as_str()), (false, 80, "http://api.example.com"));
+        for bad in [
+            "ftp://a/",
+            "https://",
+            "https://user:secret@a/",
+            "https://[2001:db8::1]/",
+            "https://a:99999/",
+            "https://a:/",
+            "https://a b/",
+            "https://a/\r\nX: y",
+            "https://a/ü",
+        ] {
+            let failure = Origin::of(bad).err().unwrap();
+            assert_eq!(failure.kind, Kind::Refused, "{bad}");
+            assert!(!failure.text.contains("secret"), "{}", failure.text);
+        }
+    }
+
+    #[test]
+    fn headers_stay_on_their_line() {
+        let check = |name: &str, value: &str| check_headers("x", &[(name.into(), value.into())]).is_ok();
+        assert!(check("Authorization", "Basic abc="));
+        assert!(!check("A", "b\r\nC: d") && !check("A\nB", "c") && !check("", "x") && !check("A:", "x"));
+    }
+
+    #[test]
+    fn dates() {
+        assert_eq!(date(0), "1970-01-01");
+        assert_eq!(date(951_782_400), "2000-02-29");
+        assert_eq!(date(1_767_323_045), "2026-01-02");
+        assert_eq!(date(4_107_542_399), "2100-02-28");
+    }
+}

@@ -1,6 +1,14 @@
 //! The acts: what the plan asked for, done to the outside.
+//!
+//! `publish` drives one provider; `http` and `dns` carry its requests, over `net` (names and connections)
+//! and `tunnel` (the way that minreq's bytes take); `readback` asks the zone's name servers what is published.
 
 pub mod dns;
 pub mod http;
+mod net;
 pub mod publish;
 pub mod readback;
+mod tunnel;
+
+/// The most bytes of an answer's body that are taken; more makes it garbled.
+pub const BODY_CAP: usize = 256 * 1024;

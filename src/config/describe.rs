@@ -1,1 +1,172 @@
-//! stub
+//! What a configuration means, in plain words, for `porchlight check`. Never a secret.
+
+use super::value::span;
+use super::{BackendChoice, Camera, Config, Device, Mapping, Record, Wan};
+use std::fmt::Display;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// A few lines for each section, in the order of the file. Ends with a newline.
+pub fn describe(config: &Config) -> String {
+    let mut out = String::new();
+    if !config.global.enabled {
+        out.push_str("Switched off (section porchlight, option enabled '0'): nothing of this is done.\n");
+    }
+    for wan in &config.wans {
+        line(&mut out, "wan", &wan.name, &about_wan(wan));
+    }
+    for record in &config.records {
+        line(&mut out, "record", &record.name, &about_record(record));
+    }
+    for camera in &config.cameras {
+        line(&mut out, "camera", &camera.name, &about_camera(camera, config));
+    }
+    for mapping in &config.mappings {
+        line(&mut out, "mapping", &mapping.name, &about_mapping(mapping));
+    }
+    if !config.mappings.is_empty() {
+        out.push_str(about_backend(config));
+    }
+    let global = &config.global;
+    let _ = writeln!(
+        out,
+        "Besides what happens, there is a look every {}; a request takes {} at most.",
+        span(global.check_interval),
+        span(global.timeout)
+    );
+    out
+}
+
+fn line(out: &mut String, kind: &str, name: &str, text: &str) {
+    let _ = writeln!(out, "{kind} {name}: {text}");
+}
+
+fn about_wan(wan: &Wan) -> String {
+    let device = match &wan.device {
+        Device::Auto => "the device with the default route".to_string(),
+        Device::Named(name) => format!("device {name}"),
+    };
+    let mut text = format!("{device}, {}", joined(&wan.families, "and"));
+    if !wan.accept.is_empty() {
+        let _ = write!(text, "; addresses of {} count as public", joined(&wan.accept, "and"));
+    }
+    text
+}
+
+fn about_record(record: &Record) -> String {
+    let types: Vec<&str> = record.families.iter().map(|family| family.rtype()).collect();
+    let from = match record.wans.as_slice() {
+        [one] => format!("the address of wan {one}"),
+        several => {
+            format!("the address of the first of wan {} that is publicly reachable", joined(several, "or"))
+        }
+    };
+    let mut text = format!(
+        "{} ({}) at {} gets {from}",
+        joined(&record.domains, "and"),
+        joined(&types, "and"),
+        record.provider
+    );
+    if let Some(ttl) = record.ttl {
+        let _ = write!(text, "; time to live {}", span(Duration::from_secs(ttl.into())));
+    }
+    if let Some(zone) = &record.zone {
+        let _ = write!(text, "; zone {zone}");
+    }
+    text
+}
+
+fn about_camera(camera: &Camera, config: &Config) -> String {
+    let mut known = Vec::new();
+    if !camera.macs.is_empty() {
+        known.push(format!("MAC {}", joined(&camera.macs, "or")));
+    }
+    if let Some(host) = &camera.host {
+        known.push(format!("the DHCP name {host}"));
+    }
+    if let Some(ip) = camera.ip {
+        known.push(format!("its address {ip}"));
+    }
+    let mut text = format!("known by {}", joined(&known, "and"));
+    let names = config.records.iter().filter(|record| camera.records.contains(&record.name));
+    let names: Vec<&String> = names.flat_map(|record| &record.domains).collect();
+    if !names.is_empty() {
+        let _ = write!(text, "; people call it {}", joined(&names, "or"));
+    }
+    if !config.mappings.iter().any(|mapping| mapping.camera == camera.name) {
+        text.push_str("; no mapping leads to it");
+    }
+    text
+}
+
+fn about_mapping(mapping: &Mapping) -> String {
+    let outside = format!("{}/{}", ports(mapping.src_dport), joined(&mapping.protos, "and"));
+    let who = match mapping.sources.is_empty() {
+        true => "from anyone".to_string(),
+        false => format!("from {} only", joined(&mapping.sources, "or")),
+    };
+    let fate = match mapping.allow_open {
+        true => "open although the camera is not proven to ask for a password (allow_open '1')",
+        false => {
+            "closed: it is not proven that the camera asks for a password, and this version cannot ask it; \
+             option allow_open '1' opens it all the same"
+        }
+    };
+    let inside = format!("{} port {}", mapping.camera, ports(mapping.dest_port));
+    format!("outside port {outside} -> {inside}, {who}; {fate}")
+}
+
+fn about_backend(config: &Config) -> &'static str {
+    match (config.global.backend, config.global.keep_on_stop) {
+        (BackendChoice::None, _) => "Nothing is mapped (mapping_backend 'none').\n",
+        (BackendChoice::Auto, false) => {
+            "Mappings are an nftables table of our own, where fw4 does not rule; they go when the agent stops.\n"
+        }
+        (BackendChoice::Auto, true) => {
+            "Mappings are an nftables table of our own, where fw4 does not rule; they stay when the agent stops.\n"
+        }
+        (BackendChoice::Nft, false) => {
+            "Mappings are an nftables table of our own; they go when the agent stops.\n"
+        }
+        (BackendChoice::Nft, true) => {
+            "Mappings are an nftables table of our own; they stay when the agent stops.\n"
+        }
+    }
+}
+
+fn ports((first, last): (u16, u16)) -> String {
+    match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn joined<T: Display>(items: &[T], word: &str) -> String {
+    let mut text = String::new();
+    for (index, item) in items.iter().enumerate() {
+        match index {
+            0 => {}
+            _ if index + 1 == items.len() => {
+                let _ = write!(text, " {word} ");
+            }
+            _ => text.push_str(", "),
+        }
+        let _ = write!(text, "{item}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Family;
+
+    #[test]
+    fn lists_read_as_people_write_them() {
+        assert_eq!(joined::<&str>(&[], "and"), "");
+        assert_eq!(joined(&["a"], "and"), "a");
+        assert_eq!(joined(&["a", "b"], "or"), "a or b");
+        assert_eq!(joined(&[Family::V4, Family::V6, Family::V4], "and"), "IPv4, IPv6 and IPv4");
+    }
+}

@@ -1,16 +1,21 @@
 //! The configuration: `/etc/config/porchlight` as typed, checked values.
 //!
-//! `uci` reads the text, `schema` is the table of all options, `load` turns sections into a
-//! [`Config`] and a list of [`Problem`]s, `describe` says in plain words what a config means.
+//! `uci` reads the text, `schema` is the table of all options, `value` knows how each kind of value
+//! is written, `read` checks one section against the table, `load` turns sections into a [`Config`]
+//! and a list of [`Problem`]s, `describe` says in plain words what a config means.
 
 pub mod describe;
 pub mod load;
+mod nearest;
+mod read;
 pub mod schema;
 pub mod uci;
+pub mod value;
 
 use crate::model::{Family, Mac};
 use crate::provider::Options;
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 /// A network in CIDR notation, host bits cleared.
@@ -20,6 +25,63 @@ pub struct Network {
     pub addr: IpAddr,
     /// Length of the prefix in bits.
     pub prefix: u8,
+}
+
+impl Network {
+    /// Reads `203.0.113.0/24`, `2001:db8::/32`, or a single address, which is a network of one.
+    /// Host bits are cleared. `None` if it is neither.
+    pub fn parse(text: &str) -> Option<Network> {
+        let (addr, prefix) = match text.split_once('/') {
+            Some((addr, prefix)) => (addr, Some(prefix)),
+            None => (text, None),
+        };
+        let addr: IpAddr = addr.parse().ok()?;
+        let most = if addr.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => most,
+            Some(text) if (1..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) => {
+                text.parse().ok().filter(|bits| *bits <= most)?
+            }
+            Some(_) => return None,
+        };
+        Some(Network { addr: first_address(addr, prefix), prefix })
+    }
+
+    /// The network that an address with this prefix is in. `None` if the prefix is too long.
+    pub fn new(addr: IpAddr, prefix: u8) -> Option<Network> {
+        let most = if addr.is_ipv4() { 32 } else { 128 };
+        (prefix <= most).then(|| Network { addr: first_address(addr, prefix), prefix })
+    }
+
+    /// Whether an address lies in this network. Never so for the other family.
+    pub fn contains(&self, addr: IpAddr) -> bool {
+        self.addr.is_ipv4() == addr.is_ipv4() && first_address(addr, self.prefix) == self.addr
+    }
+}
+
+/// The address with all bits behind the prefix cleared.
+fn first_address(addr: IpAddr, prefix: u8) -> IpAddr {
+    let prefix = u32::from(prefix);
+    match addr {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32u32.saturating_sub(prefix)).unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from(u32::from(v4) & mask))
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128u32.saturating_sub(prefix)).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from(u128::from(v6) & mask))
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let single = if self.addr.is_ipv4() { 32 } else { 128 };
+        match self.prefix == single {
+            true => write!(f, "{}", self.addr),
+            false => write!(f, "{}/{}", self.addr, self.prefix),
+        }
+    }
 }
 
 /// The whole configuration. Only enabled, faultless sections are in it.
@@ -170,6 +232,24 @@ pub enum Proto {
     Udp,
 }
 
+impl fmt::Display for Proto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Proto::Tcp => "tcp",
+            Proto::Udp => "udp",
+        })
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Device::Auto => f.write_str("auto"),
+            Device::Named(name) => f.write_str(name),
+        }
+    }
+}
+
 /// How bad a [`Problem`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -190,4 +270,68 @@ pub struct Problem {
     pub line: usize,
     /// What is wrong, with the option's name, and what to do, with the nearest known name.
     pub text: String,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        })
+    }
+}
+
+/// `FILE:LINE: error: what is wrong and what to do`, as compilers write it, so that editors can jump there.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}: {}", self.file, self.severity, self.text),
+            line => write!(f, "{}:{line}: {}: {}", self.file, self.severity, self.text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_are_read_with_host_bits_cleared() {
+        for (text, shown) in [
+            ("203.0.113.7/24", "203.0.113.0/24"),
+            ("203.0.113.7", "203.0.113.7"),
+            ("203.0.113.7/32", "203.0.113.7"),
+            ("203.0.113.7/0", "0.0.0.0/0"),
+            ("2001:db8:ffff::1/33", "2001:db8:8000::/33"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(Network::parse(text).unwrap().to_string(), shown, "{text}");
+        }
+        for text in
+            ["", "/", "1.2.3.4/", "1.2.3.4/33", "::/129", "1.2.3/8", "1.2.3.4/+8", "1.2.3.4/0008", "x/8"]
+        {
+            assert_eq!(Network::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_contains_its_own_family_only() {
+        let net = Network::parse("100.64.0.0/10").unwrap();
+        assert!(net.contains("100.64.0.0".parse().unwrap()));
+        assert!(net.contains("100.127.255.255".parse().unwrap()));
+        assert!(!net.contains("100.128.0.0".parse().unwrap()));
+        assert!(!Network::parse("0.0.0.0/0").unwrap().contains("::1".parse().unwrap()));
+        assert!(!Network::parse("::/0").unwrap().contains("1.2.3.4".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_problem_is_shown_as_compilers_do() {
+        let mut problem =
+            Problem { severity: Severity::Error, file: "porchlight".into(), line: 3, text: "no".into() };
+        assert_eq!(problem.to_string(), "porchlight:3: error: no");
+        problem.line = 0;
+        problem.severity = Severity::Warning;
+        assert_eq!(problem.to_string(), "porchlight: warning: no");
+    }
 }

@@ -1,1 +1,403 @@
-//! stub
+//! The one table of every section type and option: what the loader reads, what `check` knows, what the
+//! documentation must list. A provider's own options come from its row in `provider::PROVIDERS`.
+
+use std::time::Duration;
+
+/// What a value must look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// On or off.
+    Bool,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A time span between these, inclusive.
+    Duration {
+        /// The shortest.
+        min: Duration,
+        /// The longest.
+        max: Duration,
+    },
+    /// A whole number between these, inclusive.
+    Number {
+        /// The least.
+        min: u32,
+        /// The greatest.
+        max: u32,
+    },
+    /// Any text.
+    Text,
+    /// A path that begins with `/`.
+    Path,
+    /// An http or https URL.
+    Url,
+    /// A network device, or `auto`.
+    Device,
+    /// A domain name, perhaps with a wildcard.
+    Domain,
+    /// A domain name without wildcard.
+    Zone,
+    /// A DHCP client's name.
+    Host,
+    /// A hardware address.
+    Mac,
+    /// An IPv4 address on the LAN.
+    Target,
+    /// The lower half of an IPv6 address.
+    Suffix,
+    /// A network or an address.
+    Network,
+    /// A network, an address or a host name.
+    Source,
+    /// A port or a range.
+    Ports,
+    /// The name of a section of this type.
+    Reference(&'static str),
+    /// The name of a provider.
+    Provider,
+}
+
+/// How much of an option works in this version. What does not is refused by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Built {
+    /// All of it.
+    Yes,
+    /// Only its default.
+    Default,
+    /// Its default and these values (of a list: all its values, joined with spaces).
+    Only(&'static [&'static str]),
+    /// Some forms of value; the text says which are missing.
+    Without(&'static str),
+}
+
+/// One option of a section type.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionRow {
+    /// Its UCI name.
+    pub name: &'static str,
+    /// May have several values.
+    pub list: bool,
+    /// What each value must look like.
+    pub kind: Kind,
+    /// As it would be written; the values of a list joined with spaces; empty for none.
+    pub default: &'static str,
+    /// The section is faulty without it.
+    pub required: bool,
+    /// May be given as `NAME_file` or `$ENVIRONMENT`; never printed.
+    pub secret: bool,
+    /// How much of it works.
+    pub built: Built,
+    /// What to do as long as it does not work; may be empty.
+    pub instead: &'static str,
+    /// One line of plain words.
+    pub doc: &'static str,
+}
+
+impl OptionRow {
+    const fn built(mut self, built: Built) -> OptionRow {
+        self.built = built;
+        self
+    }
+
+    const fn instead(mut self, instead: &'static str) -> OptionRow {
+        self.instead = instead;
+        self
+    }
+
+    const fn required(mut self) -> OptionRow {
+        self.required = true;
+        self
+    }
+
+    const fn secret(mut self) -> OptionRow {
+        self.secret = true;
+        self
+    }
+}
+
+const fn option(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> OptionRow {
+    let (required, secret, built, instead) = (false, false, Built::Yes, "");
+    OptionRow { name, list: false, kind, default, required, secret, built, instead, doc }
+}
+
+const fn list(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> OptionRow {
+    let mut row = option(name, kind, default, doc);
+    row.list = true;
+    row
+}
+
+/// A section type.
+#[derive(Clone, Copy, Debug)]
+pub struct SectionRow {
+    /// Its UCI type.
+    pub kind: &'static str,
+    /// False: a section of this type is refused by name, unless it is disabled.
+    pub built: bool,
+    /// One line of plain words.
+    pub doc: &'static str,
+    /// Its options. Those of a record's provider come on top.
+    pub options: &'static [OptionRow],
+}
+
+impl SectionRow {
+    /// The option of that name.
+    pub fn option(&self, name: &str) -> Option<&'static OptionRow> {
+        self.options.iter().find(|row| row.name == name)
+    }
+}
+
+/// The section type of that name.
+pub fn section(kind: &str) -> Option<&'static SectionRow> {
+    SECTIONS.iter().find(|row| row.kind == kind)
+}
+
+const FAMILY: Kind = Kind::Word(&["any", "ipv4", "ipv6"]);
+const ENABLED: OptionRow = option("enabled", Kind::Bool, "1", "0: as if the section were not there");
+const fn seconds(from: u64, to: u64) -> Kind {
+    Kind::Duration { min: Duration::from_secs(from), max: Duration::from_secs(to) }
+}
+const HOUR: u64 = 3_600;
+const DAY: u64 = 24 * HOUR;
+
+/// Every section type, in the order in which they are read.
+pub static SECTIONS: &[SectionRow] = &[
+    SectionRow {
+        kind: "porchlight",
+        built: true,
+        doc: "What concerns the whole agent; one section",
+        options: GLOBAL,
+    },
+    SectionRow { kind: "wan", built: true, doc: "A way to the internet; one or more", options: WAN },
+    SectionRow { kind: "record", built: true, doc: "Names that follow a WAN's address", options: RECORD },
+    SectionRow {
+        kind: "camera",
+        built: true,
+        doc: "A device on the LAN, and how it is known",
+        options: CAMERA,
+    },
+    SectionRow {
+        kind: "mapping",
+        built: true,
+        doc: "A port of the WAN that leads to a camera",
+        options: MAPPING,
+    },
+    SectionRow { kind: "tunnel", built: false, doc: "A way out of carrier-grade NAT", options: TUNNEL },
+    SectionRow { kind: "notify", built: false, doc: "Whom to tell, and of what", options: NOTIFY },
+];
+
+static GLOBAL: &[OptionRow] = &[
+    option("enabled", Kind::Bool, "1", "0: the agent does nothing"),
+    option(
+        "log_level",
+        Kind::Word(&["error", "warn", "info", "debug", "trace"]),
+        "info",
+        "How much is logged",
+    ),
+    option("resident", Kind::Bool, "1", "0: no daemon; hotplug and cron run one pass").built(Built::Default),
+    option("check_interval", seconds(60, DAY), "10m", "The scheduled look when nothing happens"),
+    option(
+        "debounce",
+        seconds(0, 10),
+        "200ms",
+        "Events within this time after the first one make one decision",
+    ),
+    option("timeout", seconds(1, 60), "10s", "The longest time for one request"),
+    option(
+        "cacert",
+        Kind::Path,
+        "/etc/ssl/certs/ca-certificates.crt",
+        "PEM file of the authorities to trust",
+    ),
+    option(
+        "mapping_backend",
+        Kind::Word(&["auto", "service", "uci", "nft", "none"]),
+        "auto",
+        "Who carries the mappings",
+    )
+    .built(Built::Only(&["nft", "none"]))
+    .instead("use auto, nft or none"),
+    option(
+        "upstream",
+        Kind::Word(&["auto", "on", "off"]),
+        "auto",
+        "Ask the router above us for the mapping too",
+    )
+    .built(Built::Only(&["off"]))
+    .instead("use auto or off"),
+    option("keep_on_stop", Kind::Bool, "0", "1: a clean stop leaves the mappings in place"),
+];
+
+static WAN: &[OptionRow] = &[
+    ENABLED,
+    list("interface", Kind::Text, "", "netifd's names of it")
+        .built(Built::Default)
+        .instead("use option device"),
+    option("device", Kind::Device, "", "The network device, or auto for the one with the default route"),
+    option("family", FAMILY, "any", "Which addresses of it count"),
+    list(
+        "ip_source",
+        Kind::Word(&["interface", "dns", "web", "script"]),
+        "interface dns web",
+        "Whom to ask for the address, in this order",
+    )
+    .built(Built::Only(&["interface"]))
+    .instead("use interface"),
+    list("ip_url", Kind::Url, "", "Web witnesses in place of the built-in ones").built(Built::Default),
+    option("ip_script", Kind::Path, "", "A program that prints the address").built(Built::Default),
+    option("agree", Kind::Number { min: 1, max: 9 }, "2", "Witnesses that must agree").built(Built::Default),
+    list("accept", Kind::Network, "", "Special-purpose networks whose addresses are published all the same"),
+];
+
+static RECORD: &[OptionRow] = &[
+    ENABLED,
+    option("provider", Kind::Provider, "", "The DNS service").required(),
+    list("domain", Kind::Domain, "", "The names to keep right").required(),
+    option("zone", Kind::Zone, "", "The zone, where the longest-suffix search must not decide"),
+    list(
+        "wan",
+        Kind::Reference("wan"),
+        "",
+        "The first of them that is publicly reachable; default: all, in order",
+    ),
+    option("family", FAMILY, "ipv4", "Which addresses to publish"),
+    option("ttl", seconds(1, 7 * DAY), "", "Time to live; default: the record's own, or the provider's"),
+    option(
+        "on_lost",
+        Kind::Word(&["keep", "delete"]),
+        "keep",
+        "What to do once the family has been gone for a day",
+    )
+    .built(Built::Default),
+    option("follow_tunnel", Kind::Bool, "0", "1: point at the tunnel's server while a tunnel carries")
+        .built(Built::Default),
+];
+
+static CAMERA: &[OptionRow] = &[
+    ENABLED,
+    list("mac", Kind::Mac, "", "Its hardware addresses: Wi-Fi and cable"),
+    option("name", Kind::Host, "", "Its DHCP name"),
+    option("ip", Kind::Target, "", "Its address on the LAN"),
+    list("record", Kind::Reference("record"), "", "The names that people use for it; shown by status"),
+    option("hostid", Kind::Suffix, "", "Its IPv6 suffix, for a pinhole and an AAAA of its own")
+        .built(Built::Default),
+    option("static_lease", Kind::Bool, "0", "1: also write a dnsmasq host section").built(Built::Default),
+];
+
+static MAPPING: &[OptionRow] = &[
+    ENABLED,
+    option("camera", Kind::Reference("camera"), "", "Where it leads").required(),
+    option("src", Kind::Text, "wan", "Firewall zone that it is reached from (fw4)"),
+    option("dest", Kind::Text, "lan", "Firewall zone of the camera (fw4)"),
+    list("proto", Kind::Word(&["tcp", "udp"]), "tcp", "Protocols"),
+    option("src_dport", Kind::Ports, "", "Port or range on the WAN").required(),
+    option("dest_port", Kind::Ports, "", "Port or range on the camera; default: src_dport"),
+    list("src_ip", Kind::Source, "", "Who may; default: anyone")
+        .built(Built::Without("a host name"))
+        .instead("write its address or network"),
+    option("family", FAMILY, "ipv4", "Which families it is opened in").built(Built::Default),
+    option("schedule", Kind::Text, "", "When it is open").built(Built::Default),
+    option(
+        "probe",
+        Kind::Word(&["rtsp", "http", "tcp", "none"]),
+        "rtsp",
+        "How the camera is asked whether it wants a password",
+    )
+    .built(Built::Only(&["none"]))
+    .instead("use rtsp or none"),
+    option("path", Kind::Text, "", "The path that the probe asks for").built(Built::Default),
+    option("allow_open", Kind::Bool, "0", "1: open it although it is not proven to ask for a password"),
+];
+
+static TUNNEL: &[OptionRow] = &[
+    ENABLED,
+    option("kind", Kind::Word(&["bore", "ssh", "frp", "script"]), "", "Which tunnel").required(),
+    option("server", Kind::Text, "", "Its server"),
+    option("port", Kind::Ports, "", "The server's port"),
+    option("token", Kind::Text, "", "The server's secret").secret(),
+    option("username", Kind::Text, "", "For ssh"),
+    option("key_file", Kind::Path, "", "For ssh: the private key"),
+    option("when", Kind::Word(&["unreachable", "always"]), "unreachable", "When it is used"),
+    list("mapping", Kind::Reference("mapping"), "", "What it carries"),
+    option("remote_port", Kind::Ports, "", "The port on the server"),
+];
+
+static NOTIFY: &[OptionRow] = &[
+    ENABLED,
+    option(
+        "kind",
+        Kind::Word(&[
+            "webhook",
+            "ntfy",
+            "telegram",
+            "bark",
+            "dingtalk",
+            "feishu",
+            "serverchan",
+            "discord",
+            "slack",
+            "email",
+            "script",
+        ]),
+        "",
+        "Which service",
+    )
+    .required(),
+    option("url", Kind::Text, "", "Where to send it").secret(),
+    option("token", Kind::Text, "", "The service's token").secret(),
+    option("secret", Kind::Text, "", "The service's signing secret").secret(),
+    option("chat_id", Kind::Text, "", "The chat"),
+    option("method", Kind::Text, "", "The HTTP method"),
+    list("header", Kind::Text, "", "HTTP headers").secret(),
+    option("body", Kind::Text, "", "The body's template").secret(),
+    list("on", Kind::Word(&["changed", "failing", "recovered", "exposed", "refused"]), "", "What to tell of"),
+    option("details", Kind::Bool, "0", "1: addresses and camera names in the text"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rule of the contract: an option at its default is always accepted, so each default must be of its kind.
+    #[test]
+    fn every_default_is_valid_and_every_row_is_documented() {
+        for section in SECTIONS {
+            assert_eq!(section.option("enabled").map(|row| row.kind), Some(Kind::Bool), "{}", section.kind);
+            for row in section.options {
+                let place = format!("{} {}", section.kind, row.name);
+                assert!(!row.doc.is_empty(), "{place}");
+                assert_eq!(
+                    section.options.iter().filter(|other| other.name == row.name).count(),
+                    1,
+                    "{place}"
+                );
+                assert!(row.default.split(' ').count() == 1 || row.list, "{place}");
+                for value in row.default.split(' ').filter(|value| !value.is_empty()) {
+                    assert_eq!(
+                        row.kind.check(value).as_deref(),
+                        Ok(value),
+                        "{place}: default is not canonical"
+                    );
+                }
+                if let Built::Only(values) = row.built {
+                    for value in values.iter().flat_map(|joined| joined.split(' ')) {
+                        assert_eq!(row.kind.check(value).as_deref(), Ok(value), "{place}");
+                    }
+                }
+                if let Kind::Reference(kind) = row.kind {
+                    assert!(super::section(kind).is_some(), "{place}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_types() {
+        let defaults = crate::config::Global::default();
+        let global = |name: &str| section("porchlight").unwrap().option(name).unwrap().default;
+        let duration = |name: &str| crate::config::value::duration(global(name)).unwrap();
+        assert_eq!(duration("check_interval"), defaults.check_interval);
+        assert_eq!(duration("debounce"), defaults.debounce);
+        assert_eq!(duration("timeout"), defaults.timeout);
+        assert_eq!(global("cacert"), defaults.cacert);
+        assert_eq!(global("log_level"), defaults.log_level.to_string().to_lowercase());
+    }
+}

@@ -1,1 +1,466 @@
-//! stub
+//! UCI text into sections, with libuci's own grammar (its `file.c`): what `uci show` reads, this reads
+//! alike, and what `uci` refuses, this refuses with line and reason; then it goes on with the next line.
+//!
+//! ```text
+//! config TYPE ['NAME']        # a comment runs from an unquoted # to the end of the line
+//!     option NAME 'one value'; option OTHER "with \" escapes" # also c, o, l, p
+//!     list NAME bare'joined'"value"
+//! ```
+
+use super::{Problem, Severity};
+
+/// The longest file that is read, in bytes.
+pub const FILE_CAP: usize = 256 * 1024;
+/// The most sections of one file.
+pub const SECTION_CAP: usize = 512;
+/// The most values of one section.
+pub const VALUE_CAP: usize = 1024;
+/// The longest value, in bytes.
+pub const VALUE_LENGTH_CAP: usize = 8 * 1024;
+/// After this many faults the rest of the file is not looked at.
+pub const FAULT_CAP: usize = 64;
+
+/// An option or a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opt {
+    /// Its name: letters, digits and `_`.
+    pub name: String,
+    /// Its value; of a list, all values in order. Never empty.
+    pub values: Vec<String>,
+    /// Written with `list`.
+    pub is_list: bool,
+    /// 1-based line of each value's statement; as many as values.
+    pub lines: Vec<usize>,
+}
+
+impl Opt {
+    /// 1-based line of its first statement that counts.
+    pub fn line(&self) -> usize {
+        self.lines.first().copied().unwrap_or_default()
+    }
+}
+
+/// A section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Its type: printable ASCII without spaces.
+    pub kind: String,
+    /// Its name, if it has one: letters, digits and `_`.
+    pub name: Option<String>,
+    /// 1-based line of its (first) `config` statement.
+    pub line: usize,
+    /// In order of first appearance; each name once.
+    pub options: Vec<Opt>,
+    /// One of its lines could not be read.
+    pub faulty: bool,
+}
+
+impl Section {
+    /// The option or list of that name.
+    pub fn option(&self, name: &str) -> Option<&Opt> {
+        self.options.iter().find(|option| option.name == name)
+    }
+}
+
+/// What was read, and what could not be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parsed {
+    /// In order of first appearance.
+    pub sections: Vec<Section>,
+    /// Faults of the text, in order of line.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads a file's text. `file` is its path, for the problems. Never fails as a whole, never panics.
+pub fn parse(text: &str, file: &str) -> Parsed {
+    let mut parser = Parser {
+        file,
+        cursor: Cursor { bytes: text.as_bytes(), pos: 0, end: 0, line: 0 },
+        parsed: Parsed::default(),
+        current: Current::None,
+    };
+    if text.len() > FILE_CAP {
+        parser.problem(0, format!("the file is longer than {} KiB and is not read", FILE_CAP / 1024));
+    } else if let Some(at) = text.bytes().position(|b| b == 0) {
+        let line = text.bytes().take(at).filter(|b| *b == b'\n').count() + 1;
+        parser.problem(line, "this is not a text file (it holds a zero byte), so it is not read".into());
+    } else {
+        parser.run();
+    }
+    parser.parsed
+}
+
+/// A fault: its line and what it is.
+struct Fault(usize, String);
+
+/// Where options go.
+#[derive(Clone, Copy)]
+enum Current {
+    /// No section has begun.
+    None,
+    /// The section of this index.
+    At(usize),
+    /// The section's own line is faulty: its options are read and forgotten.
+    Lost,
+}
+
+struct Parser<'a> {
+    file: &'a str,
+    cursor: Cursor<'a>,
+    parsed: Parsed,
+    current: Current,
+}
+
+impl Parser<'_> {
+    fn problem(&mut self, line: usize, text: String) {
+        let file = self.file.to_string();
+        self.parsed.problems.push(Problem { severity: Severity::Error, file, line, text });
+    }
+
+    fn warn(&mut self, line: usize, text: &str) {
+        let (file, text) = (self.file.to_string(), text.to_string());
+        self.parsed.problems.push(Problem { severity: Severity::Warning, file, line, text });
+    }
+
+    fn run(&mut self) {
+        while self.cursor.next_line() {
+            let started = (self.cursor.line, self.cursor.end);
+            let Err(Fault(line, text)) = self.statements() else { continue };
+            self.problem(line, text);
+            if let Current::At(index) = self.current {
+                if let Some(section) = self.parsed.sections.get_mut(index) {
+                    section.faulty = true;
+                }
+            }
+            if self.parsed.problems.len() >= FAULT_CAP {
+                self.problem(started.0, "too many faults; the rest of the file is not looked at".into());
+                return;
+            }
+            if self.cursor.exhausted() {
+                // A quote that never closes has swallowed the rest: go on behind the line where it began.
+                (self.cursor.line, self.cursor.end) = started;
+            }
+        }
+    }
+
+    /// The statements of one line (and of those that its quotes run over), parted by `;`.
+    fn statements(&mut self) -> Result<(), Fault> {
+        self.cursor.skip_whitespace();
+        while let Some(word) = self.cursor.command() {
+            match word {
+                b"c" | b"config" => self.config()?,
+                b"o" | b"option" => self.option(false)?,
+                b"l" | b"list" => self.option(true)?,
+                b"p" | b"package" => self.package()?,
+                [b'#', ..] => return Ok(()),
+                word if word.iter().all(|b| is_space(*b)) => {
+                    return Err(Fault(self.cursor.line, "nothing follows the ;".into()));
+                }
+                _ => {
+                    let text = "this is no statement; one begins with config, option, list or package";
+                    return Err(Fault(self.cursor.line, text.into()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `package NAME`: read and forgotten, as libuci does in a file of one package.
+    fn package(&mut self) -> Result<(), Fault> {
+        let line = self.cursor.line;
+        let name = self.argument()?;
+        if !is_name(&name, true) {
+            return Err(Fault(
+                line,
+                "package: its name is missing or has other than letters, digits, _ and -".into(),
+            ));
+        }
+        self.end_of_statement(line)
+    }
+
+    /// `config TYPE [NAME]`.
+    fn config(&mut self) -> Result<(), Fault> {
+        let line = self.cursor.line;
+        self.current = Current::Lost;
+        let kind = self.argument()?;
+        if kind.is_empty() || !kind.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Fault(
+                line,
+                "config: the section's type is missing or has spaces or unusual characters".into(),
+            ));
+        }
+        let name = self.argument()?;
+        if !name.is_empty() && !is_name(&name, false) {
+            let text = "config: the section's name has other than letters, digits and _";
+            return Err(Fault(line, text.into()));
+        }
+        self.end_of_statement(line)?;
+        let same = self.parsed.sections.iter_mut().enumerate();
+        let same =
+            same.into_iter().find(|(_, section)| !name.is_empty() && section.name.as_deref() == Some(&name));
+        if let Some((index, section)) = same {
+            if section.kind != kind {
+                section.faulty = true;
+                let text = format!(
+                    "config: another section, of type {}, has the name '{name}' (line {})",
+                    section.kind, section.line
+                );
+                return Err(Fault(line, text));
+            }
+            self.current = Current::At(index);
+            return Ok(());
+        }
+        if self.parsed.sections.len() >= SECTION_CAP {
+            return Err(Fault(
+                line,
+                format!("config: more than {SECTION_CAP} sections; this one is left out"),
+            ));
+        }
+        self.current = Current::At(self.parsed.sections.len());
+        let name = Some(name).filter(|name| !name.is_empty());
+        self.parsed.sections.push(Section { kind, name, line, options: Vec::new(), faulty: false });
+        Ok(())
+    }
+
+    /// `option NAME [VALUE]` or `list NAME [VALUE]`.
+    fn option(&mut self, is_list: bool) -> Result<(), Fault> {
+        let line = self.cursor.line;
+        let word = if is_list { "list" } else { "option" };
+        if let Current::None = self.current {
+            return Err(Fault(line, format!("{word}: there is no section before it; begin one with config")));
+        }
+        let name = self.argument()?;
+        if !is_name(&name, false) {
+            let text = format!("{word}: its name is missing or has other than letters, digits and _");
+            return Err(Fault(line, text));
+        }
+        let value = self.argument()?;
+        self.end_of_statement(line)?;
+        if value.len() > VALUE_LENGTH_CAP {
+            return Err(Fault(line, format!("{word} {name}: longer than {VALUE_LENGTH_CAP} bytes")));
+        }
+        let Current::At(index) = self.current else { return Ok(()) };
+        let Some(section) = self.parsed.sections.get_mut(index) else { return Ok(()) };
+        if section.options.iter().map(|option| option.values.len()).sum::<usize>() >= VALUE_CAP {
+            self.current = Current::Lost;
+            section.faulty = true;
+            return Err(Fault(line, format!("{word} {name}: more than {VALUE_CAP} values in one section")));
+        }
+        set(section, Opt { name, values: vec![value], is_list, lines: vec![line] });
+        Ok(())
+    }
+
+    /// The next argument, joined from its quoted and bare parts; empty if there is none.
+    fn argument(&mut self) -> Result<String, Fault> {
+        let line = self.cursor.line;
+        self.cursor.skip_whitespace();
+        let (word, stop) = self.cursor.word()?;
+        match stop {
+            Stop::CutByComment => self.warn(line, "an unquoted # begins a comment: what follows it is not part of the value; put the value in quotes"),
+            Stop::CutBySemicolon => self.warn(line, "what follows the ; is not read, as uci does not read it either; put a space before the ;"),
+            Stop::Usual => {}
+        }
+        Ok(word)
+    }
+
+    fn end_of_statement(&mut self, line: usize) -> Result<(), Fault> {
+        match self.argument()?.is_empty() {
+            true => Ok(()),
+            false => Err(Fault(line, "too many arguments; put a value that has spaces in quotes".into())),
+        }
+    }
+}
+
+/// Puts an option into a section as libuci does: a later `option` replaces, `list` adds, an empty
+/// `option` changes nothing.
+fn set(section: &mut Section, new: Opt) {
+    let unset = !new.is_list && new.values.iter().all(String::is_empty);
+    let old = section.options.iter_mut().find(|option| option.name == new.name);
+    match old {
+        _ if unset => {}
+        None => section.options.push(new),
+        Some(old) if new.is_list => {
+            old.values.extend(new.values);
+            old.is_list = true;
+            old.lines.extend(new.lines);
+        }
+        Some(old) => *old = new,
+    }
+}
+
+fn is_name(text: &str, dash: bool) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || (dash && b == b'-'))
+}
+
+/// How a word ended.
+enum Stop {
+    /// At white space, at the end of the line, or at a separator.
+    Usual,
+    /// At a `#` in its midst.
+    CutByComment,
+    /// At a `;` right behind a bare word: libuci loses the rest of the line.
+    CutBySemicolon,
+}
+
+/// The text, and how much of it is in view. libuci fetches a line at a time and sees no further; so do we.
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    pos: usize,
+    /// Behind the last line fetched.
+    end: usize,
+    /// Number of the last line fetched.
+    line: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// The byte at the cursor; `None` at the end of what is in view.
+    fn here(&self) -> Option<u8> {
+        self.bytes.get(self.pos).copied().filter(|_| self.pos < self.end)
+    }
+
+    fn exhausted(&self) -> bool {
+        self.end >= self.bytes.len()
+    }
+
+    /// Fetches one more line behind what is in view. False at the end of the text.
+    fn fetch(&mut self) -> bool {
+        let rest = self.bytes.get(self.end..).unwrap_or_default();
+        if rest.is_empty() {
+            return false;
+        }
+        self.end += rest.iter().position(|b| *b == b'\n').map_or(rest.len(), |at| at + 1);
+        self.line += 1;
+        true
+    }
+
+    /// Leaves what is in view and fetches the next line.
+    fn next_line(&mut self) -> bool {
+        self.pos = self.end;
+        self.fetch()
+    }
+
+    fn skip_whitespace(&mut self) {
+        while self.here().is_some_and(is_space) {
+            self.pos += 1;
+        }
+    }
+
+    /// The statement's first word, up to a space or tab. (Not to a newline: `option` alone is no statement.)
+    fn command(&mut self) -> Option<&'a [u8]> {
+        let blank = |b: u8| b == b' ' || b == b'\t';
+        while self.here().is_some_and(blank) {
+            self.pos += 1;
+        }
+        let start = self.pos;
+        while self.here().is_some_and(|b| !blank(b)) {
+            self.pos += 1;
+        }
+        let word = self.bytes.get(start..self.pos).filter(|word| !word.is_empty())?;
+        self.pos = (self.pos + 1).min(self.end);
+        Some(word)
+    }
+
+    /// One argument. A `;` at its start is consumed and gives an empty one.
+    fn word(&mut self) -> Result<(String, Stop), Fault> {
+        let mut word = Vec::new();
+        let mut stop = Stop::Usual;
+        if self.here() == Some(b';') {
+            self.pos += 1;
+            return Ok((String::new(), stop));
+        }
+        let mut plain = true;
+        while let Some(byte) = self.here().filter(|b| !is_space(*b)) {
+            plain = plain && !matches!(byte, b'\'' | b'"' | b'\\');
+            match byte {
+                b'\'' => self.single_quoted(&mut word)?,
+                b'"' => self.double_quoted(&mut word)?,
+                b'\\' => self.escaped(&mut word),
+                b'#' => {
+                    self.pos = self.end;
+                    if !word.is_empty() {
+                        stop = Stop::CutByComment;
+                    }
+                }
+                b';' => {
+                    if plain {
+                        let rest = self.bytes.get(self.pos + 1..self.end).unwrap_or_default();
+                        if !rest.iter().all(|b| is_space(*b)) {
+                            stop = Stop::CutBySemicolon;
+                        }
+                        self.pos = self.end;
+                    }
+                    return Ok((text(word), stop));
+                }
+                other => {
+                    word.push(other);
+                    self.pos += 1;
+                }
+            }
+        }
+        self.pos = (self.pos + 1).min(self.end);
+        Ok((text(word), stop))
+    }
+
+    /// A backslash outside single quotes: the next byte as it is, or, at the end of a line, nothing.
+    fn escaped(&mut self, word: &mut Vec<u8>) {
+        self.pos += 1;
+        let rest = self.bytes.get(self.pos..self.end).unwrap_or_default();
+        match rest {
+            [] | [b'\n'] | [b'\r', b'\n'] => {
+                self.pos = self.end;
+                self.fetch();
+            }
+            [byte, ..] => {
+                word.push(*byte);
+                self.pos += 1;
+            }
+        }
+    }
+
+    fn single_quoted(&mut self, word: &mut Vec<u8>) -> Result<(), Fault> {
+        let opened = self.line;
+        self.pos += 1;
+        loop {
+            match self.here() {
+                Some(b'\'') => break,
+                Some(byte) => {
+                    word.push(byte);
+                    self.pos += 1;
+                }
+                None if self.fetch() => {}
+                None => return Err(Fault(opened, "the quote ' is never closed".into())),
+            }
+        }
+        self.pos += 1;
+        Ok(())
+    }
+
+    fn double_quoted(&mut self, word: &mut Vec<u8>) -> Result<(), Fault> {
+        let opened = self.line;
+        self.pos += 1;
+        loop {
+            match self.here() {
+                Some(b'"') => break,
+                Some(b'\\') => self.escaped(word),
+                Some(byte) => {
+                    word.push(byte);
+                    self.pos += 1;
+                }
+                None if self.fetch() => {}
+                None => return Err(Fault(opened, "the quote \" is never closed".into())),
+            }
+        }
+        self.pos += 1;
+        Ok(())
+    }
+}
+
+/// White space as C's `isspace` has it.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+}
+
+/// The bytes are the text's own with some ASCII left out, so they are UTF-8.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_default()
+}

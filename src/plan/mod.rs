@@ -1,9 +1,21 @@
 //! All policy, and nothing else: what to publish, what to map, when to try again.
-//! [`plan`] is a pure function of the configuration, the world, the state and the time.
+//!
+//! [`plan`] is a pure function of the configuration, the world, the state and the time. Around it stand
+//! the folds that bring the state up to date: [`fold::event`] before it, [`settle`] after an act.
 
-use crate::config::{Network, Proto};
-use crate::model::{RecordId, Time};
+pub mod account;
+pub mod camera;
+pub mod fold;
+pub mod mapping;
+pub mod publish;
+pub mod reach;
+pub mod retry;
+pub mod settle;
+
+use crate::config::{Config, Network, Proto};
+use crate::model::{RecordId, Time, World};
 use crate::provider::Wanted;
+use crate::state::State;
 use std::net::IpAddr;
 
 /// What to do now, and when to look again if nothing happens.
@@ -13,6 +25,21 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// The next moment at which this plan could differ, if no event comes before.
     pub wake_at: Option<Time>,
+}
+
+impl Plan {
+    /// Asks to be called again at `at`, or earlier.
+    fn wake(&mut self, at: Time) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// Decides. Closing comes first, so that a close overtakes everything.
+pub fn plan(config: &Config, world: &World, state: &State, now: Time) -> Plan {
+    let mut plan = Plan::default();
+    mapping::plan(config, world, state, now, &mut plan);
+    publish::plan(config, world, state, now, &mut plan);
+    plan
 }
 
 /// One thing to do.
@@ -29,7 +56,7 @@ pub enum Action {
 /// [`Action::Publish`]. The agent adds the options, the time and the nonce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishJob {
-    /// Key of the account, see [`account_key`].
+    /// Key of the account, see [`account::account_key`].
     pub account: String,
     /// Which attempt of that account this is; a late outcome of an older one satisfies nothing newer.
     pub generation: u64,

@@ -1,8 +1,17 @@
 //! The sensors: each turns something outside into [`crate::model::Event`]s. None of them polls.
+//!
+//! `network` follows the kernel's links, addresses and routes (`view` keeps them, `choose` picks the address), and
+//! through `neighbours` the cameras' entries of the neighbour table (`filter` keeps the others out); both stand on
+//! `netlink`. `files` watches `leases` and the resolver's files.
 
+pub mod choose;
 pub mod clock;
 pub mod files;
+pub mod filter;
 pub mod leases;
+pub mod neighbours;
+pub mod netlink;
 pub mod network;
 pub mod ruleset;
 pub mod signals;
+pub mod view;

@@ -1,1 +1,276 @@
-//! stub
+//! The WANs' addresses and routes, as the kernel tells them (rtnetlink). Devices go by name, so one that is deleted
+//! and made anew is the same to us.
+//!
+//! Nothing is polled: the kernel multicasts every change. Where its word is not enough (at the start, after an overrun,
+//! for routes at every change, see [`View::happened`]) it is asked for all it knows, one table after the other.
+
+use crate::config::Wan;
+use crate::model::{Event, Mac, OwnAddr, WanSnapshot};
+use crate::sense::clock::boot_seconds;
+use crate::sense::filter;
+use crate::sense::neighbours::Neighbours;
+use crate::sense::netlink::{Received, Socket};
+use crate::sense::view::{Table, Tables, View};
+use crate::wire::rtnl::{self, kind, Header, Message};
+use smol::channel::{Receiver, Sender};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Groups of the first socket.
+const GROUPS: u32 = rtnl::GROUP_LINK
+    | rtnl::GROUP_IPV4_IFADDR
+    | rtnl::GROUP_IPV6_IFADDR
+    | rtnl::GROUP_IPV4_ROUTE
+    | rtnl::GROUP_IPV6_ROUTE;
+/// Datagrams taken in one go before others get their turn.
+const BURST: usize = 64;
+/// While changes never cease, a snapshot is told after so many turns all the same.
+const PATIENCE: u32 = 32;
+/// When the kernel refuses a request (it is out of memory), it is asked again after this.
+pub(super) const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Follows the network. All methods are for one thread; [`Network::run`] is to be running.
+pub struct Network {
+    socket: Socket,
+    state: RefCell<State>,
+    neighbours: Neighbours,
+    wake: (Sender<()>, Receiver<()>),
+}
+
+/// What was told, and what is to be asked.
+#[derive(Default)]
+struct State {
+    view: View,
+    wans: Vec<Wan>,
+    stale: Tables,
+    asking: Option<Asking>,
+    synced: bool,
+    rescan: bool,
+    turns: u32,
+    last: Option<(BTreeMap<String, WanSnapshot>, Vec<OwnAddr>)>,
+}
+
+/// A dump under way.
+struct Asking {
+    table: Table,
+    seq: u32,
+    /// Its table changed meanwhile, or the kernel says that it did: to be asked for again.
+    again: bool,
+}
+
+impl Network {
+    /// Opens the sockets in the calling thread's network namespace.
+    pub fn open() -> io::Result<Network> {
+        let state = State { stale: Tables::ALL, ..State::default() };
+        Ok(Network {
+            socket: Socket::open(GROUPS, &filter::network())?,
+            state: RefCell::new(state),
+            neighbours: Neighbours::open()?,
+            wake: smol::channel::bounded(1),
+        })
+    }
+
+    /// Sets the WANs to follow. [`Event::Network`] comes if that changes what there is to tell.
+    pub fn set_wans(&self, wans: &[Wan]) {
+        self.state.borrow_mut().wans = wans.to_vec();
+        self.wake();
+    }
+
+    /// Sets whose neighbour-table entries are told: those with one of these hardware or network addresses. Of an entry
+    /// that failed the kernel tells no hardware address, so the network addresses at which cameras are presumed belong
+    /// in `ips` too. [`Event::Neighbours`] follows, unless nothing changed.
+    pub fn set_cameras(&self, macs: &[Mac], ips: &[IpAddr]) -> io::Result<()> {
+        self.neighbours.set_cameras(macs, ips)
+    }
+
+    /// Asks the kernel for everything anew. [`Event::Network`] follows in any case, and [`Event::Neighbours`] where
+    /// cameras are set.
+    pub fn rescan(&self) {
+        let mut state = self.state.borrow_mut();
+        state.stale = Tables::ALL;
+        state.rescan = true;
+        drop(state);
+        self.neighbours.rescan();
+        self.wake();
+    }
+
+    /// Sets the receive buffers' size in bytes, to provoke overruns in a test.
+    #[doc(hidden)]
+    pub fn set_receive_buffer(&self, bytes: usize) -> io::Result<()> {
+        self.socket.set_receive_buffer(bytes)?;
+        self.neighbours.set_receive_buffer(bytes)
+    }
+
+    /// Tells [`Event::Network`], [`Event::Neighbours`] and [`Event::Neighbour`] until nobody listens any more.
+    /// Fails only where a socket does.
+    pub async fn run(&self, tx: Sender<Event>) -> io::Result<()> {
+        smol::future::or(self.follow(&tx), self.neighbours.follow(&tx)).await
+    }
+
+    async fn follow(&self, tx: &Sender<Event>) -> io::Result<()> {
+        loop {
+            if let Err(err) = self.ask_next() {
+                log::warn!("the kernel refused to list its network tables ({err}); asking again in a second");
+                smol::Timer::after(REFUSED_PAUSE).await;
+                continue;
+            }
+            let event = self.state.borrow_mut().event();
+            if let Some(event) = event {
+                if tx.send(event).await.is_err() {
+                    return Ok(());
+                }
+            }
+            let woken = async {
+                // Never closed: both ends are ours.
+                let _ = self.wake.1.recv().await;
+                Ok(false)
+            };
+            let readable = async { self.socket.readable().await.map(|()| true) };
+            if smol::future::or(readable, woken).await? {
+                self.receive()?;
+            }
+        }
+    }
+
+    /// Starts the next dump, where one is due and none is under way.
+    fn ask_next(&self) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        if state.asking.is_some() {
+            return Ok(());
+        }
+        let Some(table) = state.stale.take_first() else {
+            return Ok(());
+        };
+        let asked = match table {
+            Table::Links => self.socket.ask(kind::GETLINK, None),
+            Table::Addrs => self.socket.ask(kind::GETADDR, None),
+            Table::Routes(family) => self.socket.ask(kind::GETROUTE, Some(family)),
+        };
+        match asked {
+            Ok(seq) => {
+                state.view.begin(table);
+                state.asking = Some(Asking { table, seq, again: false });
+                Ok(())
+            }
+            Err(err) => {
+                state.stale.add(table);
+                Err(err)
+            }
+        }
+    }
+
+    /// Takes in what is queued. The answer to a request is queued as soon as it is asked, hence the loop through
+    /// all of them here instead of one turn each.
+    fn receive(&self) -> io::Result<()> {
+        let mut buffer = self.socket.buffer();
+        let now = boot_seconds();
+        for _ in 0..BURST {
+            match self.socket.receive(&mut buffer)? {
+                Received::Nothing => return Ok(()),
+                Received::Foreign => {}
+                Received::Lost => self.state.borrow_mut().lost(),
+                Received::Datagram => self.take_in(&buffer, now),
+            }
+            // A refusal is met again, and told, by the caller's own attempt.
+            let _ = self.ask_next();
+        }
+        Ok(())
+    }
+
+    fn take_in(&self, datagram: &[u8], now: u64) {
+        let mut state = self.state.borrow_mut();
+        for item in rtnl::messages(datagram) {
+            match item {
+                Ok((header, message)) => {
+                    let asked = state.asking.as_ref().is_some_and(|a| self.socket.answers(&header, a.seq));
+                    state.message(header, message, asked, now);
+                }
+                Err(rtnl::Malformed) => state.lost(),
+            }
+        }
+    }
+
+    fn wake(&self) {
+        // Full means that it is to wake already.
+        let _ = self.wake.0.try_send(());
+    }
+}
+
+impl State {
+    /// Something was missed: all is to be asked for anew.
+    fn lost(&mut self) {
+        log::debug!("network events were lost; reading the tables anew");
+        self.stale = Tables::ALL;
+    }
+
+    /// One message; `asked`: it answers the request under way.
+    fn message(&mut self, header: Header, message: Message, asked: bool, now: u64) {
+        if !asked {
+            match message {
+                Message::Overrun => self.lost(),
+                Message::Done(_) | Message::Error(_) => {}
+                message => self.change(message, now),
+            }
+            return;
+        }
+        let Some(asking) = &mut self.asking else { return };
+        asking.again |= header.flags & rtnl::NLM_F_DUMP_INTR != 0;
+        match message {
+            Message::Done(code) | Message::Error(code) => self.dumped(code),
+            message => self.view.dumped(asking.table, message, now),
+        }
+    }
+
+    /// The kernel tells a change.
+    fn change(&mut self, message: Message, now: u64) {
+        let touches = |table| match (&message, table) {
+            (Message::Link(_) | Message::LinkGone(_), Table::Links) => true,
+            (Message::Addr(_) | Message::AddrGone(_), Table::Addrs) => true,
+            (_, _) => false,
+        };
+        if let Some(asking) = &mut self.asking {
+            // The dump may or may not have this change already; a second one has it.
+            asking.again |= touches(asking.table);
+        }
+        let stale = self.view.happened(message, now);
+        self.stale.merge(stale);
+    }
+
+    /// The dump under way has ended, with 0 or a negative errno.
+    fn dumped(&mut self, code: i32) {
+        let Some(Asking { table, again, .. }) = self.asking.take() else { return };
+        if code == 0 {
+            self.view.finish(table);
+        } else {
+            // No such family here (EOPNOTSUPP): there is nothing of it.
+            log::debug!("the kernel listed a network table in part only (error {})", -code);
+        }
+        if again {
+            self.stale.add(table);
+        }
+        self.synced |= self.stale.is_empty();
+    }
+
+    /// What is to be told, if anything is, now.
+    fn event(&mut self) -> Option<Event> {
+        self.turns = self.turns.saturating_add(1);
+        let settled = self.stale.is_empty() && self.asking.is_none();
+        if !self.synced || !(settled || self.turns > PATIENCE) {
+            return None;
+        }
+        self.turns = 0;
+        let empty = BTreeMap::new();
+        let before = self.last.as_ref().map_or(&empty, |last| &last.0);
+        let now = self.view.snapshot(&self.wans, before);
+        let due = self.rescan && settled;
+        if !due && self.last.as_ref() == Some(&now) {
+            return None;
+        }
+        self.rescan &= !due;
+        self.last = Some(now.clone());
+        Some(Event::Network { wans: now.0, own: now.1 })
+    }
+}

@@ -3,5 +3,6 @@
 
 pub mod demo;
 pub mod lab;
+pub mod peers;
 pub mod rules;
 pub mod test;

@@ -1,11 +1,11 @@
-//! Porchlight's development tasks: `cargo demo`, `cargo xtask test`.
+//! Porchlight's development tasks: `cargo demo`, `cargo xtask test`, `cargo xtask peers`.
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use xtask::{demo, lab, test};
+use xtask::{demo, lab, peers, test};
 
 /// Development tasks of Porchlight.
 #[derive(Parser)]
@@ -21,6 +21,8 @@ enum Task {
     Demo(demo::Options),
     /// Run everything: format, lints, house rules, unit tests, and the scenarios in the lab
     Test(test::Options),
+    /// What inadyn and ddclient send, from a sealed room: record | check
+    Peers { args: Vec<String> },
     /// The demo's sealed part
     #[command(name = "__demo", hide = true)]
     SealedDemo {
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<i32> {
     match task {
         Task::Demo(options) => demo::run(&options),
+        Task::Peers { args } => peers::main(&args),
         Task::Test(options) => test::run(&options),
         Task::SealedDemo { program } => demo::sealed(&program),
         Task::SealedScenario { name, program } => test::sealed(&name, &program),

@@ -1,0 +1,138 @@
+//! Starts what the plan asked for. Each act runs beside the loop and comes back as a message.
+
+use super::{Agent, Message};
+use crate::act::publish::{self, Effort, Outside};
+use crate::act::readback::{self, Seen, Servers};
+use crate::config::Record;
+use crate::model::{Now, RecordId};
+use crate::plan::{Action, LookJob, MapJob, PublishJob};
+use crate::provider::{self, Failure, Job, Kind};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the name servers may take to show a change.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(300);
+/// Read-backs at a time.
+pub(crate) const CONFIRM_AT_ONCE: usize = 8;
+/// After a foreign change of the packet filter, how long its changes are gathered before it is looked at.
+const FILTER_SETTLE: Duration = Duration::from_millis(20);
+
+impl Agent {
+    pub(crate) fn start(&mut self, action: Action, change: u64, now: Now) {
+        match action {
+            Action::Publish(job) => self.start_publish(job, change, now),
+            Action::Look(job) => self.start_look(job),
+            Action::Map(job) => self.start_map(job, change),
+        }
+    }
+
+    pub(crate) fn record(&self, name: &str) -> Option<&Record> {
+        self.config.records.iter().find(|record| record.name == name)
+    }
+
+    fn start_publish(&mut self, plan: PublishJob, change: u64, now: Now) {
+        let (Some(record), tx) = (self.record(&plan.record), self.tx.clone()) else { return };
+        let Some(entry) = provider::find(&record.provider) else { return };
+        for wanted in &plan.records {
+            self.say_publishing(change, wanted);
+        }
+        let mut nonce = [0u8; 16];
+        if getrandom::fill(&mut nonce).is_err() {
+            let failure = Failure::new(Kind::NotReady, "the kernel has no random numbers yet");
+            let _ =
+                tx.try_send(Message::Published(plan, Default::default(), Err(failure), Effort::default()));
+            return;
+        }
+        let memo = self.state.accounts.get(&plan.account).map(|a| a.memo.clone()).unwrap_or_default();
+        let job = Job {
+            zone: record.zone.clone(),
+            ttl: record.ttl,
+            options: record.options.clone(),
+            records: plan.records.clone(),
+            now: now.wall,
+            nonce,
+            memo,
+        };
+        let redactor = self.redactor.clone();
+        let outside = Arc::new(Outside {
+            http: self.http.clone(),
+            timeout: self.config.global.timeout,
+            redact: Box::new(move |text| redactor.redact(text)),
+        });
+        let work = async move {
+            let (job, result, effort) = publish::publish(entry, job, outside).await;
+            let _ = tx.send(Message::Published(plan, job.memo, result, effort)).await;
+        };
+        self.executor.spawn(work).detach();
+    }
+
+    /// Where the zone's name servers are asked for.
+    pub(crate) fn servers(&self) -> Servers {
+        let path = self.paths.root.join("etc/resolv.conf");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        Servers { resolvers: readback::resolvers(&text), fixed: Vec::new(), port: crate::act::dns::PORT }
+    }
+
+    fn start_look(&mut self, job: LookJob) {
+        let (servers, tx) = (self.servers(), self.tx.clone());
+        let work = async move {
+            let mut answers = Vec::new();
+            for id in &job.records {
+                let answer = readback::look(&id.domain, id.family, &servers).await;
+                let answer = answer.and_then(|published| match published.agreed() {
+                    Seen::Address(addrs) => Ok(addrs),
+                    Seen::Absent | Seen::Alias(_) => Ok(Vec::new()),
+                    Seen::Unknown(why) => Err(Failure::new(Kind::Garbled, why)),
+                });
+                answers.push((id.clone(), answer));
+            }
+            let _ = tx.send(Message::Looked(job, answers)).await;
+        };
+        self.executor.spawn(work).detach();
+    }
+
+    pub(crate) fn start_confirm(&mut self, id: RecordId, addr: IpAddr, change: u64) {
+        let (servers, tx) = (self.servers(), self.tx.clone());
+        let (key, at_once) = (id.clone(), self.confirm_at_once.clone());
+        let work = async move {
+            let _place = at_once.acquire().await;
+            let result = readback::confirm(&id.domain, addr, &servers, CONFIRM_LIMIT).await;
+            let _ = tx.send(Message::Confirmed(id, addr, change, result)).await;
+        };
+        self.confirming.insert(key, self.executor.spawn(work));
+    }
+
+    fn start_map(&mut self, job: MapJob, change: u64) {
+        let (nft, tx) = (self.nft.clone(), self.tx.clone());
+        let targets: Vec<IpAddr> = job.rules.iter().map(|rule| rule.target).collect();
+        let work = async move {
+            let start = Instant::now();
+            let mut nft = nft.lock().await;
+            let result = nft.apply(&job).await;
+            let took = start.elapsed();
+            let droppers = nft.droppers(&targets).await.unwrap_or_default();
+            let _ = tx.send(Message::Mapped(job, change, took, result, droppers)).await;
+        };
+        self.executor.spawn(work).detach();
+    }
+
+    /// Looks whether our table still stands, after somebody changed the packet filter.
+    pub(crate) fn check_filter(&mut self) {
+        if self.checking_filter || self.state.mapping.applied.is_none() {
+            return;
+        }
+        self.checking_filter = true;
+        let (nft, tx) = (self.nft.clone(), self.tx.clone());
+        let rules = self.state.mapping.applied.iter().flatten();
+        let targets: Vec<IpAddr> = rules.map(|rule| rule.target).collect();
+        let work = async move {
+            smol::Timer::after(FILTER_SETTLE).await;
+            let mut nft = nft.lock().await;
+            let intact = nft.intact().await;
+            let droppers = nft.droppers(&targets).await.unwrap_or_default();
+            let _ = tx.send(Message::Filter(intact, droppers)).await;
+        };
+        self.executor.spawn(work).detach();
+    }
+}

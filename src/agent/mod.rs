@@ -1,0 +1,426 @@
+//! The loop: event -> world -> plan -> act -> state. The only place that sees all parts, on one thread;
+//! what may block runs elsewhere and comes back as a [`Message`].
+
+mod acts;
+mod reload;
+mod report;
+
+pub use reload::{read_config, Reading};
+
+use crate::act::http::Http;
+use crate::act::publish::Effort;
+use crate::act::readback::Confirmed;
+use crate::config::{Config, Problem};
+use crate::control::{self, Asked, Nudge, Question};
+use crate::mapping::nft::{MapReport, Nft};
+use crate::model::{Event, Mac, Now, RecordId, Time, World};
+use crate::paths::Paths;
+use crate::plan::{self, camera, fold, settle, LookJob, MapJob, PublishJob};
+use crate::provider::{Failure, Verdicts};
+use crate::secret::Redactor;
+use crate::sense::network::Network;
+use crate::sense::signals::{Signal, Signals};
+use crate::sense::{clock, files};
+use crate::state::{self, State};
+use crate::status::View;
+use smol::channel::{unbounded, Receiver, Sender};
+use smol::future::or;
+use smol::{LocalExecutor, Task, Timer};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that the loop takes in.
+pub enum Message {
+    /// From a sensor.
+    Event(Event),
+    /// From the control socket.
+    Asked(Asked),
+    /// From the system.
+    Signal(Signal),
+    /// A publish job came back, with the provider's memo.
+    Published(PublishJob, BTreeMap<String, String>, Result<Verdicts, Failure>, Effort),
+    /// A look came back.
+    Looked(LookJob, Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>),
+    /// A read-back ended.
+    Confirmed(RecordId, IpAddr, u64, Result<Confirmed, Failure>),
+    /// A change of the packet filter came back, and which tables drop what we let in.
+    Mapped(MapJob, u64, Duration, Result<MapReport, String>, Vec<String>),
+    /// The packet filter was looked at: is our table as we made it, and who drops?
+    Filter(bool, Vec<String>),
+    /// A sensor cannot go on.
+    Deaf(&'static str, String),
+}
+
+/// How the agent runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Until it is told to stop.
+    Daemon,
+    /// Until all that is to be done was tried, at most until this moment.
+    Once(Time),
+}
+
+/// The agent.
+pub struct Agent {
+    pub(crate) paths: Paths,
+    pub(crate) config: Config,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) world: World,
+    pub(crate) state: State,
+    pub(crate) redactor: Arc<Redactor>,
+    pub(crate) http: Http,
+    pub(crate) nft: Rc<smol::lock::Mutex<Nft>>,
+    pub(crate) network: Option<Rc<Network>>,
+    pub(crate) executor: Rc<LocalExecutor<'static>>,
+    pub(crate) tx: Sender<Message>,
+    /// Running read-backs: a newer change of a record ends the older one's.
+    pub(crate) confirming: BTreeMap<RecordId, Task<()>>,
+    pub(crate) confirm_at_once: Arc<smol::lock::Semaphore>,
+    /// A look at the packet filter is under way.
+    pub(crate) checking_filter: bool,
+    /// What the file last written said.
+    saved: String,
+    boot_id: String,
+    /// Sensors that have not spoken yet.
+    awaited: BTreeSet<&'static str>,
+    interest: (Vec<Mac>, Vec<IpAddr>),
+    next_look: Time,
+    waiting: Vec<Sender<String>>,
+}
+
+/// What stands around an agent when it starts.
+pub struct Setting {
+    /// Where everything lies.
+    pub paths: Paths,
+    /// The configuration, as far as it is good.
+    pub reading: Reading,
+    /// TLS, set up before any thread.
+    pub http: Http,
+}
+
+impl Agent {
+    /// Starts on what the state file remembers.
+    pub fn new(setting: Setting, executor: Rc<LocalExecutor<'static>>) -> (Agent, Receiver<Message>) {
+        let Setting { paths, reading, http } = setting;
+        let (tx, rx) = unbounded();
+        let boot_id = clock::boot_id(&paths.root).unwrap_or_default();
+        let state = state::load(&paths.state, &boot_id).unwrap_or_else(|why| {
+            log::warn!("{why}; starting with an empty memory, so what is published is asked first");
+            State::default()
+        });
+        let agent = Agent {
+            nft: Rc::new(smol::lock::Mutex::new(Nft::new(&paths.root))),
+            config: reading.config,
+            problems: reading.problems,
+            redactor: Arc::new(reading.redactor),
+            world: World::default(),
+            state,
+            http,
+            network: None,
+            executor,
+            tx,
+            confirming: BTreeMap::new(),
+            confirm_at_once: Arc::new(smol::lock::Semaphore::new(acts::CONFIRM_AT_ONCE)),
+            checking_filter: false,
+            saved: String::new(),
+            boot_id,
+            awaited: BTreeSet::from(["network", "leases", "resolver"]),
+            interest: Default::default(),
+            next_look: Time::default(),
+            waiting: Vec::new(),
+            paths,
+        };
+        (agent, rx)
+    }
+
+    /// Runs until it is to end. Returns whether all is well then.
+    pub async fn run(mut self, rx: Receiver<Message>, mode: Mode) -> Result<bool, String> {
+        self.start_sensors().await?;
+        self.next_look = clock::now().boot.plus(self.config.global.check_interval);
+        loop {
+            let now = clock::now();
+            let wake_at = self.decide(now);
+            let idle = self.is_idle(now.boot, wake_at);
+            if idle {
+                self.answer_waiting(now);
+            }
+            if let Mode::Once(deadline) = mode {
+                if idle || now.boot >= deadline {
+                    return Ok(idle && self.view(now).healthy());
+                }
+            }
+            let wake_at = if let Mode::Once(deadline) = mode { wake_at.min(deadline) } else { wake_at };
+            if let Some(message) = next(&rx, wake_at).await {
+                if !self.take_all(message, &rx) {
+                    self.end().await;
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    /// Sensors run for as long as the executor does.
+    async fn start_sensors(&mut self) -> Result<(), String> {
+        let (events, heard) = unbounded();
+        self.spawn_forwarder(heard);
+        let network =
+            Network::open().map_err(|e| format!("the kernel's network events cannot be heard: {e}"))?;
+        let network = Rc::new(network);
+        network.set_wans(&self.config.wans);
+        self.network = Some(network.clone());
+        self.world.fw4 = self.nft.lock().await.fw4_present().await;
+        let paths = files::Paths::usual(&self.paths.root);
+        let tx = events.clone();
+        self.spawn_sensor("network", async move { network.run(tx).await });
+        self.spawn_sensor("lease and resolver files", files::run(paths, events.clone()));
+        self.spawn_sensor("clock", clock::run(events.clone()));
+        self.spawn_ruleset(events);
+        Ok(())
+    }
+
+    fn spawn_sensor(
+        &self,
+        name: &'static str,
+        work: impl std::future::Future<Output = std::io::Result<()>> + 'static,
+    ) {
+        let tx = self.tx.clone();
+        let watch = async move {
+            if let Err(e) = work.await {
+                let _ = tx.send(Message::Deaf(name, e.to_string())).await;
+            }
+        };
+        self.executor.spawn(watch).detach();
+    }
+
+    fn spawn_forwarder(&self, heard: Receiver<Event>) {
+        let tx = self.tx.clone();
+        let forward = async move {
+            while let Ok(event) = heard.recv().await {
+                let _ = tx.send(Message::Event(event)).await;
+            }
+        };
+        self.executor.spawn(forward).detach();
+    }
+
+    fn spawn_ruleset(&self, events: Sender<Event>) {
+        if self.config.mappings.is_empty() {
+            return;
+        }
+        let listen = async move {
+            let mut ruleset = crate::sense::ruleset::Ruleset::open()?;
+            loop {
+                let event = ruleset.changed().await?;
+                if events.send(event).await.is_err() {
+                    return Ok(());
+                }
+            }
+        };
+        self.spawn_sensor("packet filter", listen);
+    }
+
+    /// Serves the control socket and the signals: what a daemon has and a single pass has not.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub fn open_to_others(&self) -> Result<(), String> {
+        let listener = control::listen(&self.paths)?;
+        let tx = self.tx.clone();
+        let questions = move |asked| {
+            let _ = tx.try_send(Message::Asked(asked));
+        };
+        self.executor.spawn(control::serve(listener, self.executor.clone(), questions)).detach();
+        let signals = Signals::register().map_err(|e| format!("signals cannot be heard: {e}"))?;
+        let tx = self.tx.clone();
+        let listen = async move {
+            while let Ok(signal) = signals.next().await {
+                let _ = tx.send(Message::Signal(signal)).await;
+            }
+        };
+        self.executor.spawn(listen).detach();
+        Ok(())
+    }
+
+    /// Plans, starts what is due, and says when to plan again at the latest.
+    fn decide(&mut self, now: Now) -> Time {
+        camera::observe(&self.config, &self.world, &mut self.state, now.boot);
+        self.tell_interest();
+        if now.boot >= self.next_look {
+            self.next_look = now.boot.plus(self.config.global.check_interval);
+            if let Some(network) = &self.network {
+                network.rescan();
+            }
+            self.check_filter();
+        }
+        let plan = plan::plan(&self.config, &self.world, &self.state, now.boot);
+        let started: Vec<_> = plan
+            .actions
+            .into_iter()
+            .map(|action| (settle::begin(&mut self.state, &action, now), action))
+            .collect();
+        // Before anything leaves: after a kill, what is in flight is asked for, not sent again.
+        self.save();
+        for (change, action) in started {
+            self.start(action, change, now);
+        }
+        plan.wake_at.map_or(self.next_look, |at| at.min(self.next_look))
+    }
+
+    /// Tells the neighbour sensor whom to listen for.
+    fn tell_interest(&mut self) {
+        let mut macs = Vec::new();
+        let mut ips = Vec::new();
+        for camera in &self.config.cameras {
+            let memory = self.state.cameras.get(&camera.name).cloned().unwrap_or_default();
+            macs.extend(camera::macs(camera, &memory));
+            ips.extend(memory.addr.into_iter().chain(camera.ip));
+        }
+        ips.sort();
+        ips.dedup();
+        let interest = (macs, ips);
+        if interest != self.interest {
+            if let Some(network) = &self.network {
+                if let Err(e) = network.set_cameras(&interest.0, &interest.1) {
+                    log::warn!("the neighbour table cannot be followed: {e}");
+                }
+            }
+            self.interest = interest;
+        }
+    }
+
+    /// Takes a message and all that came with it. False: the agent is to end.
+    fn take_all(&mut self, first: Message, rx: &Receiver<Message>) -> bool {
+        let mut message = Some(first);
+        while let Some(now) = message {
+            if !self.take(now) {
+                return false;
+            }
+            message = rx.try_recv().ok();
+        }
+        true
+    }
+
+    fn take(&mut self, message: Message) -> bool {
+        let now = clock::now();
+        match message {
+            Message::Event(event) => self.sensed(event, now),
+            Message::Asked(asked) => self.asked(asked, now),
+            Message::Signal(Signal::Stop) => return false,
+            Message::Signal(Signal::Reload) => self.reload(),
+            Message::Published(job, memo, result, effort) => self.published(&job, memo, result, effort, now),
+            Message::Looked(job, answers) => self.looked(&job, answers, now),
+            Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
+            Message::Mapped(job, change, took, result, droppers) => {
+                self.set_droppers(droppers);
+                self.mapped(&job, change, took, result, now);
+            }
+            Message::Filter(intact, droppers) => self.filter_checked(intact, droppers),
+            Message::Deaf(name, why) => log::error!("the {name} sensor stopped: {why}"),
+        }
+        true
+    }
+
+    fn sensed(&mut self, event: Event, now: Now) {
+        let name = match &event {
+            Event::Network { .. } => "network",
+            Event::Leases(_) => "leases",
+            Event::Resolver(_) => "resolver",
+            Event::Neighbours(_) => "neighbours",
+            _ => "",
+        };
+        self.awaited.remove(name);
+        self.world.complete = self.awaited.is_empty();
+        if event == Event::RulesetChanged {
+            self.check_filter();
+        }
+        let before = self.world.wans.clone();
+        fold::event(&mut self.world, event, now);
+        self.report_wans(&before);
+    }
+
+    fn asked(&mut self, asked: Asked, now: Now) {
+        let answer = match asked.question {
+            Question::Status => self.view(now).to_json(),
+            Question::Trigger(nudge) => {
+                self.look_now(nudge, now);
+                "{\"ok\":true}".into()
+            }
+            Question::Once => {
+                self.look_now(Nudge::World, now);
+                self.waiting.push(asked.answer);
+                return;
+            }
+        };
+        let _ = asked.answer.try_send(answer);
+    }
+
+    fn look_now(&mut self, nudge: Nudge, now: Now) {
+        if nudge == Nudge::Person {
+            settle::try_again(&mut self.state);
+        }
+        let event = if nudge == Nudge::Clock { Event::ClockSet } else { Event::Trigger };
+        fold::event(&mut self.world, event, now);
+        self.next_look = now.boot;
+    }
+
+    /// Nothing under way, and nothing that only waits for the debounce window.
+    fn is_idle(&self, now: Time, wake_at: Time) -> bool {
+        let flying = self.state.accounts.values().any(|account| account.in_flight.is_some());
+        let soon = now.plus(self.config.global.debounce);
+        self.world.complete && !flying && self.state.mapping.in_flight.is_none() && wake_at > soon
+    }
+
+    fn answer_waiting(&mut self, now: Now) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let answer = self.view(now).to_json();
+        for waiting in self.waiting.drain(..) {
+            let _ = waiting.try_send(answer.clone());
+        }
+    }
+
+    pub(crate) fn view(&self, now: Now) -> View<'_> {
+        View { config: &self.config, problems: &self.problems, world: &self.world, state: &self.state, now }
+    }
+
+    /// Writes the state file, if it would say something else.
+    fn save(&mut self) {
+        let text = self.state.to_text(&self.boot_id);
+        if text != self.saved {
+            match state::save(&self.paths.state, &text) {
+                Ok(()) => self.saved = text,
+                Err(why) => log::warn!("{why}"),
+            }
+        }
+    }
+
+    /// A clean end: the mapping goes, unless the owner wants it to stay.
+    async fn end(&mut self) {
+        self.save();
+        let _ = std::fs::remove_file(&self.paths.socket);
+        let ours = !self.config.mappings.is_empty() && !self.world.fw4;
+        if ours && !self.config.global.keep_on_stop {
+            match self.nft.lock().await.remove().await {
+                Ok(cut) => log::info!("stopped; the port mappings are closed, {cut}"),
+                Err(why) => log::error!("stopped, but the port mappings may still be open: {why}"),
+            }
+        } else {
+            log::info!("stopped");
+        }
+    }
+}
+
+/// The next message, or none when it is time to plan again.
+async fn next(rx: &Receiver<Message>, wake_at: Time) -> Option<Message> {
+    let wait = wake_at.since(clock::now().boot);
+    let message = async { rx.recv().await.ok() };
+    let time = async {
+        // A wait of zero still lets what has come be taken first.
+        Timer::after(wait.max(Duration::from_millis(1))).await;
+        None
+    };
+    or(message, time).await
+}

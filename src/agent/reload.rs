@@ -1,0 +1,106 @@
+//! Reads the configuration: at the start what is good of it, at a reload all or nothing.
+
+use super::Agent;
+use crate::config::load::{load, Sources};
+use crate::config::{Config, Problem, Severity};
+use crate::paths::Paths;
+use crate::plan::settle;
+use crate::provider::PROVIDERS;
+use crate::secret::Redactor;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A larger configuration is not read.
+const CONFIG_CAP: u64 = 256 * 1024;
+/// A larger file of one secret is not read.
+const SECRET_CAP: u64 = 64 * 1024;
+
+/// A configuration that was read.
+pub struct Reading {
+    /// What is good of it.
+    pub config: Config,
+    /// What is wrong with it.
+    pub problems: Vec<Problem>,
+    /// Knows all its secrets.
+    pub redactor: Redactor,
+}
+
+impl Reading {
+    /// Whether any part of it is unusable.
+    pub fn is_faulty(&self) -> bool {
+        self.problems.iter().any(|problem| problem.severity == Severity::Error)
+    }
+}
+
+/// Files below the root, and this process's environment.
+struct System<'a>(&'a Paths);
+
+impl Sources for System<'_> {
+    fn first_line(&self, path: &str) -> Result<String, String> {
+        let text = read(&self.0.under_root(path), SECRET_CAP).map_err(|e| e.to_string())?;
+        Ok(text.lines().next().unwrap_or_default().trim_end().to_string())
+    }
+
+    fn var(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+fn read(path: &Path, cap: u64) -> io::Result<String> {
+    let mut text = String::new();
+    let count = File::open(path)?.take(cap + 1).read_to_string(&mut text)?;
+    if count as u64 > cap {
+        return Err(io::Error::other(format!("it is larger than {} KiB", cap / 1024)));
+    }
+    Ok(text)
+}
+
+/// Reads the configuration file.
+///
+/// # Errors
+/// When there is none that can be read; faults in it are in [`Reading::problems`].
+pub fn read_config(paths: &Paths) -> Result<Reading, String> {
+    let file = paths.config.display().to_string();
+    let text = read(&paths.config, CONFIG_CAP).map_err(|e| format!("cannot read {file}: {e}"))?;
+    let loaded = load(&text, &file, PROVIDERS, &System(paths));
+    let mut problems = loaded.problems;
+    let open_to_others = |meta: std::fs::Metadata| meta.permissions().mode() & 0o077 != 0;
+    if !loaded.secrets.is_empty() && std::fs::metadata(&paths.config).is_ok_and(open_to_others) {
+        let text = "other users can read this file, and it may hold secrets; mend: chmod 600".to_string();
+        problems.push(Problem { severity: Severity::Warning, file, line: 0, text });
+    }
+    Ok(Reading { config: loaded.config, problems, redactor: Redactor::new(&loaded.secrets) })
+}
+
+impl Agent {
+    /// A faulty configuration is refused whole, and the old one stays in force.
+    pub(crate) fn reload(&mut self) {
+        let reading = match read_config(&self.paths) {
+            Ok(reading) => reading,
+            Err(why) => return log::error!("not reloaded, the old configuration stays: {why}"),
+        };
+        for problem in &reading.problems {
+            log::warn!("{}", reading.redactor.redact(&problem.to_string()));
+        }
+        self.problems.clone_from(&reading.problems);
+        if reading.is_faulty() {
+            return log::error!(
+                "not reloaded: the old configuration stays in force until the faults are mended"
+            );
+        }
+        if reading.config.global.cacert != self.config.global.cacert {
+            log::warn!("option cacert takes effect when porchlight is restarted");
+        }
+        log::set_max_level(reading.config.global.log_level);
+        self.config = reading.config;
+        self.redactor = Arc::new(reading.redactor);
+        settle::prune(&mut self.state, &self.config);
+        if let Some(network) = &self.network {
+            network.set_wans(&self.config.wans);
+        }
+        log::info!("configuration reloaded");
+    }
+}

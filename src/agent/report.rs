@@ -1,0 +1,267 @@
+//! Takes outcomes into the state and tells them: one line a change, with its number.
+
+use super::Agent;
+use crate::act::publish::Effort;
+use crate::act::readback::Confirmed;
+use crate::mapping::nft::MapReport;
+use crate::model::{Family, Now, Reading, RecordId, WanWorld};
+use crate::plan::publish::{wish, Wish};
+use crate::plan::settle::{self, End};
+use crate::plan::{LookJob, MapJob, PublishJob, Rule};
+use crate::provider::{self, Failure, Outcome, Verdicts, Wanted};
+use crate::state::{Known, Seen};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A fresh number for the jitter of back-offs; the same for all where the kernel has none.
+fn random() -> u32 {
+    let mut bytes = [0u8; 4];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u32::from_ne_bytes(bytes),
+        Err(_) => u32::MAX / 2,
+    }
+}
+
+impl Agent {
+    fn info(&self, text: &str) {
+        log::info!("{}", self.redactor.redact(text));
+    }
+
+    fn warn(&self, text: &str) {
+        log::warn!("{}", self.redactor.redact(text));
+    }
+
+    /// Tells what changed at the WANs.
+    pub(crate) fn report_wans(&self, before: &BTreeMap<String, WanWorld>) {
+        for (name, wan) in &self.world.wans {
+            for family in Family::BOTH {
+                let old = before.get(name).map(|wan| wan.line(family).addr).unwrap_or_default();
+                let new = wan.line(family).addr;
+                match (old.seen(), new) {
+                    (before, Reading::Seen { value, .. }) if before != Some(value) => {
+                        log::debug!("wan {name}: {family} address {value}");
+                    }
+                    (Some(addr), Reading::Lost { .. }) => {
+                        log::debug!("wan {name}: {family} address {addr} is gone")
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for record in &self.config.records {
+            for family in &record.families {
+                if let Wish::Wait(why) = wish(&self.config, &self.world, record, *family) {
+                    log::trace!("record {}: {family} is left as it is: {why}", record.name);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn say_publishing(&self, change: u64, wanted: &Wanted) {
+        let before = match self.state.records.get(&wanted.id).map(|memory| memory.known) {
+            Some(Known::Published(addr) | Known::Remembered(addr)) => addr.to_string(),
+            _ => "unknown".into(),
+        };
+        log::debug!("#{change} {}: {before} -> {}", wanted.id, wanted.addr);
+    }
+
+    pub(crate) fn published(
+        &mut self,
+        job: &PublishJob,
+        memo: BTreeMap<String, String>,
+        result: Result<Verdicts, Failure>,
+        effort: Effort,
+        now: Now,
+    ) {
+        let flying = self.state.accounts.get(&job.account).and_then(|account| account.in_flight.as_ref());
+        let change =
+            flying.filter(|f| f.generation == job.generation).map_or(self.state.change, |f| f.change);
+        let entry = self.record(&job.record).and_then(|record| provider::find(&record.provider));
+        let floor = entry.map_or(Duration::ZERO, |entry| entry.floor);
+        let verdicts =
+            settle::published(&mut self.state, job, memo, result, End { now, floor, random: random() });
+        let mut told = Vec::new();
+        for (id, verdict) in verdicts {
+            let Some(addr) = job.records.iter().find(|w| w.id == id).map(|w| w.addr) else { continue };
+            match verdict {
+                Ok(outcome) => self.record_right(change, &id, addr, &outcome, effort, now),
+                Err(failure) if told.contains(&failure) => {}
+                Err(failure) => {
+                    self.record_failed(change, job, &id, &failure);
+                    told.push(failure);
+                }
+            }
+        }
+    }
+
+    fn record_right(
+        &mut self,
+        change: u64,
+        id: &RecordId,
+        addr: IpAddr,
+        outcome: &Outcome,
+        effort: Effort,
+        now: Now,
+    ) {
+        let ms = effort.took.as_millis();
+        if *outcome == Outcome::Unchanged {
+            return self.info(&format!("#{change} {id}: {addr} is published already ({ms} ms)"));
+        }
+        let text = format!("{id}: {addr} published in {ms} ms");
+        self.info(&format!("#{change} {text}"));
+        self.state.remember(change, now.wall, text);
+        let proxied = |record: &crate::config::Record| {
+            record.options.text.get("proxied").is_some_and(|value| value == "1")
+        };
+        if self.record(&id.record).is_some_and(proxied) {
+            // DNS answers with the proxy's addresses there; the provider's own word has to do.
+            if let Some(memory) = self.state.records.get_mut(id) {
+                memory.seen = Seen::No;
+            }
+        } else {
+            self.start_confirm(id.clone(), addr, change);
+        }
+    }
+
+    fn record_failed(&mut self, change: u64, job: &PublishJob, id: &RecordId, failure: &Failure) {
+        let account = self.state.accounts.get(&job.account).and_then(|account| account.retry.as_ref());
+        let retry = self.state.records.get(id).and_then(|memory| memory.retry.as_ref()).or(account);
+        let next = match retry.map(|retry| retry.next) {
+            Some(Some(at)) => {
+                let wait = at.since(crate::sense::clock::now().boot);
+                format!("next try in {}.{} s", wait.as_secs(), wait.subsec_millis() / 100)
+            }
+            Some(None) => "it rests until the configuration changes".into(),
+            None => "next try soon".into(),
+        };
+        let what = match job.records.len() {
+            1 => id.to_string(),
+            n => format!("{id} (and others of {n})"),
+        };
+        self.warn(&format!("#{change} {what}: {failure}; {next}"));
+    }
+
+    pub(crate) fn looked(
+        &mut self,
+        job: &LookJob,
+        answers: Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>,
+        now: Now,
+    ) {
+        for (id, answer) in &answers {
+            match answer {
+                Ok(addrs) if addrs.is_empty() => log::debug!("{id}: nothing is published"),
+                Ok(addrs) => {
+                    let addrs: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
+                    log::debug!("{id}: {} is published", addrs.join(" and "));
+                }
+                Err(failure) => self.warn(&format!("{id}: what is published could not be told: {failure}")),
+            }
+        }
+        settle::looked(&mut self.state, job, answers, End { now, floor: Duration::ZERO, random: random() });
+    }
+
+    pub(crate) fn confirmed(
+        &mut self,
+        id: &RecordId,
+        addr: IpAddr,
+        change: u64,
+        result: Result<Confirmed, Failure>,
+    ) {
+        self.confirming.remove(id);
+        let Some(memory) = self.state.records.get_mut(id).filter(|m| m.known == Known::Published(addr))
+        else {
+            return;
+        };
+        match result {
+            Ok(seen) => {
+                memory.seen = Seen::After(seen.took);
+                let (ms, count) = (seen.took.as_millis(), seen.servers);
+                self.info(&format!(
+                    "#{change} {id}: seen at {count} of the zone's name servers after {ms} ms"
+                ));
+            }
+            Err(failure) => {
+                memory.seen = Seen::Unconfirmed(failure.text.clone());
+                self.warn(&format!(
+                    "#{change} {id}: could not confirm that {addr} is published: {}",
+                    failure.text
+                ));
+            }
+        }
+    }
+
+    pub(crate) fn mapped(
+        &mut self,
+        job: &MapJob,
+        change: u64,
+        took: Duration,
+        result: Result<MapReport, String>,
+        now: Now,
+    ) {
+        let before = self.state.mapping.applied.clone().unwrap_or_default();
+        let ms = took.as_millis();
+        let result = match result {
+            Err(why) => {
+                self.warn(&format!("#{change} the port mappings could not be changed: {why}"));
+                Err(why)
+            }
+            Ok(report) => {
+                for (mapping, why) in &report.refused {
+                    self.warn(&format!("#{change} mapping {mapping} stays closed: {why}"));
+                }
+                for text in changes(&before, &job.rules) {
+                    self.info(&format!("#{change} {text} ({ms} ms)"));
+                    self.state.remember(change, now.wall, text);
+                }
+                if !job.cut.is_empty() {
+                    self.info(&format!("#{change} connections of the old place: {}", report.cut));
+                }
+                Ok(job.rules.clone())
+            }
+        };
+        settle::mapped(&mut self.state, job, result, now.boot);
+        if !crate::mapping::forwarding(&self.paths.root, Family::V4) && !job.rules.is_empty() {
+            self.warn(
+                "this machine does not forward IPv4 (sysctl net.ipv4.ip_forward is 0): no mapping can work",
+            );
+        }
+    }
+
+    pub(crate) fn set_droppers(&mut self, droppers: Vec<String>) {
+        for name in droppers.iter().filter(|name| !self.world.droppers.contains(name)) {
+            self.warn(&format!("{name} drops what the port mappings let in; accept it there"));
+        }
+        self.world.droppers = droppers;
+    }
+
+    pub(crate) fn filter_checked(&mut self, intact: bool, droppers: Vec<String>) {
+        self.checking_filter = false;
+        self.set_droppers(droppers);
+        if !intact && self.state.mapping.in_flight.is_none() {
+            self.warn("somebody changed or removed the table of the port mappings; it is made anew");
+            self.state.mapping.applied = None;
+        }
+    }
+}
+
+/// What became of each mapping, in words.
+fn changes(before: &[Rule], after: &[Rule]) -> Vec<String> {
+    let mut texts = Vec::new();
+    let same = |a: &Rule, b: &Rule| (&a.mapping, a.proto) == (&b.mapping, b.proto);
+    for rule in after {
+        let old = before.iter().find(|old| same(old, rule));
+        match old {
+            Some(old) if old.target == rule.target => {}
+            Some(old) => texts.push(format!("mapping {}: {} -> {}", rule.mapping, old.target, rule.target)),
+            None => texts.push(format!(
+                "mapping {}: port {} is open to {} port {}",
+                rule.mapping, rule.src_dport.0, rule.target, rule.dest_port.0
+            )),
+        }
+    }
+    for old in before.iter().filter(|old| !after.iter().any(|rule| same(rule, old))) {
+        texts.push(format!("mapping {}: port {} is closed", old.mapping, old.src_dport.0));
+    }
+    texts
+}

@@ -1,0 +1,456 @@
+//! How each kind of value is written. Every reader gives the value or the reason why it is none, which
+//! completes the sentence "option NAME: ...".
+
+use super::nearest::did_you_mean;
+use super::schema::Kind;
+use super::{Device, Network, Proto};
+use crate::model::{Family, Mac};
+use crate::secret::printable;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+/// The longest piece of a value that is quoted in a problem, in characters.
+const QUOTE_CAP: usize = 60;
+/// RFC 1035 2.3.4: the longest name and the longest label.
+const NAME_CAP: usize = 253;
+const LABEL_CAP: usize = 63;
+/// IFNAMSIZ less the final zero.
+const DEVICE_CAP: usize = 15;
+
+/// A value in quotes, cut to a bearable length, harmless to a terminal.
+pub fn quoted(text: &str) -> String {
+    let cut: String = text.chars().take(QUOTE_CAP).collect();
+    let more = if cut.len() < text.len() { "..." } else { "" };
+    format!("'{}{more}'", printable(&cut))
+}
+
+impl Kind {
+    /// Checks a value and gives it in its one canonical spelling.
+    ///
+    /// # Errors
+    /// The reason why it is not of this kind, with what would be.
+    pub fn check(&self, text: &str) -> Result<String, String> {
+        if text.is_empty() {
+            return Err("has no value".into());
+        }
+        match self {
+            Kind::Bool => flag(text).map(|on| if on { "1".into() } else { "0".into() }),
+            Kind::Word(known) => word(text, known),
+            Kind::Duration { min, max } => {
+                let value = duration(text)?;
+                if value < *min || value > *max {
+                    return Err(format!("{} is not from {} to {}", quoted(text), span(*min), span(*max)));
+                }
+                Ok(span(value))
+            }
+            Kind::Number { min, max } => match text.parse::<u32>() {
+                Ok(number) if (*min..=*max).contains(&number) => Ok(number.to_string()),
+                _ => Err(format!("{} is not a number from {min} to {max}", quoted(text))),
+            },
+            Kind::Text | Kind::Reference(_) | Kind::Provider => plain(text),
+            Kind::Path if text.starts_with('/') => plain(text),
+            Kind::Path => Err(format!("{} is not a whole path; it begins with /", quoted(text))),
+            Kind::Url if text.starts_with("https://") || text.starts_with("http://") => plain(text),
+            Kind::Url => Err("is not a URL; it begins with https:// or http://".into()),
+            Kind::Device => device(text).map(|device| device.to_string()),
+            Kind::Domain => domain(text),
+            Kind::Zone => match domain(text)? {
+                zone if zone.starts_with('*') => {
+                    Err("a zone has no wildcard; write the bare zone name".into())
+                }
+                zone => Ok(zone),
+            },
+            Kind::Host => host(text),
+            Kind::Mac => mac(text).map(|mac| mac.to_string()),
+            Kind::Target => target(text).map(|addr| addr.to_string()),
+            Kind::Suffix => suffix(text),
+            Kind::Network => network(text).map(|net| net.to_string()),
+            Kind::Source => source(text).map(|source| match source {
+                Source::Network(net) => net.to_string(),
+                Source::Name(name) => name,
+            }),
+            Kind::Ports => ports(text).map(|(first, last)| match first == last {
+                true => first.to_string(),
+                false => format!("{first}-{last}"),
+            }),
+        }
+    }
+}
+
+/// A switch, in all spellings that UCI knows.
+///
+/// # Errors
+/// The reason why it is none.
+pub fn flag(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "yes" | "on" | "true" | "enabled" => Ok(true),
+        "0" | "no" | "off" | "false" | "disabled" => Ok(false),
+        _ => Err(format!("{} is neither on nor off; write '1' or '0'", quoted(text))),
+    }
+}
+
+fn word(text: &str, known: &[&str]) -> Result<String, String> {
+    if known.contains(&text) {
+        return Ok(text.to_string());
+    }
+    let near = did_you_mean(text, known.iter().copied());
+    Err(format!("{} is none of {}{near}", quoted(text), known.join(", ")))
+}
+
+/// `30`, `30s`, `10m`, `1h`, `200ms`.
+///
+/// # Errors
+/// The reason why it is none.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits).unwrap_or_default();
+    let scale = match unit {
+        "ms" => Some(1),
+        "" | "s" => Some(1_000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    let millis = number.parse::<u64>().ok().zip(scale).and_then(|(number, scale)| number.checked_mul(scale));
+    millis
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("{} is not a duration; write 30, 30s, 10m, 1h or 200ms", quoted(text)))
+}
+
+/// A duration in the largest unit that needs no fraction, as it is written in the file.
+pub fn span(value: Duration) -> String {
+    match value.as_millis() {
+        0 => "0s".into(),
+        ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
+        ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
+        ms if ms % 1_000 == 0 => format!("{}s", ms / 1_000),
+        ms => format!("{ms}ms"),
+    }
+}
+
+/// Text without control characters other than newline and tab.
+///
+/// # Errors
+/// That it has such; never quotes the text, which may be a secret.
+pub fn plain(text: &str) -> Result<String, String> {
+    match text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+        true => Err("has control characters".into()),
+        false => Ok(text.to_string()),
+    }
+}
+
+/// A network device's name, or `auto`. The kernel would take more characters than letters, digits and `-_.+@`,
+/// but no driver uses them, and the name goes into the packet filter's language.
+///
+/// # Errors
+/// The reason why it is none.
+pub fn device(text: &str) -> Result<Device, String> {
+    let fits = (1..=DEVICE_CAP).contains(&text.len()) && text != "." && text != "..";
+    match text {
+        "auto" => Ok(Device::Auto),
+        _ if fits && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+@".contains(&b)) => {
+            Ok(Device::Named(text.to_string()))
+        }
+        _ => Err(format!("{} is not a device's name; write one such as eth0, or auto", quoted(text))),
+    }
+}
+
+/// A whole domain name, lower case, without the final dot; its first label may be `*`. Syntax by RFC 1035
+/// 2.3.1, with digits first (RFC 1123 2.1) and underscores, which dynamic names have.
+///
+/// # Errors
+/// The reason why it is none.
+pub fn domain(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    if !name.is_ascii() {
+        return Err(format!("{} has letters beyond ASCII; write it as xn--...", quoted(text)));
+    }
+    if name.len() > NAME_CAP {
+        return Err(format!("{} is longer than {NAME_CAP} characters", quoted(text)));
+    }
+    let labels = name.strip_prefix("*.").unwrap_or(&name);
+    if let Some(label) = labels.split('.').find(|label| !is_label(label)) {
+        return Err(format!(
+            "{} is not a domain name ({} cannot stand between dots)",
+            quoted(text),
+            quoted(label)
+        ));
+    }
+    if name.parse::<IpAddr>().is_ok() || labels.rsplit('.').next().is_some_and(is_number) {
+        return Err(format!("{} is not a domain name but an address or a number", quoted(text)));
+    }
+    if !labels.contains('.') {
+        return Err(format!(
+            "{} is not a whole domain name; write all of it, such as cam.example.com",
+            quoted(text)
+        ));
+    }
+    Ok(name)
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=LABEL_CAP).contains(&label.len())
+        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
+fn is_number(label: &str) -> bool {
+    label.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// A name as a DHCP client tells it, lower case.
+fn host(text: &str) -> Result<String, String> {
+    match text.len() <= NAME_CAP && text.split('.').all(is_label) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => {
+            Err(format!("{} is not a host name, as the camera tells it to the DHCP server", quoted(text)))
+        }
+    }
+}
+
+/// The hardware address of one device.
+///
+/// # Errors
+/// The reason why it is none.
+pub fn mac(text: &str) -> Result<Mac, String> {
+    let found =
+        Mac::parse(text).ok_or_else(|| format!("{} is not a MAC; write AA:BB:CC:DD:EE:FF", quoted(text)))?;
+    let Mac([first, ..]) = found;
+    match first & 1 == 1 || found == Mac([0; 6]) {
+        true => Err(format!("{} is no device's own MAC", quoted(text))),
+        false => Ok(found),
+    }
+}
+
+/// The IPv4 address of a device on the LAN.
+///
+/// # Errors
+/// The reason why it is none.
+pub fn target(text: &str) -> Result<Ipv4Addr, String> {
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Err(format!(
+            "{} is IPv6: not built yet; write the camera's IPv4 address or its MAC",
+            quoted(text)
+        ));
+    }
+    let addr: Ipv4Addr = text.parse().map_err(|_| format!("{} is not an IPv4 address", quoted(text)))?;
+    let [first, ..] = addr.octets();
+    match first == 0 || first >= 224 || addr.is_loopback() {
+        true => Err(format!("{} is not the address of a device on the LAN", quoted(text))),
+        false => Ok(addr),
+    }
+}
+
+/// The lower half of an IPv6 address, `::1234`.
+fn suffix(text: &str) -> Result<String, String> {
+    match text.parse::<Ipv6Addr>().map(u128::from) {
+        Ok(bits) if bits != 0 && bits >> 64 == 0 => Ok(Ipv6Addr::from(bits).to_string()),
+        _ => Err(format!(
+            "{} is not the second half of an IPv6 address; write one such as ::1234",
+            quoted(text)
+        )),
+    }
+}
+
+/// A network in CIDR notation, or one address.
+///
+/// # Errors
+/// The reason why it is none.
+pub fn network(text: &str) -> Result<Network, String> {
+    let wrong = || format!("{} is not a network; write one such as 198.51.100.0/24", quoted(text));
+    Network::parse(text).ok_or_else(wrong)
+}
+
+/// Who may use a mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// These addresses.
+    Network(Network),
+    /// The addresses of this name.
+    Name(String),
+}
+
+/// A network, an address or a host name.
+///
+/// # Errors
+/// The reason why it is none.
+pub fn source(text: &str) -> Result<Source, String> {
+    if let Some(net) = Network::parse(text) {
+        return Ok(Source::Network(net));
+    }
+    let wrong =
+        |_| format!("{} is neither a network, such as 198.51.100.0/24, nor a host's name", quoted(text));
+    domain(text).map(Source::Name).map_err(wrong)
+}
+
+/// One port or a range `8000-8010`: first and last.
+///
+/// # Errors
+/// The reason why it is none.
+pub fn ports(text: &str) -> Result<(u16, u16), String> {
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0 && is_number(text));
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match port(first).zip(port(last)) {
+        Some((first, last)) if first <= last => Ok((first, last)),
+        _ => Err(format!("{} is not a port from 1 to 65535, nor a range such as 8000-8010", quoted(text))),
+    }
+}
+
+/// `any`, `ipv4` or `ipv6`; anything else is `any`.
+pub fn families(word: &str) -> Vec<Family> {
+    match word {
+        "ipv4" => vec![Family::V4],
+        "ipv6" => vec![Family::V6],
+        _ => Family::BOTH.to_vec(),
+    }
+}
+
+/// `tcp` or `udp`.
+pub fn proto(word: &str) -> Option<Proto> {
+    match word {
+        "tcp" => Some(Proto::Tcp),
+        "udp" => Some(Proto::Udp),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_as_the_contract_writes_them() {
+        for (text, ms) in
+            [("30", 30_000), ("30s", 30_000), ("10m", 600_000), ("1h", 3_600_000), ("200ms", 200), ("0", 0)]
+        {
+            assert_eq!(duration(text).unwrap(), Duration::from_millis(ms), "{text}");
+        }
+        for text in [
+            "",
+            "s",
+            "1d",
+            "1.5s",
+            "-1",
+            "+1",
+            "1 s",
+            "99999999999999999999",
+            "18446744073709551615h",
+            "1S",
+            "é",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        for (ms, text) in
+            [(0, "0s"), (200, "200ms"), (90_000, "90s"), (600_000, "10m"), (604_800_000, "168h")]
+        {
+            assert_eq!(span(Duration::from_millis(ms)), text);
+            assert_eq!(duration(text).unwrap().as_millis(), u128::from(ms));
+        }
+    }
+
+    #[test]
+    fn domains() {
+        for (text, name) in [
+            ("Cam.Example.COM.", "cam.example.com"),
+            ("*.example.com", "*.example.com"),
+            ("_acme.a-b.example", "_acme.a-b.example"),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+            ("1.2.example", "1.2.example"),
+        ] {
+            assert_eq!(domain(text).as_deref(), Ok(name));
+        }
+        let long_label = format!("{}.example", "a".repeat(64));
+        let long_name = vec!["a"; 128].join(".");
+        for text in [
+            "",
+            ".",
+            "..",
+            "a..b",
+            "a.b..",
+            "-a.example",
+            "a-.example",
+            "a b.example",
+            "a.*.example",
+            "*",
+            "*.",
+            "host",
+            "1.2.3.4",
+            "a.123",
+            "bücher.example",
+            "a/b.example",
+            &long_label,
+            &long_name,
+        ] {
+            assert!(domain(text).is_err(), "{text}");
+        }
+        assert!(domain("bücher.example").unwrap_err().contains("xn--"));
+        assert!(domain(&format!("{}.example", "a".repeat(63))).is_ok());
+    }
+
+    #[test]
+    fn ports_and_ranges() {
+        for (text, pair) in
+            [("1", (1, 1)), ("65535", (65535, 65535)), ("8000-8010", (8000, 8010)), ("5-5", (5, 5))]
+        {
+            assert_eq!(ports(text), Ok(pair));
+        }
+        for text in ["", "0", "65536", "8010-8000", "1-", "-1", "+1", "1-2-3", "http", "1 - 2"] {
+            assert!(ports(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn targets_are_devices_of_the_lan() {
+        assert!(target("192.168.1.50").is_ok());
+        for text in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "127.0.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "240.0.0.1",
+            "1.2.3",
+            "::1",
+            "cam",
+        ] {
+            assert!(target(text).is_err(), "{text}");
+        }
+        assert!(mac("ff:ff:ff:ff:ff:ff").is_err());
+        assert!(mac("00:00:00:00:00:00").is_err());
+        assert!(mac("01-00-5E-00-00-01").is_err());
+        assert!(mac("AA-BB-CC-DD-EE-FF").is_ok());
+    }
+
+    #[test]
+    fn other_kinds() {
+        assert!(suffix("::1234").is_ok());
+        assert!(suffix("::").is_err() && suffix("1::1").is_err());
+        assert_eq!(device("auto"), Ok(Device::Auto));
+        assert!(device("pppoe-wan").is_ok() && device("eth0.2").is_ok());
+        for text in ["a b", "a/b", "sixteen-letters-", ".", "..", "eth0:1", "é", "a\"b", "a;b", ""] {
+            assert!(device(text).is_err(), "{text}");
+        }
+        assert!(quoted(&"\u{1b}".repeat(100)).len() < 800);
+        assert!(!quoted("\u{1b}[31m").contains('\u{1b}'));
+    }
+
+    /// What `check` gives is the canonical spelling: checked again, it gives itself.
+    #[test]
+    fn canonical_is_canonical() {
+        let second = Duration::from_secs(1);
+        let kinds: [(Kind, &str, &str); 7] = [
+            (Kind::Bool, "off", "0"),
+            (Kind::Duration { min: second, max: second * 9999 }, "600", "10m"),
+            (Kind::Mac, "AA-BB-CC-DD-EE-FF", "aa:bb:cc:dd:ee:ff"),
+            (Kind::Network, "10.1.2.3/8", "10.0.0.0/8"),
+            (Kind::Ports, "80-80", "80"),
+            (Kind::Suffix, "0:0::12", "::12"),
+            (Kind::Number { min: 1, max: 9 }, "07", "7"),
+        ];
+        for (kind, text, canonical) in kinds {
+            assert_eq!(kind.check(text).as_deref(), Ok(canonical));
+            assert_eq!(kind.check(canonical).as_deref(), Ok(canonical));
+        }
+    }
+}

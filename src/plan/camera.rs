@@ -1,0 +1,142 @@
+//! Where a camera is, and whether somebody else sits on its address.
+
+use crate::config::{Camera, Config};
+use crate::model::{Mac, Time, World};
+use crate::state::{CameraState, Conflict, State};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// After a conflict the mapping opens again only when it has been quiet this long; doubling.
+const QUIET_FIRST: Duration = Duration::from_secs(10);
+/// The longest quiet that is asked for.
+const QUIET_LONGEST: Duration = Duration::from_secs(600);
+/// After this long without a conflict the doubling is forgotten.
+const FORGET: Duration = Duration::from_secs(3600);
+
+/// Brings what is remembered of every camera up to date with the world. Call it after each event.
+pub fn observe(config: &Config, world: &World, state: &mut State, now: Time) {
+    state.cameras.retain(|name, _| config.cameras.iter().any(|camera| camera.name == *name));
+    for camera in &config.cameras {
+        let memory = state.cameras.entry(camera.name.clone()).or_default();
+        bind(camera, world, memory);
+        locate(camera, world, memory, now);
+        watch_conflict(camera, world, memory, now);
+    }
+}
+
+/// The hardware addresses that are this camera.
+pub fn macs(camera: &Camera, memory: &CameraState) -> Vec<Mac> {
+    if camera.macs.is_empty() {
+        memory.bound.into_iter().collect()
+    } else {
+        camera.macs.clone()
+    }
+}
+
+/// A camera known by name or address is bound to the first hardware address seen there, so that another
+/// device that says the same name, or takes the address, does not get the port.
+fn bind(camera: &Camera, world: &World, memory: &mut CameraState) {
+    if !camera.macs.is_empty() {
+        memory.bound = None;
+    } else if memory.bound.is_none() {
+        let by_name = || {
+            let host = camera.host.as_deref()?;
+            let mut named = world.leases.iter().filter(|lease| lease.name.as_deref() == Some(host));
+            let first = named.next()?.mac;
+            named.all(|lease| lease.mac == first).then_some(first)
+        };
+        let by_addr = || Some(world.neighbours.get(&camera.ip?)?.mac);
+        memory.bound = by_name().or_else(by_addr);
+    }
+}
+
+/// A new lease wins at once; a neighbour entry wins over an older lease when it was confirmed later and
+/// nothing confirms the present address. A silent camera stays where it was.
+fn locate(camera: &Camera, world: &World, memory: &mut CameraState, now: Time) {
+    let mine = macs(camera, memory);
+    let lease = world.leases.iter().rev().find(|lease| mine.contains(&lease.mac)).map(|lease| lease.addr);
+    let lease_is_new = lease.is_some() && memory.lease.map(|(addr, _)| addr) != lease;
+    match lease {
+        Some(addr) if lease_is_new => memory.lease = Some((addr, now)),
+        None => memory.lease = None,
+        _ => {}
+    }
+    if let Some(ip) = camera.ip {
+        return settle_at(memory, ip, now);
+    }
+    if let (true, Some(addr)) = (lease_is_new, lease) {
+        return settle_at(memory, addr, now);
+    }
+    let mut near = world.neighbours.iter().filter(|(addr, n)| addr.is_ipv4() && mine.contains(&n.mac));
+    let confirmed_here = memory.addr.is_some_and(|addr| is_confirmed(world, addr, &mine));
+    let newest = near.clone().filter(|(_, n)| n.fresh).max_by_key(|(_, n)| n.at);
+    match (memory.addr, newest) {
+        (Some(_), Some((addr, n))) if !confirmed_here && n.at > memory.moved_at => {
+            settle_at(memory, *addr, now);
+        }
+        (None, Some((addr, _))) => settle_at(memory, *addr, now),
+        (None, None) => {
+            if let Some(addr) = lease.or_else(|| near.next().map(|(addr, _)| *addr)) {
+                settle_at(memory, addr, now);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_confirmed(world: &World, addr: IpAddr, mine: &[Mac]) -> bool {
+    world.neighbours.get(&addr).is_some_and(|n| n.fresh && mine.contains(&n.mac))
+}
+
+fn settle_at(memory: &mut CameraState, addr: IpAddr, now: Time) {
+    if memory.addr != Some(addr) {
+        memory.addr = Some(addr);
+        memory.moved_at = now;
+    }
+}
+
+/// Another hardware address on the camera's address, in the neighbour table or in the leases.
+fn intruder(world: &World, addr: IpAddr, mine: &[Mac]) -> Option<Mac> {
+    let near = world.neighbours.get(&addr).map(|n| n.mac);
+    let leased = world.leases.iter().find(|lease| lease.addr == addr).map(|lease| lease.mac);
+    [near, leased].into_iter().flatten().find(|mac| !mine.contains(mac))
+}
+
+fn watch_conflict(camera: &Camera, world: &World, memory: &mut CameraState, now: Time) {
+    let mine = macs(camera, memory);
+    let Some(addr) = memory.addr.filter(|_| !mine.is_empty()) else { return };
+    let before = memory.conflict.filter(|conflict| conflict.addr == addr);
+    memory.conflict = match (before, intruder(world, addr, &mine)) {
+        (Some(conflict), Some(by)) if conflict.now => Some(Conflict { by, last: now, ..conflict }),
+        (before, Some(by)) => {
+            let quiet = before.map_or(QUIET_FIRST, |c| (c.quiet * 2).min(QUIET_LONGEST));
+            Some(Conflict { addr, by, now: true, last: now, quiet })
+        }
+        (Some(conflict), None) if conflict.now => Some(Conflict { now: false, last: now, ..conflict }),
+        (Some(conflict), None) if now.since(conflict.last) >= FORGET => None,
+        (before, None) => before,
+    };
+}
+
+/// Until when the camera's mappings stay closed because of a conflict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// No conflict.
+    No,
+    /// For as long as the other device is there.
+    By(Mac),
+    /// The other device is gone; until this moment.
+    Until(Time),
+}
+
+/// Whether a conflict keeps the camera closed now.
+pub fn closed(memory: &CameraState, now: Time) -> Closed {
+    match memory.conflict {
+        Some(conflict) if Some(conflict.addr) != memory.addr => Closed::No,
+        Some(conflict) if conflict.now => Closed::By(conflict.by),
+        Some(conflict) if now < conflict.last.plus(conflict.quiet) => {
+            Closed::Until(conflict.last.plus(conflict.quiet))
+        }
+        _ => Closed::No,
+    }
+}

@@ -1,0 +1,106 @@
+//! Folds an event into the world, and tells when the world got better.
+
+use crate::model::{Event, Line, Neighbour, Now, OwnAddr, Reading, Time, WanSnapshot, World};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// The most neighbours that are kept; more are forgotten, oldest first.
+const NEIGHBOURS_CAP: usize = 256;
+
+/// Brings the world up to date. Returns true if anything changed.
+pub fn event(world: &mut World, event: Event, now: Now) -> bool {
+    let now = now.boot;
+    match event {
+        Event::Network { wans, own } => network(world, wans, own, now),
+        Event::Neighbour(addr, entry) => neighbour(world, addr, entry, now),
+        Event::Neighbours(entries) => neighbours(world, &entries, now),
+        Event::Leases(leases) => replace(&mut world.leases, leases),
+        Event::Resolver(ready) => {
+            world.resolver = ready;
+            heal(world, now, ready);
+            true
+        }
+        Event::ClockSet => {
+            world.clock_set = Some(now);
+            heal(world, now, true);
+            true
+        }
+        Event::Trigger => {
+            heal(world, now, true);
+            true
+        }
+        Event::RulesetChanged => {
+            world.foreign_ruleset += 1;
+            true
+        }
+    }
+}
+
+fn heal(world: &mut World, now: Time, better: bool) {
+    if better {
+        world.healed = Some(now);
+    }
+}
+
+fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
+    let changed = *place != value;
+    *place = value;
+    changed
+}
+
+fn network(world: &mut World, wans: BTreeMap<String, WanSnapshot>, own: Vec<OwnAddr>, now: Time) -> bool {
+    let mut changed = replace(&mut world.own, own);
+    let mut better = false;
+    world.wans.retain(|name, _| wans.contains_key(name));
+    for (name, snapshot) in wans {
+        let wan = world.wans.entry(name).or_default();
+        let before = wan.clone();
+        wan.device = snapshot.device;
+        better |= line(&mut wan.v4, snapshot.v4, snapshot.route4, now);
+        better |= line(&mut wan.v6, snapshot.v6, snapshot.route6, now);
+        changed |= *wan != before;
+    }
+    heal(world, now, better);
+    changed
+}
+
+/// One family's line; true if it got better: an address or a route that was not there.
+fn line(line: &mut Line, addr: Option<IpAddr>, route: bool, now: Time) -> bool {
+    let before = *line;
+    line.route = route;
+    line.addr = match (before.addr, addr) {
+        (Reading::Seen { value, at }, Some(addr)) if value == addr => Reading::Seen { value, at },
+        (_, Some(value)) => Reading::Seen { value, at: now },
+        (Reading::Seen { .. }, None) => Reading::Lost { since: now },
+        (other, None) => other,
+    };
+    (route && !before.route) || (addr.is_some() && before.addr.seen() != addr)
+}
+
+fn neighbour(world: &mut World, addr: IpAddr, entry: Option<(crate::model::Mac, bool)>, now: Time) -> bool {
+    match entry {
+        Some((mac, fresh)) => {
+            if world.neighbours.len() >= NEIGHBOURS_CAP && !world.neighbours.contains_key(&addr) {
+                let oldest = world.neighbours.iter().min_by_key(|(_, n)| n.at).map(|(addr, _)| *addr);
+                oldest.map(|addr| world.neighbours.remove(&addr));
+            }
+            let before = world.neighbours.insert(addr, Neighbour { mac, fresh, at: now });
+            before.map(|n| (n.mac, n.fresh)) != Some((mac, fresh))
+        }
+        None => world.neighbours.remove(&addr).is_some(),
+    }
+}
+
+fn neighbours(world: &mut World, entries: &[(IpAddr, crate::model::Mac, bool)], now: Time) -> bool {
+    let gone: Vec<IpAddr> =
+        world.neighbours.keys().filter(|addr| !entries.iter().any(|(a, ..)| a == *addr)).copied().collect();
+    let mut changed = !gone.is_empty();
+    for addr in gone {
+        world.neighbours.remove(&addr);
+    }
+    for (addr, mac, fresh) in entries.iter().take(NEIGHBOURS_CAP) {
+        let known = world.neighbours.get(addr).is_some_and(|n| (n.mac, n.fresh) == (*mac, *fresh));
+        changed |= !known && neighbour(world, *addr, Some((*mac, *fresh)), now);
+    }
+    changed
+}

@@ -1,0 +1,200 @@
+//! Exposure: which mappings are open, to which target, and why the others are not. It fails closed.
+
+use super::camera::{closed, Closed};
+use super::{Action, MapJob, Plan, Rule};
+use crate::config::{BackendChoice, Config, Device, Mapping, Network};
+use crate::model::{OwnAddr, Time, World};
+use crate::state::State;
+use std::net::IpAddr;
+
+/// Why nothing is mapped where OpenWrt's firewall rules.
+const FW4: &str = "this router's firewall is fw4, and the mapping backend for it is not built yet; \
+                   a table of our own could not open a port past it";
+
+/// Whether one mapping is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    /// Open, with these rules (one a protocol).
+    Open(Vec<Rule>),
+    /// Closed, and why, in plain words with the mend.
+    Closed(String),
+    /// Closed until a moment, and why.
+    Until(Time, String),
+}
+
+/// Decides on one mapping.
+pub fn exposure(config: &Config, world: &World, state: &State, mapping: &Mapping, now: Time) -> Exposure {
+    match target(config, world, state, mapping, now) {
+        Err((Some(until), why)) => Exposure::Until(until, why),
+        Err((None, why)) => Exposure::Closed(why),
+        Ok((target, lan)) => rules(config, world, mapping, target, lan),
+    }
+}
+
+type Refusal = (Option<Time>, String);
+
+fn refuse<T>(why: impl Into<String>) -> Result<T, Refusal> {
+    Err((None, why.into()))
+}
+
+/// The camera's address and the LAN that it is in, if the mapping may lead there.
+fn target<'a>(
+    config: &Config,
+    world: &'a World,
+    state: &State,
+    mapping: &Mapping,
+    now: Time,
+) -> Result<(IpAddr, &'a OwnAddr), Refusal> {
+    match config.global.backend {
+        BackendChoice::None => return refuse("option mapping_backend is 'none'"),
+        BackendChoice::Auto if world.fw4 => return refuse(FW4),
+        _ => {}
+    }
+    if !mapping.allow_open {
+        return refuse(
+            "the camera is not proven to ask for a password; option allow_open '1' exposes it all the same",
+        );
+    }
+    let memory = state.cameras.get(&mapping.camera);
+    let Some((memory, addr)) = memory.and_then(|memory| Some((memory, memory.addr?))) else {
+        return refuse(format!(
+            "camera {} was not seen yet: no DHCP lease and no neighbour entry is its own",
+            mapping.camera
+        ));
+    };
+    match closed(memory, now) {
+        Closed::No => {}
+        Closed::By(mac) => {
+            return refuse(format!("another device ({mac}) holds the camera's address {addr}"))
+        }
+        Closed::Until(at) => {
+            return Err((Some(at), format!("another device held {addr} lately; waiting for quiet")));
+        }
+    }
+    Ok((addr, lan(config, world, addr)?))
+}
+
+/// The LAN subnet of a target: connected, not by a WAN, and the target is a host in it, not the router.
+fn lan<'a>(config: &Config, world: &'a World, addr: IpAddr) -> Result<&'a OwnAddr, Refusal> {
+    if world.own.iter().any(|own| own.addr == addr) {
+        return refuse(format!("{addr} is the router itself"));
+    }
+    let is_wan = |own: &OwnAddr| {
+        let named = config.wans.iter().any(|wan| wan.device == Device::Named(own.device.clone()));
+        named || world.wans.values().any(|wan| wan.device.as_deref() == Some(own.device.as_str()))
+    };
+    let holds = |own: &&OwnAddr| {
+        own.prefix > 0
+            && own.device != "lo"
+            && !is_wan(own)
+            && Network::new(own.addr, own.prefix).is_some_and(|net| net.contains(addr))
+    };
+    let Some(own) = world.own.iter().filter(holds).max_by_key(|own| own.prefix) else {
+        return refuse(format!("{addr} is in no LAN that this router is connected to"));
+    };
+    if is_edge(own, addr) {
+        return refuse(format!("{addr} is the network or broadcast address of its LAN"));
+    }
+    Ok(own)
+}
+
+/// The first or the last address of an IPv4 subnet that has such.
+fn is_edge(own: &OwnAddr, addr: IpAddr) -> bool {
+    let IpAddr::V4(addr) = addr else { return false };
+    if own.prefix >= 31 {
+        return false;
+    }
+    let host = u32::MAX.checked_shr(u32::from(own.prefix)).unwrap_or(0);
+    let bits = addr.to_bits() & host;
+    bits == 0 || bits == host
+}
+
+fn rules(config: &Config, world: &World, mapping: &Mapping, target: IpAddr, lan: &OwnAddr) -> Exposure {
+    let mut wan_devices = Vec::new();
+    let mut wan_addrs = Vec::new();
+    for wan in &config.wans {
+        let sensed = world.wans.get(&wan.name);
+        let device = match &wan.device {
+            Device::Named(name) => Some(name.clone()),
+            Device::Auto => sensed.and_then(|sensed| sensed.device.clone()),
+        };
+        wan_devices.extend(device.filter(|device| *device != lan.device));
+        wan_addrs.extend(sensed.and_then(|sensed| sensed.v4.addr.seen()));
+    }
+    wan_devices.sort();
+    wan_devices.dedup();
+    wan_addrs.sort();
+    wan_addrs.dedup();
+    let Some(network) = Network::new(lan.addr, lan.prefix) else {
+        return Exposure::Closed(format!("{} has no usable prefix", lan.device));
+    };
+    if wan_devices.is_empty() {
+        return Exposure::Closed("no WAN device is known yet".into());
+    }
+    let rule = |proto| Rule {
+        mapping: mapping.name.clone(),
+        wan_devices: wan_devices.clone(),
+        wan_addrs: wan_addrs.clone(),
+        lan_device: lan.device.clone(),
+        lan: network,
+        proto,
+        src_dport: mapping.src_dport,
+        target,
+        dest_port: mapping.dest_port,
+        sources: mapping.sources.clone(),
+    };
+    Exposure::Open(mapping.protos.iter().map(|proto| rule(*proto)).collect())
+}
+
+/// All rules that are to be in force now.
+fn wanted(config: &Config, world: &World, state: &State, now: Time, plan: &mut Plan) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for mapping in &config.mappings {
+        match exposure(config, world, state, mapping, now) {
+            Exposure::Open(open) => rules.extend(open),
+            Exposure::Until(at, _) => plan.wake(at),
+            Exposure::Closed(_) => {}
+        }
+    }
+    rules
+}
+
+/// Adds the change of the packet filter that is due now, if any.
+pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut Plan) {
+    let off = match config.global.backend {
+        BackendChoice::None => true,
+        BackendChoice::Auto => world.fw4,
+        BackendChoice::Nft => false,
+    };
+    if off || !world.complete {
+        return;
+    }
+    let rules = wanted(config, world, state, now, plan);
+    let memory = &state.mapping;
+    if memory.in_flight.is_some() || memory.applied.as_ref() == Some(&rules) {
+        return;
+    }
+    if memory.applied.is_none() && config.mappings.is_empty() {
+        return;
+    }
+    if let Some(at) = memory.retry.as_ref().and_then(|retry| retry.next).filter(|at| *at > now) {
+        return plan.wake(at);
+    }
+    let cut = cut(memory.applied.as_deref().unwrap_or_default(), &rules);
+    plan.actions.push(Action::Map(MapJob { generation: memory.generation + 1, rules, cut }));
+}
+
+/// Two rules that let the same people through to the same place.
+fn same_way(a: &Rule, b: &Rule) -> bool {
+    (a.proto, a.src_dport, a.target, a.dest_port, &a.sources)
+        == (b.proto, b.src_dport, b.target, b.dest_port, &b.sources)
+}
+
+/// Targets of rules that are no more: their live connections go too.
+fn cut(before: &[Rule], after: &[Rule]) -> Vec<IpAddr> {
+    let gone = before.iter().filter(|old| !after.iter().any(|new| same_way(old, new)));
+    let mut targets: Vec<IpAddr> = gone.map(|rule| rule.target).collect();
+    targets.sort();
+    targets.dedup();
+    targets
+}

@@ -1,0 +1,157 @@
+//! Which records to publish now: only what differs, one job per account, in the fewest requests.
+
+use super::account::{account_key, same_job};
+use super::reach::reach;
+use super::retry::due;
+use super::{Action, LookJob, Plan, PublishJob};
+use crate::config::{Config, Record};
+use crate::model::{Family, Reach, RecordId, Time, World};
+use crate::provider::{self, Wanted};
+use crate::state::{AccountState, Known, RecordState, State};
+use std::net::IpAddr;
+
+/// What a record should say, or why there is nothing to say now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Publish this.
+    Address(IpAddr),
+    /// Leave what is there; the reason in plain words.
+    Wait(String),
+}
+
+/// The address of the first of the record's WANs that is ready and publicly reachable.
+pub fn wish(config: &Config, world: &World, record: &Record, family: Family) -> Wish {
+    let mut reasons = Vec::new();
+    for name in &record.wans {
+        let Some(wan) = config.wans.iter().find(|wan| wan.name == *name) else { continue };
+        if !wan.families.contains(&family) {
+            continue;
+        }
+        let line = world.wans.get(name).map(|world| *world.line(family)).unwrap_or_default();
+        let reason = match line.addr.seen() {
+            None => format!("no {family} address"),
+            Some(addr) => match reach(addr, &wan.accept) {
+                Reach::Public if line.route => return Wish::Address(addr),
+                Reach::Public => format!("{addr}, but no {family} default route yet"),
+                other => format!("{addr} is {other}: it is not published"),
+            },
+        };
+        reasons.push(format!("wan {name}: {reason}"));
+    }
+    if reasons.is_empty() {
+        reasons.push(format!("none of its WANs has {family}"));
+    }
+    Wish::Wait(reasons.join("; "))
+}
+
+/// The ids that a record section stands for.
+pub fn ids(record: &Record) -> impl Iterator<Item = RecordId> + '_ {
+    record.domains.iter().flat_map(move |domain| {
+        let id = |family: &Family| RecordId {
+            record: record.name.clone(),
+            domain: domain.clone(),
+            family: *family,
+        };
+        record.families.iter().map(id)
+    })
+}
+
+/// One record that differs from what is wanted.
+struct Pending<'a> {
+    record: &'a Record,
+    wanted: Wanted,
+    known: Known,
+}
+
+/// Adds what is to be published now.
+pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut Plan) {
+    let mut accounts: Vec<(String, Vec<&Record>)> = Vec::new();
+    for record in &config.records {
+        let key = account_key(record);
+        match accounts.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, records)) => records.push(record),
+            None => accounts.push((key, vec![record])),
+        }
+    }
+    for (key, records) in accounts {
+        let none = AccountState::default();
+        let account = state.accounts.get(&key).unwrap_or(&none);
+        if account.in_flight.is_some() {
+            continue;
+        }
+        let pending = pending(config, world, state, now, plan, &key, &records);
+        if pending.is_empty() {
+            continue;
+        }
+        match not_before(config, world, account) {
+            Some(at) if at <= now => plan.actions.push(action(key, account.generation + 1, &pending)),
+            Some(at) => plan.wake(at),
+            None => {}
+        }
+    }
+}
+
+/// The records of one account that differ and whose own back-off is over.
+fn pending<'a>(
+    config: &Config,
+    world: &World,
+    state: &State,
+    now: Time,
+    plan: &mut Plan,
+    key: &str,
+    records: &[&'a Record],
+) -> Vec<Pending<'a>> {
+    let mut all = Vec::new();
+    for record in records {
+        for id in ids(record) {
+            let Wish::Address(addr) = wish(config, world, record, id.family) else { continue };
+            let memory = state.records.get(&id).filter(|memory| memory.account == key);
+            let known = memory.map_or(Known::Unknown, |memory| memory.known);
+            if matches!(known, Known::Published(a) | Known::Remembered(a) if a == addr) {
+                continue;
+            }
+            match record_due(memory, world) {
+                Some(at) if at <= now => all.push(Pending { record, wanted: Wanted { id, addr }, known }),
+                Some(at) => plan.wake(at),
+                None => {}
+            }
+        }
+    }
+    all
+}
+
+fn record_due(memory: Option<&RecordState>, world: &World) -> Option<Time> {
+    match memory.and_then(|memory| memory.retry.as_ref()) {
+        Some(retry) => due(retry, world),
+        None => Some(Time::default()),
+    }
+}
+
+/// When this account may be asked again: after its back-off, and after the debounce window, which begins
+/// with a job, so that the first change after quiet acts at once and the next ones are coalesced.
+fn not_before(config: &Config, world: &World, account: &AccountState) -> Option<Time> {
+    let window = account.last_start.map_or(Time::default(), |start| start.plus(config.global.debounce));
+    let backed_off = match &account.retry {
+        Some(retry) => due(retry, world)?,
+        None => Time::default(),
+    };
+    Some(window.max(backed_off))
+}
+
+/// A look for those that must not be written unasked; else a job for the first and all that fit with it.
+fn action(account: String, generation: u64, pending: &[Pending<'_>]) -> Action {
+    let reads = |record: &Record| provider::find(&record.provider).is_some_and(|entry| entry.reads);
+    let unsure =
+        |p: &&Pending<'_>| !reads(p.record) && matches!(p.known, Known::Unknown | Known::Remembered(_));
+    let records: Vec<RecordId> = pending.iter().filter(unsure).map(|p| p.wanted.id.clone()).collect();
+    if !records.is_empty() {
+        return Action::Look(LookJob { account, generation, records });
+    }
+    let mut job = PublishJob { account, generation, record: String::new(), records: Vec::new() };
+    if let Some(first) = pending.first() {
+        job.record = first.record.name.clone();
+        let fits = pending.iter().filter(|p| same_job(first.record, p.record));
+        job.records = fits.map(|p| p.wanted.clone()).collect();
+    }
+    Action::Publish(job)
+}

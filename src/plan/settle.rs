@@ -1,0 +1,210 @@
+//! What an act does to the state: when it starts, and when its outcome comes back.
+
+use super::retry::{after, Attempt};
+use super::{Action, LookJob, MapJob, PublishJob, Rule};
+use crate::model::{Now, RecordId, Time};
+use crate::provider::{Failure, Kind, Outcome, Verdicts};
+use crate::state::{InFlight, Known, Retry, Seen, State};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// After a failed change of the packet filter, the first few times ...
+const MAP_WAIT: Duration = Duration::from_secs(1);
+/// ... and from then on.
+const MAP_WAIT_LONG: Duration = Duration::from_secs(30);
+/// How many times count as the first few.
+const MAP_QUICK_TRIES: u32 = 5;
+
+/// Marks an action as started. Returns its change number (a look gets none of its own: 0).
+pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
+    match action {
+        Action::Publish(job) => {
+            state.change += 1;
+            let records = job.records.iter().map(|w| (w.id.clone(), Some(w.addr))).collect();
+            fly(state, &job.account, job.generation, records, now.boot);
+            if let Some(account) = state.accounts.get_mut(&job.account) {
+                account.last_start = Some(now.boot);
+            }
+            state.change
+        }
+        Action::Look(job) => {
+            let records = job.records.iter().map(|id| (id.clone(), None)).collect();
+            fly(state, &job.account, job.generation, records, now.boot);
+            0
+        }
+        Action::Map(job) => {
+            state.change += 1;
+            state.mapping.generation = job.generation;
+            state.mapping.in_flight = Some((job.generation, now.boot));
+            state.change
+        }
+    }
+}
+
+fn fly(state: &mut State, key: &str, generation: u64, records: Vec<(RecordId, Option<IpAddr>)>, since: Time) {
+    let change = state.change;
+    let account = state.accounts.entry(key.to_string()).or_default();
+    account.generation = generation;
+    account.in_flight = Some(InFlight { generation, change, since, records });
+}
+
+/// How an attempt ended in time; see [`Attempt`].
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// Now.
+    pub now: Now,
+    /// The provider's floor.
+    pub floor: Duration,
+    /// Any number, for jitter.
+    pub random: u32,
+}
+
+/// Takes the job out of flight; `None` if it is an older one's outcome. Returns when it was started.
+fn land(state: &mut State, key: &str, generation: u64) -> Option<Time> {
+    let account = state.accounts.get_mut(key)?;
+    let flying = account.in_flight.take_if(|job| job.generation == generation)?;
+    Some(flying.since)
+}
+
+/// Takes in the outcome of a publish job. Returns every record's verdict, for the log and the read-back.
+pub fn published(
+    state: &mut State,
+    job: &PublishJob,
+    memo: BTreeMap<String, String>,
+    result: Result<Verdicts, Failure>,
+    end: End,
+) -> Verdicts {
+    let started = land(state, &job.account, job.generation);
+    let attempt = attempt(started, end);
+    let verdicts = match result {
+        Ok(verdicts) => verdicts,
+        Err(failure) => job.records.iter().map(|w| (w.id.clone(), Err(failure.clone()))).collect(),
+    };
+    for wanted in &job.records {
+        let verdict = verdicts.iter().find(|(id, _)| *id == wanted.id).map(|(_, verdict)| verdict);
+        record_verdict(state, &job.account, &wanted.id, wanted.addr, verdict, attempt, end.now);
+    }
+    let account = state.accounts.entry(job.account.clone()).or_default();
+    account.memo = memo;
+    let worst = verdicts.iter().filter_map(|(_, v)| v.as_ref().err()).filter(|f| concerns_account(f.kind));
+    let worst = worst.max_by_key(|failure| failure.retry_after.unwrap_or_default());
+    account.retry = worst.map(|failure| after(account.retry.as_ref(), failure.clone(), attempt));
+    verdicts
+}
+
+fn attempt(started: Option<Time>, end: End) -> Attempt {
+    let ended = end.now.boot;
+    Attempt { started: started.unwrap_or(ended), ended, floor: end.floor, random: end.random }
+}
+
+/// Failures that would meet every other record of the account as well.
+fn concerns_account(kind: Kind) -> bool {
+    !matches!(kind, Kind::NoSuchName | Kind::Refused | Kind::Garbled)
+}
+
+fn record_verdict(
+    state: &mut State,
+    account: &str,
+    id: &RecordId,
+    addr: IpAddr,
+    verdict: Option<&Result<Outcome, Failure>>,
+    attempt: Attempt,
+    now: Now,
+) {
+    let memory = state.records.entry(id.clone()).or_default();
+    if memory.account != account {
+        *memory = crate::state::RecordState { account: account.to_string(), ..Default::default() };
+    }
+    match verdict {
+        Some(Ok(outcome)) => {
+            memory.known = Known::Published(addr);
+            memory.retry = None;
+            if *outcome == Outcome::Updated {
+                memory.changed_at = Some(now.wall);
+                memory.seen = Seen::Asking;
+            }
+        }
+        Some(Err(failure)) => {
+            if failure.kind == Kind::Unconfirmed {
+                memory.known = Known::Unknown;
+            }
+            memory.retry = if concerns_account(failure.kind) {
+                None
+            } else {
+                Some(after(memory.retry.as_ref(), failure.clone(), attempt))
+            };
+        }
+        None => {}
+    }
+}
+
+/// Takes in what the name servers said is published. A value that could not be told counts as different:
+/// asking again would not help, and the provider itself is the better judge.
+pub fn looked(
+    state: &mut State,
+    job: &LookJob,
+    answers: Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>,
+    end: End,
+) {
+    let started = land(state, &job.account, job.generation);
+    let attempt = attempt(started, end);
+    let mut not_ready = None;
+    for (id, answer) in answers {
+        let memory = state.records.entry(id).or_default();
+        if memory.account != job.account {
+            *memory = crate::state::RecordState { account: job.account.clone(), ..Default::default() };
+        }
+        memory.known = match answer {
+            Ok(addrs) => match addrs.as_slice() {
+                [addr] => Known::Published(*addr),
+                _ => Known::Differs,
+            },
+            Err(failure) if failure.kind == Kind::NotReady => {
+                not_ready = Some(failure);
+                continue;
+            }
+            Err(_) => Known::Differs,
+        };
+    }
+    let account = state.accounts.entry(job.account.clone()).or_default();
+    if let Some(failure) = not_ready {
+        account.retry = Some(after(account.retry.as_ref(), failure, attempt));
+    }
+}
+
+/// Takes in the outcome of a change of the packet filter.
+pub fn mapped(state: &mut State, job: &MapJob, result: Result<Vec<Rule>, String>, now: Time) {
+    let memory = &mut state.mapping;
+    let Some((_, started)) = memory.in_flight.take_if(|(generation, _)| *generation == job.generation) else {
+        return;
+    };
+    match result {
+        Ok(rules) => {
+            memory.applied = Some(rules);
+            memory.retry = None;
+        }
+        Err(text) => {
+            let tries = memory.retry.as_ref().map_or(0, |retry| retry.tries) + 1;
+            let wait = if tries <= MAP_QUICK_TRIES { MAP_WAIT } else { MAP_WAIT_LONG };
+            let since = memory.retry.as_ref().map_or(started, |retry| retry.since);
+            let failure = Failure::new(Kind::Refused, text);
+            memory.retry = Some(Retry { failure, tries, since, started, next: Some(now.plus(wait)) });
+        }
+    }
+}
+
+/// A person says "try now": nothing rests and nothing waits any more.
+pub fn try_again(state: &mut State) {
+    state.records.values_mut().for_each(|record| record.retry = None);
+    state.accounts.values_mut().for_each(|account| account.retry = None);
+    state.mapping.retry = None;
+}
+
+/// Forgets what the configuration no longer has.
+pub fn prune(state: &mut State, config: &crate::config::Config) {
+    let keep: Vec<RecordId> = config.records.iter().flat_map(super::publish::ids).collect();
+    state.records.retain(|id, _| keep.contains(id));
+    let keys: Vec<String> = config.records.iter().map(super::account::account_key).collect();
+    state.accounts.retain(|key, account| account.in_flight.is_some() || keys.contains(key));
+}

@@ -1,0 +1,492 @@
+//! The kernel's links, addresses and default routes as far as they were told, and what they mean for the WANs.
+//! No sockets, no clock: fed with messages, asked for snapshots.
+//!
+//! Which tables count. For a device that the owner named, a default route in any table but `local` is the sign that
+//! its line is up: with policy routing (netifd's `ip4table`, mwan3, VRFs) a WAN's default route may live in a table of
+//! its own only. For `auto` only `main` and `default` count, because they decide for packets that no rule picks out:
+//! a VPN's own table must not make the VPN the WAN.
+
+use crate::config::{Device, Wan};
+use crate::model::{Family, OwnAddr, WanSnapshot};
+use crate::sense::choose::{choose_v4, choose_v6, Candidate};
+use crate::wire::rtnl::{Addr, Link, Message, Route, FOREVER};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// The most devices that are kept; a router has tens.
+const MAX_LINKS: usize = 4096;
+/// The most addresses that are kept.
+const MAX_ADDRS: usize = 8192;
+/// The most default routes that are kept, per family.
+const MAX_ROUTES: usize = 512;
+
+const TABLE_DEFAULT: u32 = 253;
+const TABLE_MAIN: u32 = 254;
+const TABLE_LOCAL: u32 = 255;
+
+/// Something that the kernel can be asked to tell in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Devices.
+    Links,
+    /// Addresses of both families.
+    Addrs,
+    /// Routes of one family.
+    Routes(Family),
+}
+
+/// A set of [`Table`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tables(u8);
+
+impl Tables {
+    /// All, in the order in which they are to be asked for.
+    const ORDER: [Table; 4] =
+        [Table::Links, Table::Addrs, Table::Routes(Family::V4), Table::Routes(Family::V6)];
+    /// Every one.
+    pub const ALL: Tables = Tables(0xf);
+
+    fn bit(table: Table) -> u8 {
+        match table {
+            Table::Links => 1,
+            Table::Addrs => 2,
+            Table::Routes(Family::V4) => 4,
+            Table::Routes(Family::V6) => 8,
+        }
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, table: Table) {
+        self.0 |= Self::bit(table);
+    }
+
+    /// Adds all of another set.
+    pub fn merge(&mut self, other: Tables) {
+        self.0 |= other.0;
+    }
+
+    /// Takes out the one that is to be asked for first.
+    pub fn take_first(&mut self) -> Option<Table> {
+        let first = Self::ORDER.into_iter().find(|table| self.contains(*table))?;
+        self.0 &= !Self::bit(first);
+        Some(first)
+    }
+
+    /// Whether it is in.
+    pub fn contains(self, table: Table) -> bool {
+        self.0 & Self::bit(table) != 0
+    }
+
+    /// Whether none is in.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// A value, and whether the dump under way has told it (or an event since).
+#[derive(Debug)]
+struct Kept<T> {
+    value: T,
+    told: bool,
+}
+
+/// An address with the end of its preferred lifetime in seconds since boot.
+#[derive(Debug)]
+struct KnownAddr {
+    addr: Addr,
+    preferred_until: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct View {
+    links: BTreeMap<u32, Kept<Link>>,
+    addrs: BTreeMap<(u32, IpAddr, u8), Kept<KnownAddr>>,
+    routes: BTreeMap<Family, Vec<Route>>,
+    arriving: Vec<Route>,
+}
+
+impl View {
+    /// A dump of `table` begins: what it does not tell is gone when it ends.
+    pub fn begin(&mut self, table: Table) {
+        match table {
+            Table::Links => self.links.values_mut().for_each(|kept| kept.told = false),
+            Table::Addrs => self.addrs.values_mut().for_each(|kept| kept.told = false),
+            Table::Routes(_) => self.arriving.clear(),
+        }
+    }
+
+    /// The dump of `table` is complete.
+    pub fn finish(&mut self, table: Table) {
+        match table {
+            Table::Links => self.links.retain(|_, kept| kept.told),
+            Table::Addrs => self.addrs.retain(|_, kept| kept.told),
+            Table::Routes(family) => {
+                self.routes.insert(family, std::mem::take(&mut self.arriving));
+            }
+        }
+    }
+
+    /// Takes in a message that belongs to the dump of `table`. `now`: seconds since boot.
+    pub fn dumped(&mut self, table: Table, message: Message, now: u64) {
+        match (table, message) {
+            (Table::Links, Message::Link(link)) => self.put_link(link),
+            (Table::Addrs, Message::Addr(addr)) => self.put_addr(addr, now),
+            (Table::Routes(family), Message::Route(route))
+                if route.family == family && self.arriving.len() < MAX_ROUTES =>
+            {
+                self.arriving.push(route);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in a message that the kernel sent of itself. Returns what is to be asked for anew because of it.
+    ///
+    /// Routes are always asked for: the kernel says nothing about IPv4 routes that go with their device or its last
+    /// address, nor about next hops that die and revive, and a replaced route is told as a new one only.
+    pub fn happened(&mut self, message: Message, now: u64) -> Tables {
+        let mut stale = Tables::default();
+        match message {
+            Message::Link(link) => {
+                let before = self.links.get(&link.index).map(|kept| kept.value.up);
+                if before.is_some_and(|up| up != link.up) {
+                    stale = Tables::ALL_ROUTES;
+                }
+                self.put_link(link);
+            }
+            Message::LinkGone(index) => {
+                self.links.remove(&index);
+                self.addrs.retain(|key, _| key.0 != index);
+                stale = Tables::ALL_ROUTES;
+            }
+            Message::Addr(addr) => self.put_addr(addr, now),
+            Message::AddrGone(addr) => {
+                self.addrs.remove(&(addr.index, addr.addr, addr.prefix));
+                if addr.addr.is_ipv4() {
+                    stale.add(Table::Routes(Family::V4));
+                }
+            }
+            Message::Route(Route { family, .. }) | Message::RouteGone(family) => {
+                stale.add(Table::Routes(family));
+            }
+            _ => {}
+        }
+        stale
+    }
+
+    /// What the WANs look like now, and every address of the machine. `last` is what was told before: an address
+    /// that is as good as another is kept.
+    pub fn snapshot(
+        &self,
+        wans: &[Wan],
+        last: &BTreeMap<String, WanSnapshot>,
+    ) -> (BTreeMap<String, WanSnapshot>, Vec<OwnAddr>) {
+        let wans = wans.iter().map(|wan| (wan.name.clone(), self.wan(wan, last.get(&wan.name)))).collect();
+        (wans, self.own())
+    }
+
+    fn wan(&self, wan: &Wan, last: Option<&WanSnapshot>) -> WanSnapshot {
+        let device = |family| {
+            if !wan.families.contains(&family) {
+                return None;
+            }
+            match &wan.device {
+                Device::Named(name) => self.links.values().map(|kept| &kept.value).find(|l| l.name == *name),
+                Device::Auto => self.default_device(family),
+            }
+        };
+        let (v4, v6) = (device(Family::V4), device(Family::V6));
+        WanSnapshot {
+            device: v4.or(v6).map(|link| link.name.clone()),
+            v4: v4.and_then(|link| {
+                choose_v4(&self.candidates(link), &wan.accept, last.and_then(|last| last.v4))
+            }),
+            v6: v6.and_then(|link| {
+                choose_v6(&self.candidates(link), &wan.accept, last.and_then(|last| last.v6))
+            }),
+            route4: v4.is_some_and(|link| self.has_route(link, Family::V4)),
+            route6: v6.is_some_and(|link| self.has_route(link, Family::V6)),
+        }
+    }
+
+    /// The device of the default route with the lowest metric, one that runs before one that does not.
+    fn default_device(&self, family: Family) -> Option<&Link> {
+        let routes = self.routes.get(&family).map(Vec::as_slice).unwrap_or_default();
+        routes
+            .iter()
+            .filter(|route| route.usable && matches!(route.table, TABLE_MAIN | TABLE_DEFAULT))
+            .flat_map(|route| route.devices.iter().map(move |index| (route, index)))
+            .filter_map(|(route, index)| Some((route, &self.links.get(index)?.value)))
+            .min_by_key(|(route, link)| (!link.running, route.table != TABLE_MAIN, route.metric))
+            .map(|(_, link)| link)
+    }
+
+    /// Whether a default route leaves by the device, and the device can carry packets.
+    fn has_route(&self, link: &Link, family: Family) -> bool {
+        let routes = self.routes.get(&family).map(Vec::as_slice).unwrap_or_default();
+        link.running
+            && routes.iter().any(|route| {
+                route.usable && route.table != TABLE_LOCAL && route.devices.contains(&link.index)
+            })
+    }
+
+    fn candidates(&self, link: &Link) -> Vec<Candidate> {
+        let of_link = |known: &KnownAddr| known.addr.index == link.index;
+        let candidate = |known: &KnownAddr| Candidate {
+            addr: known.addr.addr,
+            flags: known.addr.flags,
+            preferred_until: known.preferred_until,
+        };
+        self.addrs.values().map(|kept| &kept.value).filter(|known| of_link(known)).map(candidate).collect()
+    }
+
+    fn own(&self) -> Vec<OwnAddr> {
+        let name = |index| self.links.get(&index).map(|kept| kept.value.name.clone());
+        self.addrs
+            .values()
+            .map(|kept| kept.value.addr)
+            .filter_map(|a| Some(OwnAddr { device: name(a.index)?, addr: a.addr, prefix: a.prefix }))
+            .collect()
+    }
+
+    fn put_link(&mut self, link: Link) {
+        if self.links.len() < MAX_LINKS || self.links.contains_key(&link.index) {
+            self.links.insert(link.index, Kept { value: link, told: true });
+        }
+    }
+
+    fn put_addr(&mut self, addr: Addr, now: u64) {
+        let key = (addr.index, addr.addr, addr.prefix);
+        let preferred_until = match addr.preferred {
+            FOREVER => u64::MAX,
+            seconds => now.saturating_add(u64::from(seconds)),
+        };
+        if self.addrs.len() < MAX_ADDRS || self.addrs.contains_key(&key) {
+            self.addrs.insert(key, Kept { value: KnownAddr { addr, preferred_until }, told: true });
+        }
+    }
+}
+
+impl Tables {
+    /// The routes of both families.
+    const ALL_ROUTES: Tables = Tables(4 | 8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::rtnl::ifa;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn link(index: u32, name: &str) -> Link {
+        Link { index, name: name.into(), up: true, running: true }
+    }
+
+    fn addr(index: u32, text: &str, flags: u32) -> Addr {
+        Addr { index, addr: ip(text), prefix: 24, flags, preferred: FOREVER }
+    }
+
+    fn route(family: Family, table: u32, metric: u32, device: u32) -> Route {
+        Route { family, table, metric, usable: true, devices: vec![device] }
+    }
+
+    fn wan(device: Device) -> Vec<Wan> {
+        vec![Wan { name: "wan".into(), device, families: Family::BOTH.to_vec(), accept: Vec::new() }]
+    }
+
+    fn named(name: &str) -> Vec<Wan> {
+        wan(Device::Named(name.into()))
+    }
+
+    fn tell(view: &mut View, messages: Vec<Message>) {
+        for message in messages {
+            view.happened(message, 0);
+        }
+    }
+
+    fn tell_routes(view: &mut View, family: Family, routes: Vec<Route>) {
+        view.begin(Table::Routes(family));
+        for route in routes {
+            view.dumped(Table::Routes(family), Message::Route(route), 0);
+        }
+        view.finish(Table::Routes(family));
+    }
+
+    fn seen(view: &View, wans: &[Wan]) -> WanSnapshot {
+        view.snapshot(wans, &BTreeMap::new()).0.remove("wan").unwrap()
+    }
+
+    fn two_lines() -> View {
+        let mut view = View::default();
+        tell(
+            &mut view,
+            vec![
+                Message::Link(link(1, "lo")),
+                Message::Link(link(2, "eth0")),
+                Message::Link(link(3, "wwan0")),
+                Message::Addr(addr(1, "127.0.0.1", 0)),
+                Message::Addr(addr(2, "8.0.0.2", 0)),
+                Message::Addr(addr(3, "9.0.0.3", 0)),
+                Message::Addr(addr(3, "2600::3", 0)),
+            ],
+        );
+        view
+    }
+
+    #[test]
+    fn a_named_device_is_followed_to_its_new_index() {
+        let mut view = two_lines();
+        tell_routes(&mut view, Family::V4, vec![route(Family::V4, 254, 0, 2)]);
+        let before = seen(&view, &named("eth0"));
+        assert_eq!((before.v4, before.route4, before.route6), (Some(ip("8.0.0.2")), true, false));
+        assert_eq!(view.happened(Message::LinkGone(2), 0), Tables::ALL_ROUTES);
+        tell_routes(&mut view, Family::V4, vec![]);
+        assert_eq!(seen(&view, &named("eth0")), WanSnapshot::default());
+        tell(&mut view, vec![Message::Link(link(9, "eth0")), Message::Addr(addr(9, "8.0.0.9", 0))]);
+        tell_routes(&mut view, Family::V4, vec![route(Family::V4, 254, 0, 9)]);
+        let after = seen(&view, &named("eth0"));
+        assert_eq!((after.v4, after.route4), (Some(ip("8.0.0.9")), true));
+    }
+
+    #[test]
+    fn a_renamed_device_is_known_by_its_new_name() {
+        let mut view = two_lines();
+        tell(&mut view, vec![Message::Link(link(2, "pppoe-wan"))]);
+        assert_eq!(seen(&view, &named("eth0")).device, None);
+        assert_eq!(seen(&view, &named("pppoe-wan")).v4, Some(ip("8.0.0.2")));
+    }
+
+    #[test]
+    fn auto_takes_the_lowest_metric_of_main_for_each_family() {
+        let mut view = two_lines();
+        assert_eq!(seen(&view, &wan(Device::Auto)), WanSnapshot::default());
+        let routes = vec![
+            route(Family::V4, 51820, 0, 1),
+            route(Family::V4, 254, 20, 3),
+            Route { usable: false, ..route(Family::V4, 254, 1, 3) },
+            route(Family::V4, 254, 10, 2),
+        ];
+        tell_routes(&mut view, Family::V4, routes);
+        tell_routes(&mut view, Family::V6, vec![route(Family::V6, 254, 1024, 3)]);
+        let now = seen(&view, &wan(Device::Auto));
+        assert_eq!((now.device.as_deref(), now.v4), (Some("eth0"), Some(ip("8.0.0.2"))));
+        assert_eq!((now.v6, now.route4, now.route6), (Some(ip("2600::3")), true, true));
+        let mut only_six = wan(Device::Auto);
+        only_six[0].families = vec![Family::V6];
+        let now = seen(&view, &only_six);
+        assert_eq!((now.device.as_deref(), now.v4, now.route4), (Some("wwan0"), None, false));
+    }
+
+    #[test]
+    fn auto_leaves_a_device_without_carrier_for_another() {
+        let mut view = two_lines();
+        let routes = vec![route(Family::V4, 254, 20, 3), route(Family::V4, 254, 10, 2)];
+        tell_routes(&mut view, Family::V4, routes);
+        tell(&mut view, vec![Message::Link(Link { running: false, ..link(2, "eth0") })]);
+        assert_eq!(seen(&view, &wan(Device::Auto)).device.as_deref(), Some("wwan0"));
+        tell(&mut view, vec![Message::Link(Link { running: false, ..link(3, "wwan0") })]);
+        let now = seen(&view, &wan(Device::Auto));
+        assert_eq!((now.device.as_deref(), now.route4), (Some("eth0"), false));
+    }
+
+    #[test]
+    fn which_routes_make_a_named_device_ready() {
+        for (table, usable, running, ready) in [
+            (254, true, true, true),
+            (253, true, true, true),
+            (300, true, true, true),
+            (255, true, true, false),
+            (254, false, true, false),
+            (254, true, false, false),
+        ] {
+            let mut view = two_lines();
+            tell(&mut view, vec![Message::Link(Link { running, ..link(3, "wwan0") })]);
+            tell_routes(&mut view, Family::V6, vec![Route { usable, ..route(Family::V6, table, 1, 3) }]);
+            assert_eq!(seen(&view, &named("wwan0")).route6, ready, "{table} {usable} {running}");
+            assert!(!seen(&view, &named("eth0")).route6);
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_anew() {
+        let mut view = two_lines();
+        let v4 = |view: &mut View, message| view.happened(message, 0).contains(Table::Routes(Family::V4));
+        assert!(v4(&mut view, Message::AddrGone(addr(2, "8.0.0.2", 0))));
+        assert!(!v4(&mut view, Message::AddrGone(addr(3, "2600::3", 0))));
+        assert!(!v4(&mut view, Message::Link(link(2, "eth0"))), "no change");
+        assert!(!v4(&mut view, Message::Link(Link { running: false, ..link(2, "eth0") })));
+        assert!(v4(&mut view, Message::Link(Link { up: false, ..link(2, "eth0") })));
+        assert!(v4(&mut view, Message::Link(link(2, "eth0"))), "up again");
+        assert!(v4(&mut view, Message::Route(route(Family::V4, 254, 0, 2))));
+        assert!(!v4(&mut view, Message::RouteGone(Family::V6)));
+        assert!(view.happened(Message::Addr(addr(2, "8.0.0.2", 0)), 0).is_empty());
+    }
+
+    #[test]
+    fn a_dump_sweeps_what_it_does_not_tell() {
+        let mut view = two_lines();
+        view.begin(Table::Addrs);
+        view.dumped(Table::Addrs, Message::Addr(addr(2, "8.0.0.7", 0)), 0);
+        view.happened(Message::Addr(addr(3, "9.0.0.9", 0)), 0);
+        assert_eq!(seen(&view, &named("eth0")).v4, Some(ip("8.0.0.2")), "until the dump ends");
+        view.finish(Table::Addrs);
+        let own: Vec<_> = view.own().iter().map(|own| (own.device.clone(), own.addr)).collect();
+        assert_eq!(own, [("eth0".into(), ip("8.0.0.7")), ("wwan0".into(), ip("9.0.0.9"))]);
+        view.begin(Table::Links);
+        view.dumped(Table::Links, Message::Link(link(3, "wwan0")), 0);
+        view.finish(Table::Links);
+        assert_eq!(seen(&view, &named("eth0")).device, None);
+    }
+
+    #[test]
+    fn the_preferred_lifetime_counts_from_when_it_was_told() {
+        let mut view = two_lines();
+        let six = |text: &str, preferred| Addr { preferred, ..addr(2, text, 0) };
+        view.happened(Message::Addr(six("2600::1", 1000)), 0);
+        view.happened(Message::Addr(six("2600::2", 900)), 500);
+        assert_eq!(seen(&view, &named("eth0")).v6, Some(ip("2600::2")), "till 1400, not 1000");
+        view.happened(Message::Addr(six("2600::9", FOREVER)), 0);
+        assert_eq!(seen(&view, &named("eth0")).v6, Some(ip("2600::9")));
+        let last = BTreeMap::from([(
+            "wan".to_string(),
+            WanSnapshot { v6: Some(ip("2600::1")), ..WanSnapshot::default() },
+        )]);
+        assert_eq!(view.snapshot(&named("eth0"), &last).0["wan"].v6, Some(ip("2600::1")), "kept");
+        view.happened(Message::Addr(Addr { flags: ifa::DEPRECATED, ..six("2600::1", 0) }), 600);
+        assert_eq!(view.snapshot(&named("eth0"), &last).0["wan"].v6, Some(ip("2600::9")));
+    }
+
+    #[test]
+    fn every_address_is_own_and_the_store_is_bounded() {
+        let mut view = two_lines();
+        let own = view.own();
+        assert_eq!(own.len(), 4);
+        assert_eq!(own[0], OwnAddr { device: "lo".into(), addr: ip("127.0.0.1"), prefix: 24 });
+        for n in 0..20_000u32 {
+            let text = std::net::Ipv4Addr::from(n + 0x0b00_0000).to_string();
+            view.happened(Message::Addr(addr(2, &text, 0)), 0);
+            view.happened(Message::Link(link(n, "x")), 0);
+        }
+        assert_eq!((view.addrs.len(), view.links.len()), (MAX_ADDRS, MAX_LINKS));
+        view.begin(Table::Routes(Family::V4));
+        for n in 0..1000 {
+            view.dumped(Table::Routes(Family::V4), Message::Route(route(Family::V4, 254, n, 2)), 0);
+        }
+        assert_eq!(view.arriving.len(), MAX_ROUTES);
+    }
+
+    #[test]
+    fn tables_come_out_in_order_once() {
+        let mut due = Tables::ALL;
+        let order: Vec<_> = std::iter::from_fn(|| due.take_first()).collect();
+        assert_eq!(order, Tables::ORDER);
+        assert!(due.is_empty());
+        due.add(Table::Addrs);
+        due.merge(Tables::ALL_ROUTES);
+        assert!(due.contains(Table::Addrs) && !due.contains(Table::Links));
+    }
+}

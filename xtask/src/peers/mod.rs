@@ -1,0 +1,118 @@
+//! What other dynamic DNS clients send: inadyn and ddclient make one update for each service against a
+//! recorder, in a sealed room, and their requests are kept in tests/provider/peers. Our own rows are
+//! compared with these files, so that the expectation is never our own table.
+
+mod ddclient;
+mod inadyn;
+mod names;
+mod note;
+mod recorder;
+mod seal;
+
+use anyhow::{bail, Context, Result};
+use note::Case;
+use recorder::{Authority, Recorder, Seen};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The room's certificate authority, in the scratch directory.
+const TRUST: &str = "authority.pem";
+/// How long a peer's request is waited for after the peer ended.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// `cargo xtask peers record` writes the files, `check` only says which would change.
+///
+/// # Errors
+/// When the room cannot be made or a peer does not send what it should.
+pub fn main(args: &[String]) -> Result<i32> {
+    let write = match args.first().map(String::as_str) {
+        Some("record") => true,
+        Some("check") => false,
+        _ => bail!("say record or check"),
+    };
+    if let Some(code) = seal::enter()? {
+        return Ok(code);
+    }
+    let scratch = seal::furnish()?;
+    names::serve()?;
+    let authority = Authority::new()?;
+    authority.write_pem(&scratch.join(TRUST))?;
+    let recorder = Recorder::start(IpAddr::V4(Ipv4Addr::LOCALHOST), authority, Arc::new(content))?;
+    let mut room =
+        Room { recorder, scratch, write, date: seal::run("date", &["-u", "+%F"])?, changed: 0, failed: 0 };
+    room.peer("inadyn", &inadyn::version()?, inadyn::cases(), inadyn::update)?;
+    room.peer("ddclient", &ddclient::version()?, ddclient::cases(), ddclient::update)?;
+    println!("{} changed, {} failed", room.changed, room.failed);
+    Ok(i32::from(room.failed > 0 || (!write && room.changed > 0)))
+}
+
+struct Room {
+    recorder: Recorder,
+    scratch: PathBuf,
+    write: bool,
+    date: String,
+    changed: usize,
+    failed: usize,
+}
+
+impl Room {
+    fn peer(
+        &mut self,
+        peer: &str,
+        version: &str,
+        cases: Vec<Case>,
+        update: fn(&Case, &Path) -> Result<()>,
+    ) -> Result<()> {
+        let folder = Path::new("tests/provider/peers").join(peer);
+        for case in cases {
+            let name = format!("{}-{}", case.service, case.family);
+            match self.record(version, &case, update) {
+                Err(error) => {
+                    self.failed += 1;
+                    println!("{peer}/{name}: FAILED {error:#}");
+                }
+                Ok(text) => {
+                    let path = folder.join(&name);
+                    let changed = if self.write {
+                        note::store(&path, &text)?
+                    } else {
+                        std::fs::read_to_string(&path).map_or(true, |old| note::differ(&old, &text))
+                    };
+                    self.changed += usize::from(changed);
+                    println!("{peer}/{name}: {}", if changed { "changed" } else { "as before" });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One update of one peer, and the one request that it makes.
+    fn record(&self, version: &str, case: &Case, update: fn(&Case, &Path) -> Result<()>) -> Result<String> {
+        self.recorder.take();
+        let done = update(case, &self.scratch);
+        let seen = self.recorder.wait(PATIENCE, |_| true);
+        done?;
+        let seen = seen.context("it sent no request")?;
+        let more = self.recorder.take().len();
+        if more > 0 {
+            bail!("it sent {} requests instead of one", more + 1);
+        }
+        Ok(note::text(version, self.date.trim(), case, &seen))
+    }
+}
+
+/// An answer that makes every peer content. What they send does not depend on it, as each sends once.
+fn content(seen: &Seen) -> (u16, String) {
+    let address = if seen.target.contains("2001") { "2001:db8::7" } else { "198.51.100.7" };
+    let text = match seen.header("host").unwrap_or_default() {
+        "www.duckdns.org" => "OK".to_owned(),
+        "dynv6.com" => "addresses updated".to_owned(),
+        "dynamic.zoneedit.com" => format!("<SUCCESS CODE=\"200\" TEXT=\"updated\" IP=\"{address}\">"),
+        "api.cp.easydns.com" => "NOERROR".to_owned(),
+        // One line for each name.
+        _ => format!("good {address}\n").repeat(seen.target.matches(',').count() + 1),
+    };
+    (200, text)
+}
