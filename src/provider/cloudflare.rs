@@ -128,8 +128,9 @@ fn update(job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {
                 }
                 Err(Trouble { failure, .. }) => {
                     verdicts.extend(all(&members, &failure));
-                    ended =
-                        (ends_account(failure.kind) && failure.kind != Kind::Credentials).then_some(failure);
+                    // The token's rights may differ from zone to zone; nonsense comes from something in between.
+                    let ends = ends_account(failure.kind) && failure.kind != Kind::Credentials;
+                    ended = (ends || failure.kind == Kind::Garbled).then_some(failure);
                 }
             }
         }
@@ -369,7 +370,7 @@ impl Api<'_, '_> {
                 let zone = zone.get("name").str().ok_or_else(|| odd("a zone without a name"))?;
                 found.push((zone.to_ascii_lowercase(), id));
             }
-            if name.is_some() || pages(&json, zones.len(), ZONE_PAGE)? <= page.parse().unwrap_or(1) {
+            if name.is_some() || pages(&json, false)? <= page.parse().unwrap_or(1) {
                 break;
             }
         }
@@ -388,7 +389,7 @@ impl Api<'_, '_> {
             if let (1, Some(only)) = (types.len(), types.first()) {
                 query.insert(0, ("type", only));
             }
-            let total = match self.page(zone, &query, PAGE, &names, &mut found) {
+            let total = match self.page(zone, &query, false, &names, &mut found) {
                 Err(trouble) if trouble.code == Code::Cut => usize::MAX,
                 total => total?,
             };
@@ -396,14 +397,14 @@ impl Api<'_, '_> {
                 for page in 2..=total {
                     let page = page.to_string();
                     let query: Vec<_> = query.iter().copied().chain([("page", page.as_str())]).collect();
-                    self.page(zone, &query, PAGE, &names, &mut found)?;
+                    self.page(zone, &query, false, &names, &mut found)?;
                 }
                 return Ok(found);
             }
             found.clear();
         }
         for name in &names {
-            self.page(zone, &[("name", name), ("per_page", "100")], 100, &names, &mut found)?;
+            self.page(zone, &[("name", name), ("per_page", "100")], true, &names, &mut found)?;
         }
         Ok(found)
     }
@@ -413,7 +414,7 @@ impl Api<'_, '_> {
         &mut self,
         zone: &str,
         query: &[(&str, &str)],
-        per_page: usize,
+        of_name: bool,
         names: &BTreeSet<&str>,
         found: &mut Vec<Found>,
     ) -> Result<usize, Trouble> {
@@ -430,7 +431,7 @@ impl Api<'_, '_> {
                 }
             }
         }
-        pages(&json, records.len(), per_page)
+        Ok(pages(&json, of_name)?)
     }
 
     /// Sends several writes as one batch, which is done wholly or not at all.
@@ -513,15 +514,13 @@ fn list(json: &Json) -> Result<&[Json], Failure> {
     json.get("result").array().ok_or_else(|| odd("no list of results"))
 }
 
-/// How many pages a list has, of which one with `count` entries was read. Where the answer does not say:
-/// one if it is not full.
-fn pages(json: &Json, count: usize, per_page: usize) -> Result<usize, Trouble> {
+/// How many pages a list has. The list of a single name needs not say it: it has one.
+fn pages(json: &Json, of_name: bool) -> Result<usize, Failure> {
     let info = json.get("result_info");
-    let total = info.get("total_pages");
-    match (total.num(), info.is_null()) {
-        (Some(pages), _) => Ok(usize::try_from(pages).unwrap_or(0)),
-        (None, true) if count < per_page => Ok(1),
-        _ => Err(odd("no number of pages").into()),
+    match info.get("total_pages").num() {
+        Some(pages) => Ok(usize::try_from(pages).unwrap_or(0)),
+        None if of_name && info.is_null() => Ok(1),
+        None => Err(odd("no number of pages")),
     }
 }
 
@@ -592,7 +591,7 @@ fn refusal(json: &Json, status: Option<Failure>) -> Trouble {
     let meaning = codes.iter().find_map(|(code, _)| meaning(*code));
     let (kind, code, mend) = match (by_status, meaning) {
         // A busy service may say anything.
-        (Kind::Busy, _) => (Kind::Busy, Code::Other, "too busy; nothing to do here"),
+        (Kind::Busy, _) => (Kind::Busy, Code::Other, "the service is busy or in trouble; nothing to do here"),
         (_, Some(meaning)) => meaning,
         (Kind::Credentials, _) => (Kind::Credentials, Code::Other, "check the token and its rights"),
         (kind, _) => (kind, Code::Other, "check the options of the record"),

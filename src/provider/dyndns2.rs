@@ -543,7 +543,7 @@ fn verdict(
     let alone = lines.len() == 1
         && lines.first().is_some_and(|line| first_word(line).is_some_and(|(_, w)| is_bad(w)));
     let Some(line) = lines.get(if alone || shot.names.len() == 1 { 0 } else { place }) else {
-        let text = format!("could not confirm: the service gave fewer answers than names: {}", quote(text));
+        let text = format!("the service gave fewer answers than names: {}", quote(text));
         return Err(Failure::new(Kind::Unconfirmed, text));
     };
     match first_word(line).filter(|(_, word)| success || is_bad(*word)) {
@@ -620,6 +620,6 @@ fn judge(word: &str, meaning: Word, line: &str, rest: &str, wanted: &Wanted) -> 
             format!("{}: the service ignores this client; see its page for why it is blocked", quote(line));
         return Err(Failure::new(Kind::Refused, text));
     }
-    let text = format!("could not confirm: {} was sent, but the service says: {}", wanted.addr, quote(line));
+    let text = format!("{} was sent, but the service says: {}", wanted.addr, quote(line));
     Err(Failure::new(Kind::Unconfirmed, text))
 }

@@ -105,7 +105,9 @@ fn update(job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {
             Ok(None) => verdicts.push((wanted.id.clone(), Ok(Outcome::Unchanged))),
             Ok(Some((zone, write))) => zones.entry(zone).or_default().push(write),
             Err(failure) => {
-                ended = ended.or_else(|| ends_account(failure.kind).then(|| failure.clone()));
+                // After nonsense nothing that this server says is acted upon.
+                let ends = ends_account(failure.kind) || failure.kind == Kind::Garbled;
+                ended = ended.or_else(|| ends.then(|| failure.clone()));
                 verdicts.push((wanted.id.clone(), Err(failure)));
             }
         }
@@ -444,7 +446,7 @@ fn clock(ours: u64, server: Option<u64>) -> Failure {
 
 /// An answer that says yes, but is not proven to be the server's.
 fn untrusted(why: Unverified) -> Failure {
-    Failure::new(Kind::Unconfirmed, format!("could not confirm: {why}, so it may be anyone's"))
+    Failure::new(Kind::Unconfirmed, format!("{why}, so it may be anyone's"))
 }
 
 /// The server failed.
