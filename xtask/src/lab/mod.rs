@@ -94,8 +94,11 @@ pub const SECRET_BYTES: &[u8] = b"abcdefghijklmnopqrstuvwxyz123456";
 /// A common limit.
 pub const SECOND: Duration = Duration::from_secs(1);
 
-/// One attempt to look through the whole way; a lost packet costs no more than this.
-const GLANCE: Duration = Duration::from_millis(150);
+/// The first attempts to get through give up quickly, so that a way that opens is seen at once; later ones
+/// take longer, for slow machines.
+const GLANCES: [u64; 6] = [15, 15, 30, 60, 120, 250];
+/// Nobody answers if nobody has done so within this time.
+const STARE: Duration = Duration::from_millis(500);
 /// The longest that IPv6's duplicate address detection may take.
 const DAD_LIMIT: Duration = Duration::from_secs(10);
 
@@ -313,22 +316,29 @@ impl Lab {
     pub fn wait_reachable(&self, camera: &str, addr: IpAddr, limit: Duration) -> Result<Seen> {
         let start = Instant::now();
         let named = self.wait_named(addr, limit)?;
-        let left = limit.saturating_sub(start.elapsed());
-        let mut last = String::new();
-        let target = SocketAddr::from((addr, PORT));
-        let reached = until(&format!("a viewer reaches {camera} at {target}"), left, || {
-            last = probe::banner(&self.internet, target, GLANCE).unwrap_or_else(|error| format!("{error:#}"));
-            (last == camera).then(Instant::now)
-        })
-        .with_context(|| format!("the last attempt: {last}"))?;
+        let reached = self.wait_greeted(camera, addr, limit.saturating_sub(start.elapsed()))?;
         Ok(Seen { named, reached })
     }
 
-    /// Waits until a viewer who connects to this address at [`PORT`] reaches nobody.
+    /// Waits until a viewer who connects to this address at [`PORT`] is greeted by this camera.
+    pub fn wait_greeted(&self, camera: &str, addr: IpAddr, limit: Duration) -> Result<Instant> {
+        let target = SocketAddr::from((addr, PORT));
+        let mut last = String::new();
+        let mut glances = GLANCES.iter().copied();
+        until(&format!("a viewer reaches {camera} at {target}"), limit, || {
+            let limit = Duration::from_millis(glances.next().unwrap_or(500));
+            last = probe::banner(&self.internet, target, limit).unwrap_or_else(|error| format!("{error:#}"));
+            (last == camera).then(Instant::now)
+        })
+        .with_context(|| format!("the last attempt: {last}"))
+    }
+
+    /// Waits until a viewer who connects to this address at [`PORT`] reaches nobody; says since when.
     pub fn wait_closed(&self, addr: IpAddr, limit: Duration) -> Result<Instant> {
         let target = SocketAddr::from((addr, PORT));
         until(&format!("nobody answers at {target}"), limit, || {
-            probe::banner(&self.internet, target, GLANCE).is_err().then(Instant::now)
+            let start = Instant::now();
+            probe::banner(&self.internet, target, STARE).is_err().then_some(start)
         })
     }
 }
