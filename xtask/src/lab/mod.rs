@@ -13,19 +13,22 @@
 //!
 //! A scenario is a function and one row in [`scenarios::SCENARIOS`]:
 //!
-//! ```ignore
+//! ```no_run
+//! # use anyhow::{ensure, Result};
+//! # use std::time::Instant;
+//! # use xtask::lab::*;
 //! pub fn moved(lab: &mut Lab) -> Result<Summary> {
 //!     let dns = lab.nameserver()?;                       // embedded; or start BIND with lab.internet.spawn
 //!     lab.wan_up()?;                                     // the device, its addresses, its default routes
-//!     let camera = lab.lan_host("camera", CAMERA_MAC, "192.168.1.20")?;
+//!     let camera = lab.lan_host("camera", CAMERA_MAC, [192, 168, 1, 20].into())?;
 //!     let _server = Camera::start(&camera.ns, 554, "front")?;
-//!     lab.write_leases(&[camera.lease("192.168.1.20")])?;
+//!     lab.write_leases(&[camera.lease([192, 168, 1, 20].into())])?;
 //!     lab.write_config(&lab.config())?;                  // or any text
 //!     let mut agent = lab.start_agent()?;                // killed when dropped; agent.stop() ends it cleanly
 //!     lab.wait_reachable("front", WAN4.into(), SECOND)?; // by name, from outside, through the mapped port
 //!     let start = Instant::now();
-//!     lab.wan_readdress4("203.0.113.11")?;
-//!     let seen = lab.wait_reachable("front", "203.0.113.11".parse()?, SECOND)?;
+//!     lab.wan_readdress4([203, 0, 113, 11].into())?;
+//!     let seen = lab.wait_reachable("front", [203, 0, 113, 11].into(), SECOND)?;
 //!     ensure!(dns.count() == (2, 2), "updates: {:?}", dns.count());
 //!     agent.stop(SECOND)?;
 //!     Ok(Summary::line(format!("reachable {} ms after the change", (seen.reached - start).as_millis())))
