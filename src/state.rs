@@ -203,7 +203,8 @@ impl State {
         line(&["change", &self.change.to_string()]);
         for (id, record) in &self.records {
             let flying = self.accounts.values().filter_map(|a| a.in_flight.as_ref());
-            let unsure = flying.flat_map(|job| &job.records).any(|(other, wanted)| other == id && wanted.is_some());
+            let unsure =
+                flying.flat_map(|job| &job.records).any(|(other, wanted)| other == id && wanted.is_some());
             if let (false, Known::Published(addr) | Known::Remembered(addr)) = (unsure, record.known) {
                 let at = record.changed_at.unwrap_or(0).to_string();
                 let (addr, rtype) = (addr.to_string(), id.family.rtype());

@@ -66,7 +66,8 @@ impl View<'_> {
     pub fn healthy(&self) -> bool {
         let record_ok = |record: &Record| {
             let all: Vec<Standing> = ids(record).map(|id| self.standing(record, &id)).collect();
-            all.iter().all(|s| matches!(s, Standing::Right | Standing::Waiting)) && all.contains(&Standing::Right)
+            all.iter().all(|s| matches!(s, Standing::Right | Standing::Waiting))
+                && all.contains(&Standing::Right)
         };
         let mapping_ok = |mapping: &Mapping| self.is_open(mapping);
         !self.problems.iter().any(|problem| problem.severity == Severity::Error)
@@ -76,7 +77,8 @@ impl View<'_> {
     }
 
     fn is_open(&self, mapping: &Mapping) -> bool {
-        let Exposure::Open(rules) = exposure(self.config, self.world, self.state, mapping, self.now.boot) else {
+        let Exposure::Open(rules) = exposure(self.config, self.world, self.state, mapping, self.now.boot)
+        else {
             return false;
         };
         let applied = self.state.mapping.applied.as_deref().unwrap_or_default();
@@ -85,9 +87,11 @@ impl View<'_> {
 
     /// The whole document.
     pub fn to_json(&self) -> String {
-        let records = self.config.records.iter().flat_map(|record| {
-            ids(record).map(move |id| self.record(record, &id)).collect::<Vec<_>>()
-        });
+        let records = self
+            .config
+            .records
+            .iter()
+            .flat_map(|record| ids(record).map(move |id| self.record(record, &id)).collect::<Vec<_>>());
         Object::new()
             .str("version", env!("CARGO_PKG_VERSION"))
             .bool("healthy", self.healthy())
@@ -184,8 +188,7 @@ impl View<'_> {
 
     fn camera(&self, camera: &crate::config::Camera) -> String {
         let memory = self.state.cameras.get(&camera.name).cloned().unwrap_or_default();
-        let macs: Vec<String> =
-            macs(camera, &memory).iter().map(|mac: &Mac| format!("\"{mac}\"")).collect();
+        let macs: Vec<String> = macs(camera, &memory).iter().map(|mac: &Mac| format!("\"{mac}\"")).collect();
         let mut object = Object::new().str("name", &camera.name).raw("macs", &array(macs));
         if let Some(addr) = memory.addr {
             object = object.str("address", &addr.to_string());
@@ -241,7 +244,11 @@ fn problem(problem: &Problem) -> String {
 }
 
 fn change(change: &crate::state::Change) -> String {
-    Object::new().num("number", change.number as i64).num("at", change.at as i64).str("text", &change.text).end()
+    Object::new()
+        .num("number", change.number as i64)
+        .num("at", change.at as i64)
+        .str("text", &change.text)
+        .end()
 }
 
 /// The document as text for a person: what matters most comes first.
@@ -249,7 +256,8 @@ pub fn render(status: &Json) -> String {
     let mut out = String::new();
     let s = |json: &Json, key: &str| json.get(key).str().unwrap_or("?").to_string();
     let healthy = status.get("healthy").bool() == Some(true);
-    let _ = writeln!(out, "{}", if healthy { "All is well." } else { "Something needs attention (marked !)." });
+    let _ =
+        writeln!(out, "{}", if healthy { "All is well." } else { "Something needs attention (marked !)." });
     for problem in status.get("problems").items() {
         let _ = writeln!(out, "! config   {}", problem.str().unwrap_or("?"));
     }
@@ -299,7 +307,8 @@ pub fn render(status: &Json) -> String {
         let _ = writeln!(out, "! filter   {text}");
     }
     for change in status.get("changes").items() {
-        let _ = writeln!(out, "  change   #{} {}", change.get("number").num().unwrap_or(0), s(change, "text"));
+        let _ =
+            writeln!(out, "  change   #{} {}", change.get("number").num().unwrap_or(0), s(change, "text"));
     }
     out
 }

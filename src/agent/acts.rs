@@ -40,7 +40,8 @@ impl Agent {
         let mut nonce = [0u8; 16];
         if getrandom::fill(&mut nonce).is_err() {
             let failure = Failure::new(Kind::NotReady, "the kernel has no random numbers yet");
-            let _ = tx.try_send(Message::Published(plan, Default::default(), Err(failure), Effort::default()));
+            let _ =
+                tx.try_send(Message::Published(plan, Default::default(), Err(failure), Effort::default()));
             return;
         }
         let memo = self.state.accounts.get(&plan.account).map(|a| a.memo.clone()).unwrap_or_default();

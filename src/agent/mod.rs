@@ -166,7 +166,8 @@ impl Agent {
     async fn start_sensors(&mut self) -> Result<(), String> {
         let (events, heard) = smol::channel::unbounded();
         self.spawn_forwarder(heard);
-        let network = Network::open().map_err(|e| format!("the kernel's network events cannot be heard: {e}"))?;
+        let network =
+            Network::open().map_err(|e| format!("the kernel's network events cannot be heard: {e}"))?;
         let network = Rc::new(network);
         network.set_wans(&self.config.wans);
         self.network = Some(network.clone());
@@ -254,8 +255,11 @@ impl Agent {
             self.check_filter();
         }
         let plan = plan::plan(&self.config, &self.world, &self.state, now.boot);
-        let started: Vec<_> =
-            plan.actions.into_iter().map(|action| (settle::begin(&mut self.state, &action, now), action)).collect();
+        let started: Vec<_> = plan
+            .actions
+            .into_iter()
+            .map(|action| (settle::begin(&mut self.state, &action, now), action))
+            .collect();
         // Before anything leaves: after a kill, what is in flight is asked for, not sent again.
         self.save();
         for (change, action) in started {

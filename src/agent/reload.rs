@@ -87,7 +87,9 @@ impl Agent {
         }
         self.problems.clone_from(&reading.problems);
         if reading.is_faulty() {
-            return log::error!("not reloaded: the old configuration stays in force until the faults are mended");
+            return log::error!(
+                "not reloaded: the old configuration stays in force until the faults are mended"
+            );
         }
         if reading.config.global.cacert != self.config.global.cacert {
             log::warn!("option cacert takes effect when porchlight is restarted");

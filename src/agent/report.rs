@@ -42,7 +42,9 @@ impl Agent {
                     (before, Reading::Seen { value, .. }) if before != Some(value) => {
                         log::debug!("wan {name}: {family} address {value}");
                     }
-                    (Some(addr), Reading::Lost { .. }) => log::debug!("wan {name}: {family} address {addr} is gone"),
+                    (Some(addr), Reading::Lost { .. }) => {
+                        log::debug!("wan {name}: {family} address {addr} is gone")
+                    }
                     _ => {}
                 }
             }
@@ -73,10 +75,12 @@ impl Agent {
         now: Now,
     ) {
         let flying = self.state.accounts.get(&job.account).and_then(|account| account.in_flight.as_ref());
-        let change = flying.filter(|f| f.generation == job.generation).map_or(self.state.change, |f| f.change);
+        let change =
+            flying.filter(|f| f.generation == job.generation).map_or(self.state.change, |f| f.change);
         let entry = self.record(&job.record).and_then(|record| provider::find(&record.provider));
         let floor = entry.map_or(Duration::ZERO, |entry| entry.floor);
-        let verdicts = settle::published(&mut self.state, job, memo, result, End { now, floor, random: random() });
+        let verdicts =
+            settle::published(&mut self.state, job, memo, result, End { now, floor, random: random() });
         let mut told = Vec::new();
         for (id, verdict) in verdicts {
             let Some(addr) = job.records.iter().find(|w| w.id == id).map(|w| w.addr) else { continue };
@@ -165,18 +169,24 @@ impl Agent {
         result: Result<Confirmed, Failure>,
     ) {
         self.confirming.remove(id);
-        let Some(memory) = self.state.records.get_mut(id).filter(|m| m.known == Known::Published(addr)) else {
+        let Some(memory) = self.state.records.get_mut(id).filter(|m| m.known == Known::Published(addr))
+        else {
             return;
         };
         match result {
             Ok(seen) => {
                 memory.seen = Seen::After(seen.took);
                 let (ms, count) = (seen.took.as_millis(), seen.servers);
-                self.info(&format!("#{change} {id}: seen at {count} of the zone's name servers after {ms} ms"));
+                self.info(&format!(
+                    "#{change} {id}: seen at {count} of the zone's name servers after {ms} ms"
+                ));
             }
             Err(failure) => {
                 memory.seen = Seen::Unconfirmed(failure.text.clone());
-                self.warn(&format!("#{change} {id}: could not confirm that {addr} is published: {}", failure.text));
+                self.warn(&format!(
+                    "#{change} {id}: could not confirm that {addr} is published: {}",
+                    failure.text
+                ));
             }
         }
     }
@@ -212,7 +222,9 @@ impl Agent {
         };
         settle::mapped(&mut self.state, job, result, now.boot);
         if !crate::mapping::forwarding(&self.paths.root, Family::V4) && !job.rules.is_empty() {
-            self.warn("this machine does not forward IPv4 (sysctl net.ipv4.ip_forward is 0): no mapping can work");
+            self.warn(
+                "this machine does not forward IPv4 (sysctl net.ipv4.ip_forward is 0): no mapping can work",
+            );
         }
     }
 

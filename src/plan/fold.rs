@@ -104,4 +104,3 @@ fn neighbours(world: &mut World, entries: &[(IpAddr, crate::model::Mac, bool)], 
     }
     changed
 }
-

@@ -64,7 +64,9 @@ fn target<'a>(
     };
     match closed(memory, now) {
         Closed::No => {}
-        Closed::By(mac) => return refuse(format!("another device ({mac}) holds the camera's address {addr}")),
+        Closed::By(mac) => {
+            return refuse(format!("another device ({mac}) holds the camera's address {addr}"))
+        }
         Closed::Until(at) => {
             return Err((Some(at), format!("another device held {addr} lately; waiting for quiet")));
         }

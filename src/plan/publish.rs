@@ -47,7 +47,11 @@ pub fn wish(config: &Config, world: &World, record: &Record, family: Family) -> 
 /// The ids that a record section stands for.
 pub fn ids(record: &Record) -> impl Iterator<Item = RecordId> + '_ {
     record.domains.iter().flat_map(move |domain| {
-        let id = |family: &Family| RecordId { record: record.name.clone(), domain: domain.clone(), family: *family };
+        let id = |family: &Family| RecordId {
+            record: record.name.clone(),
+            domain: domain.clone(),
+            family: *family,
+        };
         record.families.iter().map(id)
     })
 }
@@ -137,9 +141,8 @@ fn not_before(config: &Config, world: &World, account: &AccountState) -> Option<
 /// A look for those that must not be written unasked; else a job for the first and all that fit with it.
 fn action(account: String, generation: u64, pending: &[Pending<'_>]) -> Action {
     let reads = |record: &Record| provider::find(&record.provider).is_some_and(|entry| entry.reads);
-    let unsure = |p: &&Pending<'_>| {
-        !reads(p.record) && matches!(p.known, Known::Unknown | Known::Remembered(_))
-    };
+    let unsure =
+        |p: &&Pending<'_>| !reads(p.record) && matches!(p.known, Known::Unknown | Known::Remembered(_));
     let records: Vec<RecordId> = pending.iter().filter(unsure).map(|p| p.wanted.id.clone()).collect();
     if !records.is_empty() {
         return Action::Look(LookJob { account, generation, records });

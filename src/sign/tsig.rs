@@ -39,7 +39,8 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// All that are known.
-    pub const ALL: [Algorithm; 4] = [Algorithm::Sha256, Algorithm::Sha512, Algorithm::Sha384, Algorithm::Sha224];
+    pub const ALL: [Algorithm; 4] =
+        [Algorithm::Sha256, Algorithm::Sha512, Algorithm::Sha384, Algorithm::Sha224];
 
     /// Its name as in DNS, without the final dot.
     pub fn name(self) -> &'static str {
@@ -113,7 +114,9 @@ impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             KeyError::Name => "the key's name is no DNS name",
-            KeyError::Algorithm => "the algorithm is none of hmac-sha256, hmac-sha512, hmac-sha384, hmac-sha224",
+            KeyError::Algorithm => {
+                "the algorithm is none of hmac-sha256, hmac-sha512, hmac-sha384, hmac-sha224"
+            }
             KeyError::Secret => "the secret is not base64, as the server's key file has it",
             KeyError::Message => "the message cannot be signed",
         })
@@ -298,7 +301,12 @@ fn parse(data: &[u8]) -> Option<Parsed<'_>> {
     let error = number(take(2)?);
     let length = usize::from(number(take(2)?));
     let other = take(length)?.to_vec();
-    rest.is_empty().then_some(Parsed { algorithm, stamp: Stamp { time, fudge, error, other }, mac, original_id })
+    rest.is_empty().then_some(Parsed {
+        algorithm,
+        stamp: Stamp { time, fudge, error, other },
+        mac,
+        original_id,
+    })
 }
 
 /// A big-endian number of two bytes.
@@ -336,7 +344,8 @@ pub fn verify(key: &Key, request_mac: &[u8], answer: &[u8], now: u64) -> Result<
     }
     let stamp = tsig.stamp;
     if stamp.error == BADTIME {
-        let server_time = (stamp.other.len() == 6).then(|| stamp.other.iter().fold(0, |t, b| t << 8 | u64::from(*b)));
+        let server_time =
+            (stamp.other.len() == 6).then(|| stamp.other.iter().fold(0, |t, b| t << 8 | u64::from(*b)));
         return Ok(Verified { error: BADTIME, server_time });
     }
     if now.abs_diff(stamp.time) > u64::from(stamp.fudge) {
@@ -436,11 +445,9 @@ mod tests {
 
     #[test]
     fn aaaa_vector() {
-        let message = hex(
-            "123528000001000000020000076578616d706c6503636f6d0000060001\
+        let message = hex("123528000001000000020000076578616d706c6503636f6d0000060001\
              03777777076578616d706c6503636f6d00001c00ff000000000000\
-             03777777076578616d706c6503636f6d00001c00010000012c001020010db8000000000000000000000007",
-        );
+             03777777076578616d706c6503636f6d00001c00010000012c001020010db8000000000000000000000007");
         let signed = sign(&key(), &message, NOW).unwrap();
         assert_eq!(signed.mac, hex("93d3496ad284c8be3a4e0930018855d094bc9c65583e2fd54c0230a99f0049c9"));
         assert_eq!(signed.bytes.len(), 180);
@@ -488,7 +495,8 @@ mod tests {
     fn a_truncated_mac_is_not_taken() {
         let key = key();
         for length in [0, 1, 10, 16, 31] {
-            let bytes = answer(&key, &hex(MAC), &hex(ANSWER), stamp(), Some(hex(ANSWER_MAC)[..length].to_vec()));
+            let bytes =
+                answer(&key, &hex(MAC), &hex(ANSWER), stamp(), Some(hex(ANSWER_MAC)[..length].to_vec()));
             assert_eq!(verify(&key, &hex(MAC), &bytes, NOW), Err(Unverified::Mac), "{length}");
         }
     }
@@ -510,7 +518,8 @@ mod tests {
         let bytes = answer(&key, &hex(MAC), &hex(ANSWER), Stamp { error: BADTIME, other, ..stamp() }, None);
         let verified = Verified { error: BADTIME, server_time: Some(NOW + 3600) };
         assert_eq!(verify(&key, &hex(MAC), &bytes, 0), Ok(verified));
-        let unsigned = answer(&key, &hex(MAC), &hex(ANSWER), Stamp { error: BADTIME, ..stamp() }, Some(vec![]));
+        let unsigned =
+            answer(&key, &hex(MAC), &hex(ANSWER), Stamp { error: BADTIME, ..stamp() }, Some(vec![]));
         assert_eq!(verify(&key, &hex(MAC), &unsigned, NOW), Err(Unverified::Told(BADTIME)));
     }
 

@@ -166,7 +166,12 @@ impl DeJson for Json {
 
 /// Reads the value that starts at the current token and moves behind it. `depth` and `left` are what
 /// remains of the caps.
-fn read_value(s: &mut DeJsonState, input: &mut Chars, depth: usize, left: &mut usize) -> Result<Json, DeJsonErr> {
+fn read_value(
+    s: &mut DeJsonState,
+    input: &mut Chars,
+    depth: usize,
+    left: &mut usize,
+) -> Result<Json, DeJsonErr> {
     *left = left.checked_sub(1).ok_or_else(|| s.err_range("values"))?;
     let value = match s.tok {
         DeJsonTok::Null => Json::Null,
@@ -184,7 +189,12 @@ fn read_value(s: &mut DeJsonState, input: &mut Chars, depth: usize, left: &mut u
 }
 
 /// Reads an array from its opening bracket.
-fn read_array(s: &mut DeJsonState, input: &mut Chars, depth: usize, left: &mut usize) -> Result<Json, DeJsonErr> {
+fn read_array(
+    s: &mut DeJsonState,
+    input: &mut Chars,
+    depth: usize,
+    left: &mut usize,
+) -> Result<Json, DeJsonErr> {
     let depth = depth.checked_sub(1).ok_or_else(|| s.err_range("depth"))?;
     let mut items = Vec::new();
     s.next_tok(input)?;
@@ -202,7 +212,12 @@ fn read_array(s: &mut DeJsonState, input: &mut Chars, depth: usize, left: &mut u
 }
 
 /// Reads an object from its opening brace.
-fn read_object(s: &mut DeJsonState, input: &mut Chars, depth: usize, left: &mut usize) -> Result<Json, DeJsonErr> {
+fn read_object(
+    s: &mut DeJsonState,
+    input: &mut Chars,
+    depth: usize,
+    left: &mut usize,
+) -> Result<Json, DeJsonErr> {
     let depth = depth.checked_sub(1).ok_or_else(|| s.err_range("depth"))?;
     let mut entries = Vec::new();
     s.next_tok(input)?;
@@ -341,7 +356,8 @@ mod tests {
 
     #[test]
     fn paths_lead_to_values_and_missing_ones_to_null() {
-        let json = Json::parse(r#" {"result":[{"id":"a","ttl":60,"proxied":false}],"n":-3,"f":1.5e-3} "#).unwrap();
+        let json =
+            Json::parse(r#" {"result":[{"id":"a","ttl":60,"proxied":false}],"n":-3,"f":1.5e-3} "#).unwrap();
         let first = json.get("result").at(0);
         assert_eq!(first.get("id").str(), Some("a"));
         assert_eq!(first.get("ttl").num(), Some(60));
@@ -369,9 +385,33 @@ mod tests {
     #[test]
     fn what_is_not_one_value_is_refused() {
         for text in [
-            "", " ", "{", "[1,]", "{\"a\":1,}", "{\"a\"}", "{a:1}", "{1:1}", "[1 2]", "1 2", "tru", "nul", "\"a",
-            "{}x", "[]]", "// c\n1", "/**/1", "1//", "{\"a\":}", "\u{0}", "1\u{0}2", "-", "+", ".5", "'a'",
-            "99999999999999999999", "<html>",
+            "",
+            " ",
+            "{",
+            "[1,]",
+            "{\"a\":1,}",
+            "{\"a\"}",
+            "{a:1}",
+            "{1:1}",
+            "[1 2]",
+            "1 2",
+            "tru",
+            "nul",
+            "\"a",
+            "{}x",
+            "[]]",
+            "// c\n1",
+            "/**/1",
+            "1//",
+            "{\"a\":}",
+            "\u{0}",
+            "1\u{0}2",
+            "-",
+            "+",
+            ".5",
+            "'a'",
+            "99999999999999999999",
+            "<html>",
         ] {
             assert!(Json::parse(text).is_err(), "{text:?}");
         }

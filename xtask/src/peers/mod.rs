@@ -2,12 +2,12 @@
 //! recorder, in a sealed room, and their requests are kept in tests/provider/peers. Our own rows are
 //! compared with these files, so that the expectation is never our own table.
 
-mod ddclient;
-mod inadyn;
-mod names;
+pub mod ddclient;
+pub mod inadyn;
+pub mod names;
 mod note;
-mod recorder;
-mod seal;
+pub mod recorder;
+pub mod seal;
 
 use anyhow::{bail, Context, Result};
 use note::Case;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The room's certificate authority, in the scratch directory.
-const TRUST: &str = "authority.pem";
+pub const TRUST: &str = "authority.pem";
 /// How long a peer's request is waited for after the peer ended.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -36,7 +36,7 @@ pub fn main(args: &[String]) -> Result<i32> {
         return Ok(code);
     }
     let scratch = seal::furnish()?;
-    names::serve()?;
+    names::Names::serve()?;
     let authority = Authority::new()?;
     authority.write_pem(&scratch.join(TRUST))?;
     let recorder = Recorder::start(IpAddr::V4(Ipv4Addr::LOCALHOST), authority, Arc::new(content))?;
