@@ -33,13 +33,21 @@ pub const ONCE_DEADLINE: Duration = Duration::from_secs(60);
 pub enum Question {
     /// How are things?
     Status,
-    /// Look now. `forget` also ends every rest: a person asks.
-    Trigger {
-        /// True if a person asks, false if hotplug does.
-        forget: bool,
-    },
+    /// Look now.
+    Trigger(Nudge),
     /// Look now, and answer when all that is to be done was tried.
     Once,
+}
+
+/// Who says that it is time to look, and so what is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nudge {
+    /// Hotplug: the waits for something to heal.
+    World,
+    /// NTP: those, and the waits for the clock.
+    Clock,
+    /// A person: every wait and every rest.
+    Person,
 }
 
 impl Question {
@@ -47,8 +55,9 @@ impl Question {
     pub fn to_line(&self) -> &'static str {
         match self {
             Question::Status => "{\"verb\":\"status\"}\n",
-            Question::Trigger { forget: false } => "{\"verb\":\"trigger\"}\n",
-            Question::Trigger { forget: true } => "{\"verb\":\"trigger\",\"forget\":true}\n",
+            Question::Trigger(Nudge::World) => "{\"verb\":\"trigger\",\"by\":\"world\"}\n",
+            Question::Trigger(Nudge::Clock) => "{\"verb\":\"trigger\",\"by\":\"clock\"}\n",
+            Question::Trigger(Nudge::Person) => "{\"verb\":\"trigger\",\"by\":\"person\"}\n",
             Question::Once => "{\"verb\":\"once\"}\n",
         }
     }
@@ -61,7 +70,11 @@ impl Question {
         let json = Json::parse(line).map_err(|e| format!("not a JSON line: {e}"))?;
         match json.get("verb").str() {
             Some("status") => Ok(Question::Status),
-            Some("trigger") => Ok(Question::Trigger { forget: json.get("forget").bool() == Some(true) }),
+            Some("trigger") => Ok(Question::Trigger(match json.get("by").str() {
+                Some("clock") => Nudge::Clock,
+                Some("person") => Nudge::Person,
+                _ => Nudge::World,
+            })),
             Some("once") => Ok(Question::Once),
             _ => Err("no known verb; known are status, trigger and once".into()),
         }

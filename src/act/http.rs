@@ -194,10 +194,8 @@ impl Http {
         };
         match fault {
             // minreq makes one of a connection that ends without a byte and of a line that is no status line.
-            Fault::NoStatusLine if tunnel.said_nothing() => {
-                broke("the connection was closed without an answer")
-            }
-            Fault::NoStatusLine => failure(Kind::Garbled, "the answer is not HTTP".into()),
+            Fault::NoStatusLine if tunnel.spoke() => failure(Kind::Garbled, "the answer is not HTTP".into()),
+            Fault::NoStatusLine => broke("the connection was closed without an answer"),
             Fault::Late => broke("no whole answer in time"),
             Fault::Cut => broke("the connection was cut before the whole answer was there"),
             Fault::TooLong => {
@@ -316,7 +314,12 @@ fn fetch(request: minreq::Request, has_body: bool) -> Result<(Reply, bool), Faul
     let status = answer.status_code;
     let headers = std::mem::take(&mut answer.headers);
     if status == 503 && answer.reason_phrase == NO_STATUS_LINE {
-        return Err(Fault::NoStatusLine);
+        let more = !headers.is_empty() || matches!(answer.read(&mut [0]), Ok(1));
+        return Err(if more {
+            Fault::Garbled("it does not begin with a status")
+        } else {
+            Fault::NoStatusLine
+        });
     }
     if !(200..600).contains(&status) {
         return Err(Fault::Garbled("its status makes no sense"));

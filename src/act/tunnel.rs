@@ -21,7 +21,7 @@ const HEAD_CAP: usize = 1024;
 /// How long minreq may take from its start to its CONNECT request, which needs nothing but the CPU. Until
 /// then the tunnel stays open whatever happens: minreq panics when it cannot write that request.
 const GRACE: Duration = Duration::from_secs(30);
-/// The piece in which bytes are passed on.
+/// The piece in which bytes are passed on. On the heap: a future that holds it is moved about.
 const PIECE: usize = 8 * 1024;
 /// The TLS record type "application data" (RFC 8446 section 5.1).
 const APPLICATION_DATA: u8 = 23;
@@ -35,8 +35,8 @@ pub(super) struct Tunnel {
     tls: bool,
     /// The request, or a part of it, was passed on.
     sent: Cell<bool>,
-    /// The server said something beyond the TLS handshake.
-    answered: Cell<bool>,
+    /// The server said something, and not in TLS.
+    spoke: Cell<bool>,
     /// The server broke the connection off instead of closing it.
     broken: Cell<bool>,
     /// The server sent more than [`WIRE_CAP`].
@@ -51,7 +51,7 @@ impl Tunnel {
             line: format!("CONNECT {host}:{port} HTTP/1.1\r\n"),
             tls,
             sent: Cell::new(false),
-            answered: Cell::new(false),
+            spoke: Cell::new(false),
             broken: Cell::new(false),
             flooded: Cell::new(false),
         })
@@ -67,9 +67,9 @@ impl Tunnel {
         self.sent.get()
     }
 
-    /// True if the server sent no answer at all. (With TLS 1.3 session tickets look like one.)
-    pub(super) fn said_nothing(&self) -> bool {
-        !self.answered.get()
+    /// True if the server surely said something. (What TLS carries cannot be told from TLS's own messages.)
+    pub(super) fn spoke(&self) -> bool {
+        self.spoke.get()
     }
 
     /// True if the server broke the connection off.
@@ -118,7 +118,7 @@ impl Tunnel {
         records: &mut Records,
     ) -> bool {
         let mut client = client;
-        let mut piece = [0; PIECE];
+        let mut piece = vec![0; PIECE];
         let taken = match client.read(&mut piece).await {
             Ok(count) => piece.get(..count).unwrap_or_default(),
             Err(_) => &[],
@@ -138,9 +138,8 @@ impl Tunnel {
 
     /// Passes what the server sends on to minreq, until it ends.
     async fn down(&self, mut server: &Async<TcpStream>, mut client: &Async<TcpStream>) {
-        let mut piece = [0; PIECE];
+        let mut piece = vec![0; PIECE];
         let mut total = 0;
-        let mut records = Records::default();
         loop {
             let taken = match server.read(&mut piece).await {
                 Ok(count) => piece.get(..count).unwrap_or_default(),
@@ -150,8 +149,7 @@ impl Tunnel {
                 }
             };
             total += taken.len();
-            let answer = if self.tls { records.carry_data(taken) } else { !taken.is_empty() };
-            self.answered.set(self.answered.get() || answer);
+            self.spoke.set(!self.tls && total > 0);
             self.flooded.set(total > WIRE_CAP);
             if taken.is_empty() || self.flooded() || client.write_all(taken).await.is_err() {
                 let _ = client.get_ref().shutdown(Shutdown::Write);

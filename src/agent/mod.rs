@@ -11,7 +11,7 @@ use crate::act::http::Http;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
 use crate::config::{Config, Problem};
-use crate::control::{self, Asked, Question};
+use crate::control::{self, Asked, Nudge, Question};
 use crate::mapping::nft::{MapReport, Nft};
 use crate::model::{Event, Mac, Now, RecordId, Time, World};
 use crate::paths::Paths;
@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that the loop takes in.
-pub(crate) enum Message {
+pub enum Message {
     /// From a sensor.
     Event(Event),
     /// From the control socket.
@@ -164,7 +164,7 @@ impl Agent {
 
     /// Sensors run for as long as the executor does.
     async fn start_sensors(&mut self) -> Result<(), String> {
-        let (events, heard) = smol::channel::unbounded();
+        let (events, heard) = unbounded();
         self.spawn_forwarder(heard);
         let network =
             Network::open().map_err(|e| format!("the kernel's network events cannot be heard: {e}"))?;
@@ -343,12 +343,12 @@ impl Agent {
     fn asked(&mut self, asked: Asked, now: Now) {
         let answer = match asked.question {
             Question::Status => self.view(now).to_json(),
-            Question::Trigger { forget } => {
-                self.look_now(forget, now);
+            Question::Trigger(nudge) => {
+                self.look_now(nudge, now);
                 "{\"ok\":true}".into()
             }
             Question::Once => {
-                self.look_now(false, now);
+                self.look_now(Nudge::World, now);
                 self.waiting.push(asked.answer);
                 return;
             }
@@ -356,11 +356,12 @@ impl Agent {
         let _ = asked.answer.try_send(answer);
     }
 
-    fn look_now(&mut self, forget: bool, now: Now) {
-        if forget {
+    fn look_now(&mut self, nudge: Nudge, now: Now) {
+        if nudge == Nudge::Person {
             settle::try_again(&mut self.state);
         }
-        fold::event(&mut self.world, Event::Trigger, now);
+        let event = if nudge == Nudge::Clock { Event::ClockSet } else { Event::Trigger };
+        fold::event(&mut self.world, event, now);
         self.next_look = now.boot;
     }
 

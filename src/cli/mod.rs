@@ -1,1 +1,123 @@
-//! stub
+//! The command line: arguments -> one verb -> exit code. One file a verb.
+
+mod check;
+mod help;
+mod once;
+mod run;
+mod status;
+mod trigger;
+mod unmap;
+
+use crate::paths::Paths;
+use lexopt::prelude::*;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// All is well.
+pub const OK: u8 = 0;
+/// Something failed, or is not as it should be.
+pub const FAILED: u8 = 1;
+/// The configuration or the command line is faulty.
+pub const USAGE: u8 = 2;
+
+/// A verb: gets where everything lies and its own arguments, gives the exit code.
+type Run = fn(&Paths, &[String]) -> Result<u8, String>;
+
+/// A row of the help.
+pub struct Verb {
+    /// Its name.
+    pub name: &'static str,
+    /// Its arguments.
+    pub arguments: &'static str,
+    /// What it does, in one line.
+    pub doc: &'static str,
+    run: Run,
+}
+
+/// All verbs, in the order of the help.
+pub const VERBS: [Verb; 7] = [
+    Verb {
+        name: "run",
+        arguments: "",
+        doc: "keep names and mappings right until told to stop",
+        run: run::run,
+    },
+    Verb { name: "once", arguments: "", doc: "one pass; exit code 0 if all is well then", run: once::run },
+    Verb { name: "status", arguments: "[--json]", doc: "how things are", run: status::run },
+    Verb {
+        name: "check",
+        arguments: "",
+        doc: "what the configuration means, or what is wrong in it",
+        run: check::run,
+    },
+    Verb {
+        name: "trigger",
+        arguments: "[wan IF|lease|clock]",
+        doc: "look now; without arguments, also try again what rests",
+        run: trigger::run,
+    },
+    Verb {
+        name: "unmap",
+        arguments: "",
+        doc: "close every port mapping of a stopped agent",
+        run: unmap::run,
+    },
+    Verb { name: "help", arguments: "", doc: "this text", run: help::run },
+];
+
+/// Reads the arguments of this process and runs the verb.
+pub fn main() -> ExitCode {
+    let code = match parse(lexopt::Parser::from_env()) {
+        Err(why) => {
+            eprintln!("porchlight: {why}; see `porchlight help`");
+            USAGE
+        }
+        Ok((verb, paths, arguments)) => (verb.run)(&paths, &arguments).unwrap_or_else(|why| {
+            eprintln!("porchlight: {why}");
+            FAILED
+        }),
+    };
+    ExitCode::from(code)
+}
+
+/// Global options may stand before and behind the verb.
+fn parse(mut parser: lexopt::Parser) -> Result<(&'static Verb, Paths, Vec<String>), String> {
+    let (mut root, mut config) = (PathBuf::from("/"), None);
+    let mut verb = None;
+    let mut arguments = Vec::new();
+    while let Some(argument) = parser.next().map_err(|e| e.to_string())? {
+        match argument {
+            Long("root") => root = value(&mut parser)?,
+            Long("config") => config = Some(value(&mut parser)?),
+            Long("help") | Short('h') => verb = Some("help".to_string()),
+            Long("version") | Short('V') => {
+                println!("porchlight {}", env!("CARGO_PKG_VERSION"));
+                std::process::exit(i32::from(OK));
+            }
+            Long(other) => arguments.push(format!("--{other}")),
+            Short(other) => arguments.push(format!("-{other}")),
+            Value(text) => {
+                let text = text.to_string_lossy().into_owned();
+                match verb {
+                    None => verb = Some(text),
+                    Some(_) => arguments.push(text),
+                }
+            }
+        }
+    }
+    let verb = verb.ok_or("what is to be done?")?;
+    let row = VERBS.iter().find(|row| row.name == verb).ok_or_else(|| format!("there is no verb {verb}"))?;
+    Ok((row, Paths::new(Path::new(&root), config), arguments))
+}
+
+fn value(parser: &mut lexopt::Parser) -> Result<PathBuf, String> {
+    parser.value().map(PathBuf::from).map_err(|e| e.to_string())
+}
+
+/// For verbs that take nothing.
+fn no_arguments(arguments: &[String]) -> Result<(), String> {
+    match arguments.first() {
+        None => Ok(()),
+        Some(first) => Err(format!("unexpected argument {first}; see `porchlight help`")),
+    }
+}

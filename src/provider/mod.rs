@@ -6,6 +6,7 @@ pub mod custom;
 pub mod duckdns;
 pub mod dyndns2;
 pub mod rfc2136;
+pub mod web;
 
 use crate::model::{Family, RecordId};
 use crate::secret::Secret;
@@ -216,6 +217,7 @@ impl fmt::Display for Failure {
 pub type Verdicts = Vec<(RecordId, Result<Outcome, Failure>)>;
 
 /// What a provider's option is for, for `check`, `help` and the README.
+#[derive(Clone, Copy, Debug)]
 pub struct ProviderOption {
     /// Its UCI name.
     pub name: &'static str,
@@ -228,6 +230,7 @@ pub struct ProviderOption {
 }
 
 /// A row of [`PROVIDERS`].
+#[derive(Clone, Copy)]
 pub struct Entry {
     /// The value of `option provider`.
     pub name: &'static str,
@@ -246,4 +249,116 @@ pub struct Entry {
     pub floor: Duration,
     /// Brings the job's records up to date.
     pub update: fn(&mut Job, &mut Ask) -> Result<Verdicts, Failure>,
+}
+
+impl ProviderOption {
+    /// A plain option.
+    pub const fn plain(name: &'static str, doc: &'static str) -> ProviderOption {
+        ProviderOption { name, required: false, secret: false, doc }
+    }
+
+    /// A plain option that must be set.
+    pub const fn required(name: &'static str, doc: &'static str) -> ProviderOption {
+        ProviderOption { name, required: true, secret: false, doc }
+    }
+
+    /// A secret that must be set.
+    pub const fn secret(name: &'static str, doc: &'static str) -> ProviderOption {
+        ProviderOption { name, required: true, secret: true, doc }
+    }
+
+    /// The same, not required.
+    pub const fn optional(mut self) -> ProviderOption {
+        self.required = false;
+        self
+    }
+}
+
+/// Every provider. The rows of the dyndns2 family come last.
+pub static PROVIDERS: &[Entry] = &all();
+
+/// The providers with a file of their own.
+const OWN: [Entry; 4] = [cloudflare::ENTRY, custom::ENTRY, duckdns::ENTRY, rfc2136::ENTRY];
+
+/// [`OWN`] and the rows of the dyndns2 family, one after the other.
+#[allow(clippy::indexing_slicing, reason = "computed by the compiler, which refuses a wrong index")]
+const fn all() -> [Entry; OWN.len() + dyndns2::ENTRIES.len()] {
+    let mut out = [cloudflare::ENTRY; OWN.len() + dyndns2::ENTRIES.len()];
+    let mut index = 0;
+    while index < out.len() {
+        out[index] = if index < OWN.len() { OWN[index] } else { dyndns2::ENTRIES[index - OWN.len()] };
+        index += 1;
+    }
+    out
+}
+
+/// A provider by its name, or by the name that another client has for it (`default@dyndns.org`).
+pub fn find(name: &str) -> Option<&'static Entry> {
+    let name = dyndns2::own_name(name).unwrap_or(name);
+    PROVIDERS.iter().find(|entry| entry.name == name)
+}
+
+/// The name that is nearest to a misspelt one, if one is near.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase();
+    let far = name.chars().count().min(MAX_NAME) / 3 + 1;
+    let near = PROVIDERS.iter().map(|entry| (distance(&name, entry.name), entry.name));
+    near.filter(|(steps, _)| *steps <= far).min_by_key(|(steps, _)| *steps).map(|(_, name)| name)
+}
+
+/// The longest name that is compared, in characters.
+const MAX_NAME: usize = 40;
+
+/// How many characters must be put in, taken out or changed to make one text of the other (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().take(MAX_NAME).enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
+            let here = (diagonal + usize::from(x != y)).min(left + 1).min(*cell + 1);
+            diagonal = std::mem::replace(cell, here);
+            left = here;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for (index, entry) in PROVIDERS.iter().enumerate() {
+            assert!(PROVIDERS.iter().skip(index + 1).all(|other| other.name != entry.name), "{}", entry.name);
+            assert!(entry.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'));
+            assert_eq!(find(entry.name).unwrap().title, entry.title);
+            assert!(entry.url.starts_with("https://"), "{}", entry.name);
+            assert!(!entry.families.is_empty());
+        }
+        assert!(find("nobody").is_none());
+        assert_eq!(find("default@dyndns.org").unwrap().name, "dyn");
+    }
+
+    #[test]
+    fn misspelt_names_have_a_nearest() {
+        assert_eq!(nearest("cloudfare"), Some("cloudflare"));
+        assert_eq!(nearest("Duck-DNS"), Some("duckdns"));
+        assert_eq!(nearest("rfc-2136"), Some("rfc2136"));
+        assert_eq!(nearest("no-ip"), Some("noip"));
+        assert_eq!(nearest("something else altogether"), None);
+        assert_eq!(nearest(&"x".repeat(100_000)), None);
+    }
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+        assert_eq!(distance("abc", "abc"), 0);
+    }
 }

@@ -1,8 +1,9 @@
 //! The lease files and the resolver's files, watched by inotify(7).
 //!
 //! A directory is watched for names that come and go (files replaced by rename, or made later), the file itself for
-//! being written in place (dnsmasq keeps its lease file open and rewrites it). While a directory is missing, its
-//! nearest existing parent is watched. Of links, both the link's directory and the target's are.
+//! being written in place (dnsmasq keeps its lease file open and rewrites it). The directories above are watched for
+//! the same, so that one that is missing, or goes and comes, is no matter. Of links, both the link's directory and the
+//! target's are.
 
 use crate::model::{Event, Lease};
 use crate::sense::leases;
@@ -173,16 +174,12 @@ fn follow(root: &Path, path: &Path) -> (PathBuf, Vec<PathBuf>) {
     (at, links)
 }
 
-/// The directory to watch for `path`, and the name to wait for there: its own directory, or the nearest that exists.
-fn nearest(path: &Path) -> Option<(PathBuf, OsString)> {
-    let mut at = path;
-    loop {
-        let parent = at.parent()?;
-        if parent.is_dir() {
-            return Some((parent.into(), at.file_name()?.into()));
-        }
-        at = parent;
-    }
+/// Every existing directory on the way from `root` to `path`, with the name to wait for there. All of them, because
+/// a directory that is deleted tells it to its parent at once, and to its own watchers perhaps never.
+fn way(root: &Path, path: &Path) -> Vec<(PathBuf, OsString)> {
+    let steps = path.ancestors().take_while(|step| *step != root);
+    let step = |step: &Path| Some((step.parent()?.to_path_buf(), step.file_name()?.to_os_string()));
+    steps.filter_map(step).filter(|(parent, _)| parent.is_dir()).collect()
 }
 
 /// What a watch is for.
@@ -314,7 +311,7 @@ fn targets(paths: &Paths) -> (BTreeSet<(PathBuf, OsString)>, Vec<PathBuf>) {
     let mut files = Vec::new();
     for path in paths.leases.iter().chain([&paths.resolver, &paths.upstream]) {
         let (end, links) = follow(&paths.root, path);
-        places.extend(links.iter().chain([&end]).filter_map(|path| nearest(path)));
+        places.extend(links.iter().chain([&end]).flat_map(|path| way(&paths.root, path)));
         if end.is_file() {
             files.push(end);
         }

@@ -1,26 +1,73 @@
-//! Development tasks of Porchlight. `cargo xtask` alone lists them.
+//! Porchlight's development tasks: `cargo demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask peers`.
 
-mod bench;
-mod lab;
-mod peers;
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use xtask::{bench, demo, lab, peers, test};
 
-fn main() {
-    let mut args = std::env::args().skip(1);
-    let task = args.next().unwrap_or_default();
-    let rest: Vec<String> = args.collect();
-    let done = match task.as_str() {
-        "bench" => bench::main(&rest),
-        "peers" => peers::main(&rest),
-        _ => {
-            eprintln!("Tasks:\n  bench                 one table beside inadyn and ddclient; --help tells more\n  peers record|check   what inadyn and ddclient send, from a sealed room");
-            std::process::exit(2);
-        }
-    };
-    match done {
-        Ok(code) => std::process::exit(code),
-        Err(error) => {
-            eprintln!("{task}: {error:#}");
-            std::process::exit(1);
-        }
+/// Development tasks of Porchlight.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, disable_help_subcommand = true)]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Show the whole story on this machine: an address changes, and the camera is still there by name
+    Demo(demo::Options),
+    /// Run everything: format, lints, house rules, unit tests, and the scenarios in the lab
+    Test(test::Options),
+    /// Measure beside inadyn and ddclient, in one table (bench --help tells more)
+    #[command(disable_help_flag = true)]
+    Bench {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// What inadyn and ddclient send, from a sealed room: record | check
+    Peers { args: Vec<String> },
+    /// The demo's sealed part
+    #[command(name = "__demo", hide = true)]
+    SealedDemo {
+        #[arg(long)]
+        program: PathBuf,
+    },
+    /// One scenario's sealed part
+    #[command(name = "__scenario", hide = true)]
+    SealedScenario {
+        name: String,
+        #[arg(long)]
+        program: PathBuf,
+    },
+    /// Holds the sealed part
+    #[command(name = lab::seal::HOLD, hide = true)]
+    Seal {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    lab::tools::extend_path();
+    let code = run(Args::parse().task).unwrap_or_else(|error| {
+        anstream::eprintln!("error: {error:#}");
+        1
+    });
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+/// Does one task; the value is the exit status.
+fn run(task: Task) -> Result<i32> {
+    match task {
+        Task::Demo(options) => demo::run(&options),
+        Task::Bench { args } => bench::main(&args),
+        Task::Peers { args } => peers::main(&args),
+        Task::Test(options) => test::run(&options),
+        Task::SealedDemo { program } => demo::sealed(&program),
+        Task::SealedScenario { name, program } => test::sealed(&name, &program),
+        Task::Seal { args } => lab::seal::hold(&args),
     }
 }

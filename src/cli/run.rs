@@ -1,0 +1,70 @@
+//! `porchlight run`: the daemon, in the foreground; its log goes to standard error.
+
+use super::{no_arguments, FAILED, OK};
+use crate::act::http::Http;
+use crate::agent::{read_config, Agent, Mode, Reading, Setting};
+use crate::config::Config;
+use crate::control::{self, Instance};
+use crate::paths::Paths;
+use crate::secret::Redactor;
+use simple_logger::SimpleLogger;
+use smol::LocalExecutor;
+use std::rc::Rc;
+
+/// A Unix time that is surely past, in seconds: 1 January 2026. A clock before it is wrong.
+const CLOCK_FLOOR: u64 = 1_767_225_600;
+/// Who we are to a provider; some refuse those who do not say.
+pub const USER_AGENT: &str =
+    concat!("porchlight/", env!("CARGO_PKG_VERSION"), " +", env!("CARGO_PKG_REPOSITORY"));
+
+/// Runs until told to stop.
+pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
+    no_arguments(arguments)?;
+    let Some(instance) = control::lock(paths)? else {
+        return Err(format!("another instance is running (it holds {})", paths.lock.display()));
+    };
+    // A daemon whose configuration is broken stays and says so; it gets well by a reload.
+    let reading = start_log(read_config(paths)).unwrap_or_else(|why| {
+        log::error!("{why}; nothing to do until it is there and reloaded");
+        Reading { config: Config::default(), problems: Vec::new(), redactor: Redactor::new([]) }
+    });
+    if !reading.config.global.enabled {
+        log::info!("option enabled is '0': nothing to do");
+        return Ok(OK);
+    }
+    live(paths, reading, Mode::Daemon, instance).map(|well| if well { OK } else { FAILED })
+}
+
+/// Starts the log at the configured level and tells the configuration's problems.
+pub fn start_log(reading: Result<Reading, String>) -> Result<Reading, String> {
+    let started = SimpleLogger::new().with_level(log::LevelFilter::Trace).init();
+    if started.is_err() {
+        eprintln!("porchlight: the log could not be started");
+    }
+    log::set_max_level(log::LevelFilter::Info);
+    let reading = reading?;
+    log::set_max_level(reading.config.global.log_level);
+    for problem in &reading.problems {
+        log::warn!("{}", reading.redactor.redact(&problem.to_string()));
+    }
+    Ok(reading)
+}
+
+/// Runs the agent on this thread. The lock is held to the end.
+pub fn live(paths: &Paths, reading: Reading, mode: Mode, instance: Instance) -> Result<bool, String> {
+    let cacert = paths.under_root(&reading.config.global.cacert);
+    // Before any thread: TLS takes the file's name from the environment.
+    let http = Http::setup(Some(&cacert), USER_AGENT, CLOCK_FLOOR);
+    let executor = Rc::new(LocalExecutor::new());
+    let setting = Setting { paths: paths.clone(), reading, http };
+    let (agent, messages) = Agent::new(setting, executor.clone());
+    let result = smol::block_on(executor.run(async {
+        if mode == Mode::Daemon {
+            agent.open_to_others()?;
+            log::info!("porchlight {} started", env!("CARGO_PKG_VERSION"));
+        }
+        agent.run(messages, mode).await
+    }));
+    drop(instance);
+    result
+}

@@ -1,0 +1,30 @@
+//! `porchlight status`: how things are.
+
+use super::{FAILED, OK};
+use crate::control::{self, Question};
+use crate::paths::Paths;
+use crate::secret::printable;
+use crate::status::render;
+
+/// Prints the running agent's status; exit code 0 only if all is well.
+pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let json = match arguments.as_slice() {
+        [] => false,
+        ["--json"] => true,
+        [first, ..] => return Err(format!("unexpected argument {first}; see `porchlight help`")),
+    };
+    let Some(status) = control::ask(paths, &Question::Status)? else {
+        return Err(
+            "no agent is running; start it with `/etc/init.d/porchlight start` or `porchlight run`".into()
+        );
+    };
+    if json {
+        println!("{status}");
+    } else {
+        for line in render(&status).lines() {
+            println!("{}", printable(line));
+        }
+    }
+    Ok(if status.get("healthy").bool() == Some(true) { OK } else { FAILED })
+}

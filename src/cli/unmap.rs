@@ -1,0 +1,19 @@
+//! `porchlight unmap`: closes every port mapping that an agent left (`keep_on_stop`, or a kill).
+
+use super::{no_arguments, OK};
+use crate::control;
+use crate::mapping::nft::Nft;
+use crate::paths::Paths;
+
+/// Takes our table out of the packet filter. A running agent would put it back: stop that first.
+pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
+    no_arguments(arguments)?;
+    let Some(_instance) = control::lock(paths)? else {
+        return Err(
+            "an agent is running and would open the mappings again; stop it instead, that closes them".into(),
+        );
+    };
+    let cut = smol::block_on(Nft::new(&paths.root).remove())?;
+    println!("no port mapping of porchlight is open; {cut}");
+    Ok(OK)
+}

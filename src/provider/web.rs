@@ -1,0 +1,334 @@
+//! What the providers share: HTTP requests piece by piece, what a status means (RFC 9110), quoting,
+//! and the way from one request a record to a verdict a record.
+
+use super::{Failure, Http, Job, Kind, Outcome, Reply, Request, Verdicts, Wanted};
+use base64ct::{Base64, Encoding};
+use std::time::Duration;
+
+/// The most characters of a reply that are shown to anyone.
+pub const QUOTE: usize = 200;
+/// The longest wait that a service may ask for.
+pub const MAX_WAIT: Duration = Duration::from_secs(86_400);
+
+impl Http {
+    /// A request that changes nothing, without headers and body.
+    pub fn new(method: &'static str, url: impl Into<String>) -> Http {
+        Http { method, url: url.into(), headers: Vec::new(), body: String::new(), write: false }
+    }
+
+    /// A GET request.
+    pub fn get(url: impl Into<String>) -> Http {
+        Http::new("GET", url)
+    }
+
+    /// Adds parameters to the query, percent-encoded; `:` and `,` stay as they are, as the services' own
+    /// examples have them.
+    pub fn query(mut self, parameters: &[(&str, &str)]) -> Http {
+        for (key, value) in parameters {
+            self.url.push(if self.url.contains('?') { '&' } else { '?' });
+            encode(key, "", &mut self.url);
+            self.url.push('=');
+            encode(value, ":,", &mut self.url);
+        }
+        self
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Http {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Adds basic authentication (RFC 7617), to be sent unasked.
+    pub fn basic(self, user: &str, password: &str) -> Http {
+        let token = Base64::encode_string(format!("{user}:{password}").as_bytes());
+        self.header("Authorization", format!("Basic {token}"))
+    }
+
+    /// Sets a JSON body.
+    pub fn json(mut self, body: String) -> Http {
+        self.body = body;
+        self.header("Content-Type", "application/json")
+    }
+
+    /// Says that the request may change something.
+    pub fn writes(mut self) -> Http {
+        self.write = true;
+        self
+    }
+}
+
+impl From<Http> for Request {
+    fn from(http: Http) -> Request {
+        Request::Http(http)
+    }
+}
+
+/// Appends a text percent-encoded (RFC 3986 section 2.1): all but unreserved characters and those of `also`.
+pub fn encode(text: &str, also: &str, out: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) || also.as_bytes().contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                out.push(char::from_digit(u32::from(digit), 16).unwrap_or('0').to_ascii_uppercase());
+            }
+        }
+    }
+}
+
+/// A piece of a reply as it may be shown: one line, at most [`QUOTE`] printable characters.
+pub fn quote(text: &str) -> String {
+    let mut out = String::new();
+    let mut count = 0;
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if !out.is_empty() {
+            out.push(' ');
+            count += 1;
+        }
+        for c in word.chars() {
+            if count >= QUOTE - 3 {
+                return out + "...";
+            }
+            out.push(c);
+            count += 1;
+        }
+    }
+    out
+}
+
+/// The service's base URL: `option url` where it is set, else `default`; without final slashes.
+///
+/// # Errors
+/// [`Kind::Refused`] when the option is no web address.
+pub fn base_url<'a>(job: &'a Job, default: &'a str) -> Result<&'a str, Failure> {
+    let url = job.option("url").unwrap_or(default);
+    if !(url.starts_with("https://") || url.starts_with("http://")) {
+        return Err(Failure::new(Kind::Refused, "option url must begin with https:// or http://"));
+    }
+    Ok(url.trim_end_matches('/'))
+}
+
+/// How long the reply asks to wait (RFC 9110 section 10.2.3), at most [`MAX_WAIT`]. A date counts from
+/// the reply's own date, else from `now` (Unix time).
+pub fn retry_after(reply: &Reply, now: u64) -> Option<Duration> {
+    let text = reply.header("retry-after")?.trim();
+    let seconds = match text.parse::<u64>() {
+        Ok(seconds) => seconds,
+        Err(_) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => u64::MAX,
+        Err(_) => {
+            let since = reply.header("date").and_then(http_date).unwrap_or(now);
+            http_date(text)?.saturating_sub(since)
+        }
+    };
+    Some(Duration::from_secs(seconds).min(MAX_WAIT))
+}
+
+/// Unix time of `Sun, 06 Nov 1994 08:49:37 GMT`, the one form of a date that is still sent
+/// (RFC 9110 section 5.6.7).
+pub fn http_date(text: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut parts = text.split_once(',')?.1.split_ascii_whitespace();
+    let day: u64 = parts.next()?.parse().ok()?;
+    let name = parts.next()?;
+    let month = MONTHS.iter().position(|month| *month == name)? as u64 + 1;
+    let year: u64 = parts.next()?.parse().ok()?;
+    let mut clock = parts.next()?.split(':').map(|part| part.parse::<u64>().ok());
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+    if !(1970..=9999).contains(&year) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    // Days since 1970 of a year that begins in March, so that the leap day is its last.
+    let (years, months) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = years * 365 + years / 4 - years / 100 + years / 400 + (months * 153 + 2) / 5 + day - 1;
+    Some((days.checked_sub(719_468)? * 24 + hour) * 3600 + minute * 60 + second)
+}
+
+/// What an HTTP status means where the service says nothing better; `None` for success (2xx).
+/// `wait` is for 429 without a waiting time.
+pub fn http_failure(reply: &Reply, now: u64, wait: Duration) -> Option<Failure> {
+    let said = match quote(&reply.text()) {
+        text if text.is_empty() || text.starts_with('<') => String::new(),
+        text => format!(": {text}"),
+    };
+    let status = reply.status;
+    let (kind, words) = match status {
+        200..=299 => return None,
+        300..=399 => {
+            (Kind::Garbled, "a redirect, which is not followed; check option url, or log in to this network")
+        }
+        401 | 403 => {
+            (Kind::Credentials, "access refused; check user name, password or token, and its rights")
+        }
+        404 => (Kind::NoSuchName, "not found; check the domain, or option url"),
+        408 | 500..=599 => (Kind::Busy, "the service is in trouble; nothing to do here"),
+        429 => (Kind::Busy, "too many requests"),
+        _ => (Kind::Refused, "the request is refused"),
+    };
+    let failure = Failure::new(kind, format!("HTTP status {status}, {words}{said}"));
+    let asked = retry_after(reply, now).or((status == 429).then_some(wait));
+    Some(match asked {
+        Some(wait) if kind == Kind::Busy => failure.after(wait),
+        _ => failure,
+    })
+}
+
+/// An answer that makes no sense, with the words that came.
+pub fn garbled(reply: &Reply) -> Failure {
+    match quote(&reply.text()) {
+        text if text.is_empty() => Failure::new(Kind::Garbled, "the service gave an empty answer"),
+        text => {
+            Failure::new(Kind::Garbled, format!("the service gave an answer that makes no sense: {text}"))
+        }
+    }
+}
+
+/// True if what failed for one record fails for its neighbours of the same account too, so that
+/// they need not be tried.
+pub fn ends_account(kind: Kind) -> bool {
+    match kind {
+        Kind::NotReady | Kind::Unreachable | Kind::Busy | Kind::Unconfirmed => true,
+        Kind::Credentials | Kind::Untrusted | Kind::Clock => true,
+        Kind::NoSuchName | Kind::Refused | Kind::Garbled => false,
+    }
+}
+
+/// The verdict on a record that was not tried because of a neighbour's failure.
+pub fn not_tried(because: &Failure) -> Failure {
+    // What was not sent has nothing to confirm.
+    let kind = if because.kind == Kind::Unconfirmed { Kind::Unreachable } else { because.kind };
+    Failure { kind, text: format!("not tried, since before it: {}", because.text), ..because.clone() }
+}
+
+/// One request a record, each with its own verdict; after a failure of the whole account the rest is not tried.
+pub fn one_by_one(
+    records: &[Wanted],
+    update_one: &mut dyn FnMut(&Wanted) -> Result<Outcome, Failure>,
+) -> Verdicts {
+    let mut ended: Option<Failure> = None;
+    let mut verdicts = Vec::with_capacity(records.len());
+    for wanted in records {
+        let verdict = match &ended {
+            Some(failure) => Err(not_tried(failure)),
+            None => update_one(wanted),
+        };
+        if let (None, Err(failure)) = (&ended, &verdict) {
+            ended = ends_account(failure.kind).then(|| failure.clone());
+        }
+        verdicts.push((wanted.id.clone(), verdict));
+    }
+    verdicts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Family, RecordId};
+    use std::net::IpAddr;
+
+    fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> Reply {
+        let headers = headers.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        Reply { status, headers, body: body.into() }
+    }
+
+    #[test]
+    fn queries_are_encoded() {
+        let http =
+            Http::get("https://x.test/u").query(&[("a", "b c&d=e/+%"), ("ip", "2001:db8::1,192.0.2.1")]);
+        assert_eq!(http.url, "https://x.test/u?a=b%20c%26d%3De%2F%2B%25&ip=2001:db8::1,192.0.2.1");
+        let http = Http::get("https://x.test/u?k=1").query(&[("ü", "*")]);
+        assert_eq!(http.url, "https://x.test/u?k=1&%C3%BC=%2A");
+    }
+
+    // RFC 7617 section 2 and section 2.1.
+    #[test]
+    fn basic_authentication() {
+        let value = |user, password| Http::get("").basic(user, password).headers.remove(0).1;
+        assert_eq!(value("Aladdin", "open sesame"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(value("test", "123£"), "Basic dGVzdDoxMjPCow==");
+    }
+
+    #[test]
+    fn quotes_are_short_and_printable() {
+        assert_eq!(quote("  a\r\n\tb\u{7}\u{0}c "), "a b c");
+        let long = quote(&"wörd ".repeat(200));
+        assert_eq!(long.chars().count(), QUOTE);
+        assert!(long.ends_with("..."));
+    }
+
+    #[test]
+    fn dates_are_read() {
+        // RFC 9110 section 5.6.7; 784111777 is the value that `date -d` gives.
+        assert_eq!(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(http_date("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
+        assert_eq!(http_date("Tue, 29 Feb 2028 23:59:59 GMT"), Some(1_835_481_599));
+        for bad in
+            ["", "Sunday", "Sun, 06 Nov 1994", "Sun, 99 Nov 1994 08:49:37 GMT", "x, 1 Foo 2000 1:1:1 GMT"]
+        {
+            assert_eq!(http_date(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn waiting_times_are_read_and_capped() {
+        let wait = |headers: &[(&str, &str)]| {
+            retry_after(&reply(429, headers, ""), 784_111_717).map(|d| d.as_secs())
+        };
+        assert_eq!(wait(&[("retry-after", " 120 ")]), Some(120));
+        assert_eq!(wait(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]), Some(60));
+        let date = ("date", "Sun, 06 Nov 1994 08:49:27 GMT");
+        assert_eq!(wait(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"), date]), Some(10));
+        assert_eq!(wait(&[("retry-after", "99999999999999999999999999")]), Some(86_400));
+        assert_eq!(wait(&[("retry-after", "-5")]), None);
+        assert_eq!(wait(&[("retry-after", "soon")]), None);
+        assert_eq!(wait(&[]), None);
+    }
+
+    #[test]
+    fn statuses_have_kinds() {
+        let kind = |status| http_failure(&reply(status, &[], ""), 0, Duration::from_secs(7)).map(|f| f.kind);
+        assert_eq!(kind(204), None);
+        assert_eq!(kind(302), Some(Kind::Garbled));
+        assert_eq!(kind(401), Some(Kind::Credentials));
+        assert_eq!(kind(404), Some(Kind::NoSuchName));
+        assert_eq!(kind(400), Some(Kind::Refused));
+        assert_eq!(kind(522), Some(Kind::Busy));
+        let failure = http_failure(&reply(429, &[], "slow down"), 0, Duration::from_secs(7)).unwrap();
+        assert_eq!(failure.retry_after, Some(Duration::from_secs(7)));
+        assert_eq!(failure.text, "HTTP status 429, too many requests: slow down");
+        let failure =
+            http_failure(&reply(503, &[("retry-after", "9")], "<html>"), 0, Duration::ZERO).unwrap();
+        assert_eq!(failure.retry_after, Some(Duration::from_secs(9)));
+        assert!(!failure.text.contains('<'));
+    }
+
+    #[test]
+    fn a_failure_of_the_account_ends_the_round_and_one_of_a_name_does_not() {
+        let wanted = |domain: &str| Wanted {
+            id: RecordId { record: "r".into(), domain: domain.into(), family: Family::V4 },
+            addr: IpAddr::from([192, 0, 2, 1]),
+        };
+        let records = [wanted("a"), wanted("b"), wanted("c")];
+        let run = |kind| {
+            let mut asked = Vec::new();
+            let verdicts = one_by_one(&records, &mut |wanted| {
+                asked.push(wanted.id.domain.clone());
+                if wanted.id.domain == "a" {
+                    Err(Failure::new(kind, "no"))
+                } else {
+                    Ok(Outcome::Updated)
+                }
+            });
+            (asked.concat(), verdicts.into_iter().map(|(_, v)| v.err().map(|f| f.kind)).collect::<Vec<_>>())
+        };
+        assert_eq!(run(Kind::NoSuchName), ("abc".into(), vec![Some(Kind::NoSuchName), None, None]));
+        assert_eq!(run(Kind::Credentials), ("a".into(), vec![Some(Kind::Credentials); 3]));
+        let unreachable = Some(Kind::Unreachable);
+        assert_eq!(
+            run(Kind::Unconfirmed),
+            ("a".into(), vec![Some(Kind::Unconfirmed), unreachable, unreachable])
+        );
+    }
+}

@@ -1,0 +1,327 @@
+//! Planner scripts: what is sensed and answered, when, and what the plan makes of it. Pure data and a fake
+//! clock. Each file in `tests/plan/` says first why it exists, then `-- Config --`, `-- Script --` (a time
+//! and an event a line) and `-- Expect --` (every action, and what was asked with `wake?` or `exposure?`).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use porchlight::config::load::{load, Sources};
+use porchlight::config::{Config, Severity};
+use porchlight::model::*;
+use porchlight::plan::mapping::{exposure, Exposure};
+use porchlight::plan::{camera, fold, plan, settle, Action, Plan};
+use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
+use porchlight::state::{kind_word, State};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+struct Nothing;
+
+impl Sources for Nothing {
+    fn first_line(&self, _: &str) -> Result<String, String> {
+        Err("no files here".into())
+    }
+    fn var(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+struct Stage {
+    config: Config,
+    world: World,
+    state: State,
+    now: Now,
+    flying: Vec<Action>,
+    wake_at: Option<Time>,
+    out: String,
+}
+
+fn config(text: &str) -> Config {
+    let loaded = load(text, "config", PROVIDERS, &Nothing);
+    let faults: Vec<String> =
+        loaded.problems.iter().filter(|p| p.severity == Severity::Error).map(|p| p.to_string()).collect();
+    assert!(faults.is_empty(), "{faults:?}");
+    loaded.config
+}
+
+fn millis(text: &str) -> u64 {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        other => panic!("time unit {other} in {text}"),
+    };
+    (number.parse::<f64>().unwrap() * factor as f64) as u64
+}
+
+fn kind(word: &str) -> Kind {
+    use Kind::*;
+    let all = [
+        NotReady,
+        Unreachable,
+        Busy,
+        Unconfirmed,
+        Credentials,
+        NoSuchName,
+        Refused,
+        Untrusted,
+        Clock,
+        Garbled,
+    ];
+    all.into_iter().find(|kind| kind_word(*kind) == word).unwrap_or_else(|| panic!("no class {word}"))
+}
+
+impl Stage {
+    fn new(text: &str) -> Stage {
+        let now = Now { boot: Time(0), wall: 1_800_000_000 };
+        let world = World { complete: true, resolver: true, ..World::default() };
+        let (state, out) = (State::default(), String::new());
+        Stage { config: config(text), world, state, now, flying: Vec::new(), wake_at: None, out }
+    }
+
+    fn decide(&mut self) {
+        camera::observe(&self.config, &self.world, &mut self.state, self.now.boot);
+        let Plan { actions, wake_at } = plan(&self.config, &self.world, &self.state, self.now.boot);
+        self.wake_at = wake_at;
+        for action in actions {
+            settle::begin(&mut self.state, &action, self.now);
+            let line = show(&action);
+            self.say(&line);
+            self.flying.push(action);
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        writeln!(self.out, "{:>8}  {text}", shown_time(self.now.boot.0)).unwrap();
+    }
+
+    fn event(&mut self, event: Event) {
+        fold::event(&mut self.world, event, self.now);
+    }
+
+    fn line(&mut self, line: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words[0] == "wake" {
+            match self.wake_at {
+                Some(at) => self.now.boot = at,
+                None => self.say("nothing is planned"),
+            }
+        } else {
+            let at = millis(words[0]);
+            assert!(at >= self.now.boot.0, "{line}: back in time");
+            self.now = Now { boot: Time(at), wall: 1_800_000_000 + at / 1000 };
+        }
+        match &words[1..] {
+            [] => {}
+            ["wan", name, rest @ ..] => self.wan(name, rest),
+            ["own", rest @ ..] => self.own(rest),
+            ["leases", rest @ ..] => {
+                let lease = |text: &&str| {
+                    let parts: Vec<&str> = text.split('/').collect();
+                    let name = parts.get(2).map(|name| name.to_string());
+                    Lease {
+                        expiry: 0,
+                        mac: Mac::parse(parts[0]).unwrap(),
+                        addr: parts[1].parse().unwrap(),
+                        name,
+                    }
+                };
+                self.event(Event::Leases(rest.iter().map(lease).collect()));
+            }
+            ["near", addr, "gone"] => self.event(Event::Neighbour(addr.parse().unwrap(), None)),
+            ["near", addr, mac, fresh] => {
+                let entry = Some((Mac::parse(mac).unwrap(), *fresh == "fresh"));
+                self.event(Event::Neighbour(addr.parse().unwrap(), entry));
+            }
+            ["resolver", "yes"] => self.event(Event::Resolver(true)),
+            ["trigger"] => self.event(Event::Trigger),
+            ["clock"] => self.event(Event::ClockSet),
+            ["person"] => settle::try_again(&mut self.state),
+            ["filter", "flushed"] => self.state.mapping.applied = None,
+            ["restart"] => {
+                self.state = State::from_text(&self.state.to_text("boot"), "boot").unwrap();
+                self.flying.clear();
+            }
+            ["forget"] => {
+                self.state = State::default();
+                self.flying.clear();
+            }
+            ["done", rest @ ..] => self.done(rest),
+            ["wake?"] => {
+                let text = self
+                    .wake_at
+                    .map_or("nothing planned".into(), |at| format!("next look at {}", shown_time(at.0)));
+                self.say(&text);
+            }
+            ["exposure?"] => self.exposure(),
+            other => panic!("script: {other:?}"),
+        }
+        self.decide();
+    }
+
+    fn wan(&mut self, name: &str, words: &[&str]) {
+        let mut snapshot = WanSnapshot { device: Some(format!("{name}0")), ..WanSnapshot::default() };
+        for word in words {
+            match *word {
+                "route4" => snapshot.route4 = true,
+                "route6" => snapshot.route6 = true,
+                "gone" => snapshot.device = None,
+                addr => match addr.parse().unwrap() {
+                    addr @ std::net::IpAddr::V4(_) => snapshot.v4 = Some(addr),
+                    addr => snapshot.v6 = Some(addr),
+                },
+            }
+        }
+        let mut wans: BTreeMap<String, WanSnapshot> = BTreeMap::new();
+        for (name, wan) in &self.world.wans {
+            let (v4, v6) = (wan.v4.addr.seen(), wan.v6.addr.seen());
+            let device = wan.device.clone();
+            wans.insert(
+                name.clone(),
+                WanSnapshot { device, v4, v6, route4: wan.v4.route, route6: wan.v6.route },
+            );
+        }
+        wans.insert(name.into(), snapshot);
+        self.event(Event::Network { wans, own: self.world.own.clone() });
+    }
+
+    /// `own lan0/192.168.1.1/24 ...`: the router's addresses.
+    fn own(&mut self, words: &[&str]) {
+        let own = |text: &&str| {
+            let parts: Vec<&str> = text.split('/').collect();
+            OwnAddr {
+                device: parts[0].into(),
+                addr: parts[1].parse().unwrap(),
+                prefix: parts[2].parse().unwrap(),
+            }
+        };
+        self.world.own = words.iter().map(own).collect();
+    }
+
+    fn exposure(&mut self) {
+        for mapping in self.config.mappings.clone() {
+            let shown = match exposure(&self.config, &self.world, &self.state, &mapping, self.now.boot) {
+                Exposure::Open(rules) => format!("open to {}", rules[0].target),
+                Exposure::Closed(why) => format!("closed: {why}"),
+                Exposure::Until(at, why) => format!("closed until {}: {why}", shown_time(at.0)),
+            };
+            self.say(&format!("{} is {shown}", mapping.name));
+        }
+    }
+
+    /// `done ok|same|CLASS [after TIME] [DOMAIN=RESULT ...]` for the oldest action in flight.
+    fn done(&mut self, words: &[&str]) {
+        let end = settle::End { now: self.now, floor: Duration::ZERO, random: u32::MAX };
+        let failure = |word: &str| {
+            let failure = Failure::new(kind(word), "said so");
+            match words.iter().position(|w| *w == "after") {
+                Some(at) => failure.after(Duration::from_millis(millis(words[at + 1]))),
+                None => failure,
+            }
+        };
+        let verdict = |word: &str| match word {
+            "ok" => Ok(Outcome::Updated),
+            "same" => Ok(Outcome::Unchanged),
+            class => Err(failure(class)),
+        };
+        if self.flying.is_empty() {
+            return self.say("nothing is in flight");
+        }
+        match self.flying.remove(0) {
+            Action::Publish(job) => {
+                let each = |id: &RecordId| {
+                    let own = words.iter().find_map(|word| word.strip_prefix(&format!("{}=", id.domain)));
+                    (id.clone(), verdict(own.unwrap_or(words[0])))
+                };
+                let result = match verdict(words[0]) {
+                    Err(failure) if !words.iter().any(|word| word.contains('=')) => Err(failure),
+                    _ => Ok(job.records.iter().map(|wanted| each(&wanted.id)).collect()),
+                };
+                settle::published(&mut self.state, &job, BTreeMap::new(), result, end);
+            }
+            Action::Look(job) => {
+                let answer = match words[0] {
+                    "absent" => Ok(Vec::new()),
+                    word if word.parse::<std::net::IpAddr>().is_ok() => Ok(vec![word.parse().unwrap()]),
+                    class => Err(failure(class)),
+                };
+                let answers = job.records.iter().map(|id| (id.clone(), answer.clone())).collect();
+                settle::looked(&mut self.state, &job, answers, end);
+            }
+            Action::Map(job) => {
+                let result = if words[0] == "ok" { Ok(job.rules.clone()) } else { Err("nft said no".into()) };
+                settle::mapped(&mut self.state, &job, result, self.now.boot);
+            }
+        }
+    }
+}
+
+fn show(action: &Action) -> String {
+    match action {
+        Action::Publish(job) => {
+            let records: Vec<String> = job.records.iter().map(|w| format!("{} {}", w.id, w.addr)).collect();
+            format!("publish {}", records.join(", "))
+        }
+        Action::Look(job) => {
+            let records: Vec<String> = job.records.iter().map(|id| id.to_string()).collect();
+            format!("look {}", records.join(", "))
+        }
+        Action::Map(job) => {
+            let rules: Vec<String> = job
+                .rules
+                .iter()
+                .map(|r| {
+                    let wan: Vec<String> = r.wan_addrs.iter().map(|addr| addr.to_string()).collect();
+                    let (device, proto) = (r.wan_devices.join("+"), r.proto);
+                    format!(
+                        "{device}[{}] {}/{proto} -> {}:{}",
+                        wan.join(" "),
+                        r.src_dport.0,
+                        r.target,
+                        r.dest_port.0
+                    )
+                })
+                .collect();
+            let rules = if rules.is_empty() { "nothing".into() } else { rules.join(", ") };
+            let cut: Vec<String> = job.cut.iter().map(|addr| addr.to_string()).collect();
+            let cut = if cut.is_empty() { String::new() } else { format!("; cut {}", cut.join(" ")) };
+            format!("map {rules}{cut}")
+        }
+    }
+}
+
+fn shown_time(millis: u64) -> String {
+    format!("{}.{:03}s", millis / 1000, millis % 1000)
+}
+
+fn section<'a>(text: &'a str, name: &str, end: &str) -> &'a str {
+    let start =
+        text.find(&format!("-- {name} --\n")).unwrap_or_else(|| panic!("no section {name}")) + name.len() + 7;
+    &text[start
+        ..start + text[start..].find(&format!("-- {end} --")).unwrap_or_else(|| panic!("no section {end}"))]
+}
+
+#[test]
+fn scripts() {
+    let mut paths: Vec<_> =
+        std::fs::read_dir("tests/plan").unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() >= 10, "where are the scripts?");
+    let mut wrong = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut stage = Stage::new(section(&text, "Config", "Script"));
+        for line in section(&text, "Script", "Expect").lines() {
+            let line = line.split('#').next().unwrap().trim();
+            if !line.is_empty() {
+                stage.line(line);
+            }
+        }
+        let expected = section(&text, "Expect", "End");
+        if stage.out != expected {
+            wrong.push(format!("== {}\n-- expected\n{expected}-- got\n{}", path.display(), stage.out));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,133 @@
+//! What somebody at a place in the lab can find out: a DNS answer, and who answers at an address.
+
+use super::ns::Ns;
+use anyhow::{bail, ensure, Context, Result};
+use domain::base::iana::{Class, Rcode};
+use domain::base::{Message, MessageBuilder, Name, Rtype};
+use domain::rdata::{Aaaa, A};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The longest answer that is read.
+const MAX_ANSWER: usize = 4096;
+/// The longest banner that is read.
+const MAX_BANNER: usize = 256;
+
+/// A DNS server's answer to one question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its verdict.
+    pub rcode: Rcode,
+    /// Whether it speaks with authority for the zone.
+    pub authoritative: bool,
+    /// The addresses, sorted, and their times to live in seconds.
+    pub addrs: Vec<(IpAddr, u32)>,
+}
+
+impl Answer {
+    /// The only address of an authoritative good answer.
+    pub fn sole(&self) -> Option<IpAddr> {
+        match self.addrs.as_slice() {
+            [(addr, _)] if self.authoritative && self.rcode == Rcode::NOERROR => Some(*addr),
+            _ => None,
+        }
+    }
+}
+
+/// Asks `server` once over UDP for the addresses of `name`: `Rtype::A` or `Rtype::AAAA`.
+pub fn ask(from: &Ns, server: SocketAddr, name: &str, rtype: Rtype, limit: Duration) -> Result<Answer> {
+    let (id, query) = question(name, rtype)?;
+    let bytes = from.enter(|| {
+        let any: IpAddr =
+            if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect(server)?;
+        socket.set_read_timeout(Some(limit))?;
+        socket.send(&query)?;
+        let mut buffer = vec![0; MAX_ANSWER];
+        let length = socket.recv(&mut buffer).with_context(|| format!("{server} does not answer"))?;
+        buffer.truncate(length);
+        Ok(buffer)
+    })?;
+    let answer = Message::from_octets(bytes).ok().context("an answer shorter than a header")?;
+    ensure!(answer.header().id() == id && answer.header().qr(), "an answer to another question");
+    read_answer(&answer)
+}
+
+fn question(name: &str, rtype: Rtype) -> Result<(u16, Vec<u8>)> {
+    let mut builder = MessageBuilder::new_vec();
+    builder.header_mut().set_random_id();
+    let mut builder = builder.question();
+    builder.push((Name::<Vec<u8>>::from_str(name)?, rtype, Class::IN))?;
+    Ok((builder.header().id(), builder.finish()))
+}
+
+fn read_answer(message: &Message<Vec<u8>>) -> Result<Answer> {
+    let mut addrs = Vec::new();
+    for record in message.answer()?.limit_to::<A>() {
+        let record = record?;
+        addrs.push((IpAddr::V4(record.data().addr()), record.ttl().as_secs()));
+    }
+    for record in message.answer()?.limit_to::<Aaaa>() {
+        let record = record?;
+        addrs.push((IpAddr::V6(record.data().addr()), record.ttl().as_secs()));
+    }
+    addrs.sort();
+    Ok(Answer { rcode: message.header().rcode(), authoritative: message.header().aa(), addrs })
+}
+
+/// Connects and reads the line with which a [`super::camera::Camera`] greets.
+pub fn banner(from: &Ns, target: SocketAddr, limit: Duration) -> Result<String> {
+    let mut stream = connect(from, target, limit)?;
+    let line = read_line(&mut stream).with_context(|| format!("{target} accepts but says nothing"))?;
+    let _ = stream.shutdown(Shutdown::Both);
+    Ok(line)
+}
+
+/// Opens a TCP connection from a place in the lab; reads and writes on it end after `limit`.
+pub fn connect(from: &Ns, target: SocketAddr, limit: Duration) -> Result<TcpStream> {
+    from.enter(|| {
+        let stream =
+            TcpStream::connect_timeout(&target, limit).with_context(|| format!("connect to {target}"))?;
+        stream.set_read_timeout(Some(limit))?;
+        stream.set_write_timeout(Some(limit))?;
+        Ok(stream)
+    })
+}
+
+/// Reads one line from a connection.
+pub fn read_line(stream: &mut TcpStream) -> Result<String> {
+    // Byte by byte, so that nothing beyond the line is taken from the connection.
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while line.len() < MAX_BANNER {
+        stream.read_exact(&mut byte)?;
+        match byte {
+            [b'\n'] => return Ok(String::from_utf8_lossy(&line).into_owned()),
+            [byte] => line.push(byte),
+        }
+    }
+    bail!("a line longer than {MAX_BANNER} bytes")
+}
+
+/// Whether an open connection to a camera still carries: writes a line and expects it back.
+pub fn echoes(stream: &mut TcpStream) -> Result<bool> {
+    if let Err(error) = stream.write_all(b"still there?\n") {
+        return dead(error);
+    }
+    let mut echo = [0; 13];
+    match stream.read_exact(&mut echo) {
+        Ok(()) => Ok(&echo == b"still there?\n"),
+        Err(error) => dead(error),
+    }
+}
+
+/// False for the ways in which a cut connection shows; other errors are passed on.
+fn dead(error: io::Error) -> Result<bool> {
+    use ErrorKind::{BrokenPipe, ConnectionReset, TimedOut, UnexpectedEof, WouldBlock};
+    match error.kind() {
+        BrokenPipe | ConnectionReset | TimedOut | UnexpectedEof | WouldBlock => Ok(false),
+        _ => Err(error.into()),
+    }
+}

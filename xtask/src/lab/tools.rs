@@ -1,0 +1,172 @@
+//! What the lab needs of the machine: finds it, installs it where it may, or says the line to type.
+
+use anyhow::{bail, ensure, Context, Result};
+use nix::unistd::geteuid;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+/// Programs, and the Debian package of each.
+pub const TOOLS: &[(&str, &str)] = &[
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("named", "bind9"),
+    ("nsupdate", "bind9-dnsutils"),
+    ("knotd", "knot"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("busybox", "busybox"),
+    ("nginx", "nginx"),
+    ("openssl", "openssl"),
+    ("conntrack", "conntrack"),
+    ("strace", "strace"),
+    ("inadyn", "inadyn"),
+    ("ddclient", "ddclient"),
+];
+
+/// What every lab needs.
+pub const BASE: &[&str] = &["ip", "nft"];
+
+/// Directories of administrators' programs, which are not in everybody's PATH.
+const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/// Adds the administrators' directories to our PATH, for us and for what we start. Call it first.
+pub fn extend_path() {
+    let old = env::var_os("PATH").unwrap_or_default();
+    let dirs = env::split_paths(&old).chain(SBIN.map(PathBuf::from));
+    if let Ok(path) = env::join_paths(dirs) {
+        env::set_var("PATH", path);
+    }
+}
+
+/// The file of a program, by PATH.
+pub fn find(program: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
+}
+
+/// Those of these programs that are not here. BusyBox's `ip` knows no namespaces and does not count.
+pub fn missing(programs: &[&'static str]) -> Vec<&'static str> {
+    let here = |name: &str| find(name).is_some() && (name != "ip" || is_iproute2());
+    programs.iter().copied().filter(|name| !here(name)).collect()
+}
+
+fn is_iproute2() -> bool {
+    let said = Command::new("ip").arg("-V").stderr(Stdio::null()).output();
+    said.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains("iproute2"))
+}
+
+/// Makes sure that these programs are here. What is not is installed as root on Debian or a relative,
+/// after saying so, if `may_install`; else the error holds the line to type.
+pub fn require(programs: &[&'static str], may_install: bool) -> Result<()> {
+    let lacking = missing(programs);
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> =
+        TOOLS.iter().filter(|(name, _)| lacking.contains(name)).map(|row| row.1).collect();
+    let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    if !may_install || !geteuid().is_root() || !is_like(&system, "debian") {
+        bail!(
+            "this machine lacks {}. Install it with: {}",
+            lacking.join(", "),
+            line_to_type(&system, &packages)
+        );
+    }
+    anstream::eprintln!("This machine lacks {}: installing {}.", lacking.join(", "), packages.join(", "));
+    install(&packages)?;
+    let still = missing(programs);
+    ensure!(still.is_empty(), "installed {}, yet {} is not there", packages.join(" "), still.join(", "));
+    Ok(())
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let tried = apt(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat());
+    if tried.is_ok() {
+        return Ok(());
+    }
+    // A fresh machine has no package lists, an old one stale ones.
+    apt(&["update", "-q"])?;
+    apt(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat())
+}
+
+fn apt(args: &[&str]) -> Result<()> {
+    let status = Command::new("apt-get")
+        .args(args)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        // Servers are installed for the lab alone: none may start on the machine itself.
+        .env("SYSTEMD_OFFLINE", "1")
+        .env("RUNLEVEL", "1")
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr())
+        .status()
+        .context("cannot run apt-get")?;
+    ensure!(status.success(), "apt-get {} failed", args.join(" "));
+    Ok(())
+}
+
+/// Whether an os-release text says that the system is this one or descends from it.
+fn is_like(os_release: &str, family: &str) -> bool {
+    os_release.lines().any(|line| {
+        let Some((key, value)) = line.split_once('=') else { return false };
+        matches!(key, "ID" | "ID_LIKE") && value.trim_matches('"').split(' ').any(|word| word == family)
+    })
+}
+
+fn line_to_type(os_release: &str, packages: &[&str]) -> String {
+    let known = [
+        ("debian", "apt-get install -y"),
+        ("fedora", "dnf install -y"),
+        ("alpine", "apk add"),
+        ("arch", "pacman -S --needed"),
+        ("suse", "zypper install"),
+    ];
+    let found = known.iter().find(|(family, _)| is_like(os_release, family));
+    let install = found.map_or("your package manager:", |row| row.1);
+    let sudo = if geteuid().is_root() { "" } else { "sudo " };
+    format!("{sudo}{install} {}", packages.join(" "))
+}
+
+/// Builds the agent with cargo, which shows its progress, and returns the program's file.
+pub fn build_agent(release: bool) -> Result<PathBuf> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command.current_dir(workspace()).args(["build", "--package", "porchlight", "--bin", "porchlight"]);
+    command.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stderr(Stdio::inherit());
+    if release {
+        command.arg("--release");
+    }
+    let done = command.output().context("cannot run cargo")?;
+    ensure!(done.status.success(), "the build failed");
+    let text = String::from_utf8_lossy(&done.stdout);
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut programs = messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)));
+    programs.next_back().context("cargo built no program")
+}
+
+/// The workspace's root.
+pub fn workspace() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UBUNTU: &str = "NAME=\"Ubuntu\"\nID=ubuntu\nID_LIKE=debian\nHOME_URL=\"x\"\n";
+    const ROCKY: &str = "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n";
+
+    #[test]
+    fn relatives_are_known_by_os_release() {
+        assert!(is_like(UBUNTU, "debian") && is_like(ROCKY, "fedora"));
+        assert!(!is_like(ROCKY, "debian") && !is_like("PRETTY_NAME=debian\n", "debian"));
+    }
+
+    #[test]
+    fn the_line_to_type_fits_the_system() {
+        assert!(
+            line_to_type(UBUNTU, &["iproute2", "nftables"]).ends_with("apt-get install -y iproute2 nftables")
+        );
+        assert!(line_to_type(ROCKY, &["nftables"]).ends_with("dnf install -y nftables"));
+    }
+}

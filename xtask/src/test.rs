@@ -1,0 +1,241 @@
+//! `cargo xtask test`: format, lints, house rules, unit tests, then each scenario in a lab of its own.
+//! What cannot run is printed as skipped; in CI (`CI=true`) that is a failure.
+
+use crate::lab::scenarios::{Scenario, SCENARIOS};
+use crate::lab::{process, seal, tools, Lab, Skipped};
+use crate::rules;
+use anstyle::{AnsiColor, Style};
+use anyhow::{anyhow, bail, ensure, Context, Result};
+use std::env;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// Exit status of a sealed scenario that cannot run here; automake's convention.
+const SKIPPED: i32 = 77;
+
+/// Lines of each daemon's log that a failure shows.
+const LAST_WORDS: usize = 60;
+
+/// What `cargo xtask test` takes.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Only the steps and scenarios whose names contain this
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Leave out the slow scenarios
+    #[arg(long)]
+    quick: bool,
+    /// Do not install what is missing; skip what needs it
+    #[arg(long)]
+    no_install: bool,
+    /// Test the release build of the agent
+    #[arg(long)]
+    release: bool,
+    /// List the names, run nothing
+    #[arg(long)]
+    list: bool,
+}
+
+impl Options {
+    fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
+    }
+}
+
+/// How many tests ended how.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+/// A step before the scenarios. The value is what it counts.
+type Step = (&'static str, fn() -> Result<Tally>);
+
+const STEPS: [Step; 4] = [("fmt", fmt), ("clippy", clippy), ("rules", house_rules), ("unit", unit)];
+
+/// Runs everything; the exit status is 0 if nothing failed.
+pub fn run(options: &Options) -> Result<i32> {
+    if options.list {
+        STEPS.iter().for_each(|step| anstream::println!("{}", step.0));
+        SCENARIOS.iter().for_each(|scenario| anstream::println!("{}: {}", scenario.name, scenario.about));
+        return Ok(0);
+    }
+    let mut total = Tally::default();
+    for (name, step) in STEPS.iter().filter(|step| options.wants(step.0)) {
+        anstream::println!("== {name}");
+        match step() {
+            Ok(tally) => total.add(tally),
+            Err(error) => total.fail(name, &format!("{error:#}")),
+        }
+    }
+    let scenarios: Vec<&Scenario> =
+        SCENARIOS.iter().filter(|scenario| options.wants(scenario.name)).collect();
+    if !scenarios.is_empty() {
+        run_scenarios(&scenarios, options, &mut total);
+    }
+    let Tally { passed, failed, skipped } = total;
+    ensure!(passed + failed + skipped > 0, "no test has such a name; --list shows them");
+    anstream::println!("{passed} passed, {failed} failed, {skipped} skipped");
+    let in_ci = env::var("CI").is_ok_and(|value| value == "true");
+    if in_ci && skipped > 0 {
+        bail!("in CI nothing may be skipped");
+    }
+    Ok(i32::from(failed > 0))
+}
+
+fn run_scenarios(scenarios: &[&Scenario], options: &Options, total: &mut Tally) {
+    let needs: Vec<&str> = scenarios.iter().flat_map(|s| s.needs).chain(tools::BASE).copied().collect();
+    // What could not be installed is said here, and again by each scenario that is skipped for it.
+    if let Err(error) = tools::require(&needs, !options.no_install) {
+        anstream::println!("{error:#}");
+    }
+    let program = match tools::build_agent(options.release) {
+        Ok(program) => program,
+        Err(error) => return total.fail("lab", &format!("{error:#}")),
+    };
+    for scenario in scenarios {
+        anstream::println!("== lab {}: {}", scenario.name, scenario.about);
+        let start = Instant::now();
+        match run_scenario(scenario, &program, options) {
+            Ok(()) => {
+                total.passed += 1;
+                anstream::println!("{GOOD}passed{GOOD:#} in {:.1} s", start.elapsed().as_secs_f64());
+            }
+            Err(error) => match error.downcast_ref::<Skipped>() {
+                Some(why) => total.skip(scenario.name, &why.to_string()),
+                None => total.fail(scenario.name, &format!("{error:#}")),
+            },
+        }
+    }
+}
+
+fn run_scenario(scenario: &Scenario, program: &Path, options: &Options) -> Result<()> {
+    if scenario.slow && options.quick {
+        return crate::lab::skip("left out by --quick");
+    }
+    let lacking = [tools::missing(tools::BASE), tools::missing(scenario.needs)].concat();
+    if !lacking.is_empty() {
+        return crate::lab::skip(format!("this machine lacks {}", lacking.join(", ")));
+    }
+    let args: [OsString; 4] = ["__scenario".into(), scenario.name.into(), "--program".into(), program.into()];
+    match seal::exit_code(seal::run(&args, scenario.limit)?) {
+        0 => Ok(()),
+        SKIPPED => crate::lab::skip("see the line above"),
+        seal::INTERRUPTED => std::process::exit(seal::INTERRUPTED),
+        code => Err(anyhow!("exit status {code}")),
+    }
+}
+
+/// The sealed part of one scenario.
+pub fn sealed(name: &str, program: &Path) -> Result<i32> {
+    seal::enter()?;
+    let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).context("no such scenario")?;
+    let mut lab = Lab::create(program)?;
+    match (scenario.run)(&mut lab) {
+        Ok(summary) => summary.0.iter().for_each(|line| anstream::println!("   {line}")),
+        Err(error) if error.is::<Skipped>() => {
+            anstream::println!("   {error:#}");
+            return Ok(SKIPPED);
+        }
+        Err(error) => {
+            anstream::eprintln!("{}", process::last_words(LAST_WORDS));
+            return Err(error);
+        }
+    }
+    Ok(0)
+}
+
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const DOUBT: Style = AnsiColor::Yellow.on_default();
+
+impl Tally {
+    fn add(&mut self, other: Tally) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+
+    fn fail(&mut self, name: &str, why: &str) {
+        self.failed += 1;
+        anstream::println!("{BAD}failed{BAD:#}: {name}: {why}");
+    }
+
+    fn skip(&mut self, name: &str, why: &str) {
+        self.skipped += 1;
+        anstream::println!("{DOUBT}skipped{DOUBT:#}: {name}: {why}");
+    }
+}
+
+const ONE: Tally = Tally { passed: 1, failed: 0, skipped: 0 };
+
+fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(tools::workspace()).args(args).stdin(Stdio::null());
+    command
+}
+
+fn fmt() -> Result<Tally> {
+    let status = cargo(&["fmt", "--all", "--check"]).status()?;
+    ensure!(status.success(), "not formatted: run cargo fmt");
+    Ok(ONE)
+}
+
+fn clippy() -> Result<Tally> {
+    let status = cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).status()?;
+    ensure!(status.success(), "clippy has something to say");
+    Ok(ONE)
+}
+
+fn house_rules() -> Result<Tally> {
+    let broken = rules::check(&tools::workspace().join("src"))?;
+    ensure!(broken.is_empty(), "\n{}", broken.join("\n"));
+    Ok(ONE)
+}
+
+/// All tests that cargo knows; their own counts are added up.
+fn unit() -> Result<Tally> {
+    let mut child = cargo(&["test", "--workspace", "--no-fail-fast"]).stdout(Stdio::piped()).spawn()?;
+    let mut tally = Tally::default();
+    let stdout = child.stdout.take().context("no output")?;
+    for line in BufReader::new(stdout).lines() {
+        let line = line?;
+        let passing = line.starts_with("test ") && line.ends_with(" ... ok");
+        if !passing && !line.is_empty() {
+            anstream::println!("{line}");
+        }
+        tally.add(counted(&line));
+    }
+    let status = child.wait()?;
+    ensure!(status.success() || tally.failed > 0, "cargo test could not run");
+    Ok(tally)
+}
+
+/// Reads `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
+fn counted(line: &str) -> Tally {
+    let Some(counts) = line.strip_prefix("test result: ") else { return Tally::default() };
+    let count = |what: &str| {
+        let words: Vec<&str> = counts.split([' ', ';']).collect();
+        words.windows(2).find(|pair| pair[1] == what).and_then(|pair| pair[0].parse().ok()).unwrap_or(0)
+    };
+    Tally { passed: count("passed"), failed: count("failed"), skipped: count("ignored") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_counts_are_read() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 4 ignored; 0 measured; 9 filtered out; finished in 0.1s";
+        let tally = counted(line);
+        assert_eq!((tally.passed, tally.failed, tally.skipped), (12, 3, 4));
+        let tally = counted("test result of something else: 7 passed");
+        assert_eq!((tally.passed, tally.failed, tally.skipped), (0, 0, 0));
+    }
+}
