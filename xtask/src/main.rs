@@ -29,6 +29,15 @@ enum Task {
     },
     /// What inadyn and ddclient send, from a sealed room: record | check
     Peers { args: Vec<String> },
+    /// The bench's sealed part
+    #[command(name = bench::SEALED, hide = true)]
+    SealedBench {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// The recorder's sealed part
+    #[command(name = peers::SEALED, hide = true)]
+    SealedPeers { args: Vec<String> },
     /// The demo's sealed part
     #[command(name = "__demo", hide = true)]
     SealedDemo {
@@ -66,6 +75,8 @@ fn run(task: Task) -> Result<i32> {
         Task::Bench { args } => bench::main(&args),
         Task::Peers { args } => peers::main(&args),
         Task::Test(options) => test::run(&options),
+        Task::SealedBench { args } => bench::sealed(&args),
+        Task::SealedPeers { args } => peers::sealed(&args),
         Task::SealedDemo { program } => demo::sealed(&program),
         Task::SealedScenario { name, program } => test::sealed(&name, &program),
         Task::Seal { args } => lab::seal::hold(&args),

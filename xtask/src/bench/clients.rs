@@ -67,9 +67,12 @@ impl Client {
     ///
     /// # Errors
     /// When it is not installed.
-    pub fn title(self) -> Result<String> {
+    pub fn title(self, files: &Files) -> Result<String> {
         match self {
-            Client::Porchlight => Ok(format!("porchlight {}", env!("CARGO_PKG_VERSION"))),
+            Client::Porchlight => {
+                let said = run(Command::new(&files.program).arg("--version"), None, PASS)?.success()?;
+                Ok(said.trim().to_owned())
+            }
             Client::Inadyn => inadyn::version(),
             Client::Ddclient => ddclient::version(),
         }
@@ -143,10 +146,9 @@ fn porchlight(
     once: bool,
 ) -> Result<Command> {
     let mut text = format!(
-        "config porchlight 'global'\n\toption cacert '{}'\n\toption mapping_backend 'none'\n\n\
+        "config porchlight 'global'\n\toption cacert '/etc/authority.pem'\n\toption mapping_backend 'none'\n\n\
          config wan 'wan'\n\toption device '{DEVICE}'\n\tlist accept '203.0.113.0/24'\n\n\
-         config record 'home'\n\toption family 'ipv4'\n",
-        trust.display()
+         config record 'home'\n\toption family 'ipv4'\n"
     );
     match service {
         Service::Dyndns2 => write!(
@@ -160,6 +162,7 @@ fn porchlight(
     }
     write_private(&home.join("etc/config/porchlight"), &text)?;
     // Everything that it reads lies below its root.
+    fs::copy(trust, home.join("etc/authority.pem"))?;
     fs::write(home.join("etc/resolv.conf"), "nameserver 127.0.0.1\n")?;
     for folder in ["tmp", "var/run"] {
         fs::create_dir_all(home.join(folder))?;

@@ -10,21 +10,26 @@ mod size;
 mod table;
 mod wan;
 
+use crate::lab::{seal, tools};
 use crate::peers::names::{Names, ZONE};
 use crate::peers::recorder::{Authority, Recorder, Seen};
-use crate::peers::{seal, TRUST};
+use crate::peers::{room, TRUST};
 use anyhow::{bail, Context, Result};
 use clients::{Client, Files};
 use cloudflare::Cloud;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use table::Table;
 use wan::Wan;
 
-/// Hands the path of our program to the run inside the room.
-const PROGRAM: &str = "PORCHLIGHT_BENCH_PROGRAM";
+/// The hidden subcommand of the sealed part.
+pub const SEALED: &str = "__bench";
+/// The whole bench, at the longest.
+const LIMIT: Duration = Duration::from_secs(3600);
 
 const HELP: &str = "cargo xtask bench [--quick] [--json FILE] [--program FILE] [--only NAME[,NAME]]
        cargo xtask bench --check-size
@@ -61,31 +66,41 @@ pub struct Room {
 /// Runs the task.
 ///
 /// # Errors
-/// When something cannot be measured; the text says what is missing.
+/// When something cannot be built or the room not be made.
 pub fn main(args: &[String]) -> Result<i32> {
     let Some(order) = order(args)? else {
         println!("{HELP}");
         return Ok(0);
     };
-    let inside = std::env::var_os(PROGRAM).map(PathBuf::from);
-    let program = match (inside, &order.program) {
-        (Some(program), _) => program,
-        (None, Some(program)) => program.canonicalize().with_context(|| program.display().to_string())?,
-        (None, None) if order.check_size || order.clients.contains(&Client::Porchlight) => size::build()?,
-        (None, None) => PathBuf::new(),
+    let program = match &order.program {
+        Some(program) => program.canonicalize().with_context(|| program.display().to_string())?,
+        None => size::build()?,
     };
     if order.check_size {
         size::check(&program)?;
         return Ok(0);
     }
-    std::env::set_var(PROGRAM, &program);
-    if let Some(code) = seal::enter()? {
-        return Ok(code);
+    tools::require(&[&crate::peers::TOOLS[..], &["strace"]].concat(), true)?;
+    // The last one of an option counts.
+    let mut again: Vec<OsString> = vec![SEALED.into()];
+    again.extend(args.iter().map(OsString::from));
+    again.extend(["--program".into(), program.into()]);
+    if let Some(path) = order.json {
+        again.extend(["--json".into(), path.into()]);
     }
-    let mut room = Room::furnish(program)?;
+    Ok(seal::exit_code(seal::run(&again, LIMIT)?))
+}
+
+/// The sealed part.
+///
+/// # Errors
+/// When something cannot be measured; the text says what is missing.
+pub fn sealed(args: &[String]) -> Result<i32> {
+    let order = order(args)?.context("no order")?;
+    let mut room = Room::furnish(order.program.clone().context("no program")?)?;
     let mut titles = BTreeMap::new();
     for client in &order.clients {
-        titles.insert(*client, client.title()?);
+        titles.insert(*client, client.title(&room.files)?);
     }
     let table = measure(&mut room, &order)?;
     print!("{}", table.markdown(&titles));
@@ -142,7 +157,7 @@ fn absolute(path: &str) -> Result<PathBuf> {
 
 impl Room {
     fn furnish(program: PathBuf) -> Result<Room> {
-        let scratch = seal::furnish()?;
+        let scratch = room::enter()?;
         let names = Names::serve()?;
         let authority = Authority::new()?;
         authority.write_pem(&scratch.join(TRUST))?;

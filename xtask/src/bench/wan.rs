@@ -1,6 +1,6 @@
 //! The WAN of the bench: a device whose address is changed at a known instant.
 
-use crate::peers::seal::run;
+use crate::peers::room::ip;
 use anyhow::{bail, Context, Result};
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
@@ -21,7 +21,7 @@ pub enum Change {
 
 /// The device and one `ip` that stays, so that a change costs no process start.
 pub struct Wan {
-    ip: Child,
+    batch: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
     host: u8,
@@ -33,19 +33,19 @@ impl Wan {
     /// # Errors
     /// When `ip` fails.
     pub fn create() -> Result<Wan> {
-        run("ip", &["link", "add", DEVICE, "type", "veth", "peer", "name", "isp0"])?;
-        run("ip", &["link", "set", "isp0", "up"])?;
-        run("ip", &["link", "set", DEVICE, "up"])?;
-        let mut ip = Command::new("ip")
+        ip(&["link", "add", DEVICE, "type", "veth", "peer", "name", "isp0"])?;
+        ip(&["link", "set", "isp0", "up"])?;
+        ip(&["link", "set", DEVICE, "up"])?;
+        let mut batch = Command::new("ip")
             .args(["-batch", "-"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot start ip (package iproute2)")?;
-        let (Some(orders), Some(answers)) = (ip.stdin.take(), ip.stdout.take()) else {
+        let (Some(orders), Some(answers)) = (batch.stdin.take(), batch.stdout.take()) else {
             bail!("ip has no pipes")
         };
-        let mut wan = Wan { ip, orders, answers: BufReader::new(answers), host: 1 };
+        let mut wan = Wan { batch, orders, answers: BufReader::new(answers), host: 1 };
         wan.order(&format!("addr add {}/32 dev {DEVICE}\nroute add default dev {DEVICE}\n", wan.address()))?;
         Ok(wan)
     }
@@ -92,7 +92,7 @@ impl Wan {
 impl Drop for Wan {
     fn drop(&mut self) {
         // It ends with the room anyway.
-        let _ = self.ip.kill();
-        let _ = self.ip.wait();
+        let _ = self.batch.kill();
+        let _ = self.batch.wait();
     }
 }
