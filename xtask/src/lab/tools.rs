@@ -22,7 +22,11 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("strace", "strace"),
     ("inadyn", "inadyn"),
     ("ddclient", "ddclient"),
+    (PERL_TLS, "libio-socket-ssl-perl"),
 ];
+
+/// No program, but found like one beside /usr/bin: the module without which ddclient has no HTTPS.
+pub const PERL_TLS: &str = "../share/perl5/IO/Socket/SSL.pm";
 
 /// What every lab needs.
 pub const BASE: &[&str] = &["ip", "nft"];
