@@ -40,6 +40,7 @@
 
 pub mod agent;
 pub mod camera;
+pub mod named;
 pub mod nameserver;
 pub mod ns;
 pub mod probe;
@@ -51,6 +52,7 @@ pub mod zone;
 
 pub use agent::Agent;
 pub use camera::Camera;
+pub use named::{Named, Software};
 pub use nameserver::{Mood, Nameserver};
 pub use ns::Ns;
 pub use process::{until, Daemon};

@@ -13,6 +13,7 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("nft", "nftables"),
     ("named", "bind9"),
     ("nsupdate", "bind9-dnsutils"),
+    ("dig", "bind9-dnsutils"),
     ("knotd", "knot"),
     ("dnsmasq", "dnsmasq-base"),
     ("busybox", "busybox"),

@@ -1,5 +1,6 @@
 //! The table of scenarios: each a story in a fresh lab, run by `cargo xtask test`.
 
+pub mod changes;
 pub mod ground;
 
 use super::{Lab, Summary};
@@ -23,11 +24,15 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order in which they run.
-pub const SCENARIOS: &[Scenario] = &[Scenario {
-    name: "lab",
-    about: "the lab itself: names, addresses, updates and connections work without an agent",
-    needs: &["nsupdate"],
-    limit: Duration::from_secs(60),
-    slow: false,
-    run: ground::lab,
-}];
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "lab",
+        about: "the lab itself: names, addresses, updates and connections work without an agent",
+        needs: &["nsupdate"],
+        limit: Duration::from_secs(60),
+        slow: false,
+        run: ground::lab,
+    },
+    changes::BIND,
+    changes::KNOT,
+];
