@@ -1,6 +1,7 @@
 //! The table of scenarios: each a story in a fresh lab, run by `cargo xtask test`.
 
 pub mod ground;
+pub mod kill;
 
 use super::{Lab, Summary};
 use anyhow::Result;
@@ -23,11 +24,14 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order in which they run.
-pub const SCENARIOS: &[Scenario] = &[Scenario {
-    name: "lab",
-    about: "the lab itself: names, addresses, updates and connections work without an agent",
-    needs: &["nsupdate"],
-    limit: Duration::from_secs(60),
-    slow: false,
-    run: ground::lab,
-}];
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "lab",
+        about: "the lab itself: names, addresses, updates and connections work without an agent",
+        needs: &["nsupdate"],
+        limit: Duration::from_secs(60),
+        slow: false,
+        run: ground::lab,
+    },
+    Scenario { name: "kill", about: "killed a hundred times, right each time, nothing sent twice", needs: &["strace"], limit: Duration::from_secs(400), slow: true, run: kill::kill_anywhere },
+];
