@@ -481,7 +481,7 @@ config record 'second'
         }))
     }
 
-    fn run_dir(&self, name: &str) -> std::path::PathBuf {
+    fn run_dir(&self, name: &str) -> PathBuf {
         self.lab.root.join("var/run/porchlight").join(name)
     }
 
@@ -601,7 +601,7 @@ fn others(lab: &Lab) -> Result<String> {
 }
 
 /// A file in the directory of the program that stands in for `nft`.
-fn shim(lab: &Lab, name: &str) -> std::path::PathBuf {
+fn shim(lab: &Lab, name: &str) -> PathBuf {
     lab.root.with_file_name("shim").join(name)
 }
 
