@@ -3,7 +3,7 @@
 
 use crate::lab::nameserver::{Moment, Update};
 use crate::lab::*;
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{anyhow, bail, ensure, Context, Result};
 use domain::base::iana::Rcode;
 use domain::base::Rtype;
 use nix::sys::signal::{kill, Signal};
@@ -14,6 +14,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -278,6 +279,9 @@ pub fn kill_anywhere(lab: &mut Lab) -> Result<Summary> {
     for round in 0..10 {
         story.while_filtering(round % 2 == 1)?;
     }
+    for _ in 0..3 {
+        story.while_connected()?;
+    }
     story.end()
 }
 
@@ -343,7 +347,7 @@ config record 'second'
         thread::sleep(wait);
         self.range.fire();
         self.count(Phase::Idle, Whose::Dns);
-        self.restart_and_check(false)?;
+        self.restart_watched()?;
         ensure!(probe::echoes(&mut self.call)?, "an open connection to the camera did not outlive a kill");
         Ok(())
     }
@@ -434,6 +438,21 @@ config record 'second'
         Ok(())
     }
 
+    /// The camera gets another address beside the old one while nobody runs: connections to the old one,
+    /// which the mapping no longer leads to, end with the restart.
+    fn while_connected(&mut self) -> Result<()> {
+        let mut call = probe::connect(&self.lab.internet, (self.addr, PORT).into(), SECOND)?;
+        ensure!(probe::read_line(&mut call)? == "front" && probe::echoes(&mut call)?, "no echo");
+        self.agent.kill();
+        self.count(Phase::Idle, Whose::Dns);
+        self.place = 1 - self.place;
+        self.camera.ns.ip(&format!("addr add {}/24 dev eth0", PLACES[self.place]))?;
+        self.lab.write_leases(&[self.camera.lease(PLACES[self.place])])?;
+        self.restart_and_check(false)?;
+        ensure!(!probe::echoes(&mut call)?, "a connection to the camera's old place outlives its move");
+        self.camera.readdress(PLACES[self.place])
+    }
+
     fn change(&mut self) -> Result<()> {
         let [a, b, c, d] = self.addr.octets();
         self.addr = Ipv4Addr::new(a, b, c, if d >= 240 { 10 } else { d + 1 });
@@ -500,6 +519,29 @@ config record 'second'
         }
         ensure!(!self.run_dir("state.bad").exists(), "a state file was set aside");
         Ok(())
+    }
+
+    /// The same, while a viewer tries without pause to reach the camera, and always does.
+    fn restart_watched(&mut self) -> Result<()> {
+        let (lab, target) = (self.lab, SocketAddr::from((self.addr, PORT)));
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let viewer = scope.spawn(|| -> Result<usize> {
+                let mut calls = 0;
+                while !over.load(Ordering::Acquire) {
+                    let greeting = probe::banner(&lab.internet, target, SECOND)
+                        .context("a viewer did not reach the camera during a restart")?;
+                    ensure!(greeting == "front", "a viewer reached {greeting} during a restart");
+                    calls += 1;
+                }
+                Ok(calls)
+            });
+            let restarted = self.restart_and_check(false);
+            over.store(true, Ordering::Release);
+            let calls = viewer.join().map_err(|_| anyhow!("the viewer panicked"))??;
+            ensure!(calls > 0, "nobody looked during the restart");
+            restarted
+        })
     }
 
     /// Waits until the names and the mapping are right, and the agent knows it.
@@ -580,8 +622,11 @@ fn healthy(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// Our table as `nft` lists it, less what keeps cut connections from coming back for a minute.
 fn table(lab: &Lab) -> Result<String> {
-    lab.router.sh("nft -s list table inet porchlight")
+    let text = lab.router.sh("nft -s list table inet porchlight")?;
+    let chains = text.split("\n\n").filter(|chain| !chain.trim_start().starts_with("chain cut "));
+    Ok(chains.collect::<Vec<_>>().join("\n\n").trim_end_matches(['\n', '}']).into())
 }
 
 /// All tables but ours.

@@ -33,5 +33,12 @@ pub const SCENARIOS: &[Scenario] = &[
         slow: false,
         run: ground::lab,
     },
-    Scenario { name: "kill", about: "killed a hundred times, right each time, nothing sent twice", needs: &["strace"], limit: Duration::from_secs(400), slow: true, run: kill::kill_anywhere },
+    Scenario {
+        name: "kill",
+        about: "killed a hundred times, right each time, nothing sent twice",
+        needs: &["strace"],
+        limit: Duration::from_secs(400),
+        slow: true,
+        run: kill::kill_anywhere,
+    },
 ];
