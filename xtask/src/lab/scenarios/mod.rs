@@ -2,6 +2,7 @@
 
 pub mod changes;
 pub mod ground;
+pub mod kill;
 
 use super::{Lab, Summary};
 use anyhow::Result;
@@ -35,4 +36,12 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     changes::BIND,
     changes::KNOT,
+    Scenario {
+        name: "kill",
+        about: "killed a hundred times, right each time, nothing sent twice",
+        needs: &["strace"],
+        limit: Duration::from_secs(400),
+        slow: true,
+        run: kill::kill_anywhere,
+    },
 ];
