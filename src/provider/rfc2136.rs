@@ -1,11 +1,14 @@
 //! DNS UPDATE (RFC 2136), signed with TSIG (RFC 8945): asks the zone's primary what it has, then sends one
 //! message for all records of a zone.
 
+mod answer;
+
 use super::web::{ends_account, not_tried};
 use super::{Ask, Dns, Entry, Failure, Job, Kind, Outcome, ProviderOption, Request, Verdicts, Wanted};
 use crate::model::Family;
 use crate::sign::tsig::{self, Key, Unverified, BADTIME};
 use crate::wire::dns::{self, Data, Message, Question, Rr};
+use answer::{bad_key, bad_name, by_code, clock, cname, odd, parse, servfail, untrusted, Trouble};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -63,18 +66,6 @@ struct Write<'a> {
     unseen: bool,
 }
 
-/// A refused message, and whether it is worth trying its records one by one.
-struct Trouble {
-    failure: Failure,
-    split: bool,
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Trouble {
-        Trouble { failure, split: false }
-    }
-}
-
 /// The server, with all that an exchange needs.
 struct Session<'a, 'b> {
     server: String,
@@ -105,7 +96,9 @@ fn update(job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {
             Ok(None) => verdicts.push((wanted.id.clone(), Ok(Outcome::Unchanged))),
             Ok(Some((zone, write))) => zones.entry(zone).or_default().push(write),
             Err(failure) => {
-                ended = ended.or_else(|| ends_account(failure.kind).then(|| failure.clone()));
+                // After nonsense nothing that this server says is acted upon.
+                let ends = ends_account(failure.kind) || failure.kind == Kind::Garbled;
+                ended = ended.or_else(|| ends.then(|| failure.clone()));
                 verdicts.push((wanted.id.clone(), Err(failure)));
             }
         }
@@ -157,14 +150,6 @@ fn plan<'a>(
     };
     let write = Write { wanted, ttl: job.ttl.or(kept).unwrap_or(DEFAULT_TTL), unseen: kept.is_none() };
     Ok(Some((zone_of(job, session, domain)?, write)))
-}
-
-/// The failure for a name that is an alias.
-fn cname(domain: &str) -> Failure {
-    let text = format!(
-        "a CNAME record stands at {domain}, beside which no address can be; remove it, or use another name"
-    );
-    Failure::new(Kind::Refused, text)
 }
 
 /// The zone of a domain: the owner's, a remembered one, or the server's answer.
@@ -364,100 +349,4 @@ fn type_of(wanted: &Wanted) -> u16 {
     } else {
         dns::TYPE_AAAA
     }
-}
-
-/// Reads the answer to an UPDATE.
-fn parse(answer: &[u8], id: u16) -> Result<Message, Failure> {
-    let message = Message::parse(answer).map_err(|error| odd(&error.to_string()))?;
-    match message.is_response() && message.id == id && message.opcode() == dns::OPCODE_UPDATE {
-        true => Ok(message),
-        false => Err(odd("it does not fit the update")),
-    }
-}
-
-/// What an answer's response code means.
-fn by_code(zone: &str, server: &str, answer: &Message, key: Option<&Key>) -> Result<(), Trouble> {
-    let (kind, text, split) = match answer.rcode() {
-        dns::RCODE_NOERROR => return Ok(()),
-        dns::RCODE_SERVFAIL => return Err(servfail().into()),
-        dns::RCODE_REFUSED => (Kind::Refused, refused(zone, key), true),
-        dns::RCODE_NOTIMP => (
-            Kind::Refused,
-            format!("NOTIMP: {server} takes no updates, or something on the way answers in its place; check option server, or use another port than 53"),
-            false,
-        ),
-        dns::RCODE_FORMERR => {
-            (Kind::Refused, format!("FORMERR: {server} calls the update malformed, or something on the way spoils it"), false)
-        }
-        dns::RCODE_NOTAUTH => (
-            Kind::NoSuchName,
-            format!("NOTAUTH: {server} is not the primary of the zone {zone}; check option server and option zone"),
-            false,
-        ),
-        dns::RCODE_NOTZONE => {
-            (Kind::NoSuchName, format!("NOTZONE: the name lies outside the zone {zone}; check option zone"), true)
-        }
-        dns::RCODE_YXRRSET => (
-            Kind::Refused,
-            "YXRRSET: a CNAME record stands at the name, beside which no address can be; remove it, or use another name".to_owned(),
-            true,
-        ),
-        code => (Kind::Garbled, format!("the server answers the update with response code {code}"), false),
-    };
-    Err(Trouble { failure: Failure::new(kind, text), split })
-}
-
-/// The words for REFUSED, which servers say for many reasons.
-fn refused(zone: &str, key: Option<&Key>) -> String {
-    match key {
-        Some(key) => format!(
-            "REFUSED: check the server's policy for the zone {zone} (may the key {} change this name and type?), \
-             the key's name, its algorithm ({}) and secret, and the clock",
-            key.name(),
-            key.algorithm().name()
-        ),
-        None => format!("REFUSED: check the server's policy for the zone {zone}; it may want a key: set tsig_name and tsig_secret"),
-    }
-}
-
-/// The failure for BADKEY and BADSIG.
-fn bad_key(key: &Key, told: Unverified) -> Failure {
-    let text = format!(
-        "{told}; check the key's name ({}), its algorithm ({}), its secret, and whether the server lets it change this name",
-        key.name(),
-        key.algorithm().name()
-    );
-    Failure::new(Kind::Credentials, text)
-}
-
-/// The failure for clocks that differ.
-fn clock(ours: u64, server: Option<u64>) -> Failure {
-    let text = match server {
-        Some(server) if server > ours => {
-            format!("this machine's clock is {} s behind the server's; set it", server - ours)
-        }
-        Some(server) => format!("this machine's clock is {} s ahead of the server's; set it", ours - server),
-        None => "this machine's clock and the server's differ by more than five minutes; set them".to_owned(),
-    };
-    Failure::new(Kind::Clock, text)
-}
-
-/// An answer that says yes, but is not proven to be the server's.
-fn untrusted(why: Unverified) -> Failure {
-    Failure::new(Kind::Unconfirmed, format!("could not confirm: {why}, so it may be anyone's"))
-}
-
-/// The server failed.
-fn servfail() -> Failure {
-    Failure::new(Kind::Busy, "SERVFAIL: the server cannot do it now; its own log says why")
-}
-
-/// A name that cannot be in a DNS message.
-fn bad_name(name: &str) -> Failure {
-    Failure::new(Kind::NoSuchName, format!("{name} is no domain name; check option domain"))
-}
-
-/// An answer that makes no sense.
-fn odd(what: &str) -> Failure {
-    Failure::new(Kind::Garbled, format!("the server's answer makes no sense: {what}"))
 }

@@ -69,15 +69,12 @@ pub fn require(programs: &[&'static str], may_install: bool) -> Result<()> {
     let packages: Vec<&str> =
         TOOLS.iter().filter(|(name, _)| lacking.contains(name)).map(|row| row.1).collect();
     let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let line = line_to_type(&system, &packages);
     if !may_install || !geteuid().is_root() || !is_like(&system, "debian") {
-        bail!(
-            "this machine lacks {}. Install it with: {}",
-            lacking.join(", "),
-            line_to_type(&system, &packages)
-        );
+        bail!("this machine lacks {}. Install it with: {line}", lacking.join(", "));
     }
     anstream::eprintln!("This machine lacks {}: installing {}.", lacking.join(", "), packages.join(", "));
-    install(&packages)?;
+    install(&packages).with_context(|| format!("could not install what is missing; try: {line}"))?;
     let still = missing(programs);
     ensure!(still.is_empty(), "installed {}, yet {} is not there", packages.join(" "), still.join(", "));
     Ok(())
@@ -143,7 +140,8 @@ pub fn build_agent(release: bool) -> Result<PathBuf> {
     ensure!(done.status.success(), "the build failed");
     let text = String::from_utf8_lossy(&done.stdout);
     let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let mut programs = messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)));
+    let mut programs =
+        messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)));
     programs.next_back().context("cargo built no program")
 }
 
