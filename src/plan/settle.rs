@@ -37,6 +37,7 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
             state.change += 1;
             state.mapping.generation = job.generation;
             state.mapping.in_flight = Some((job.generation, now.boot));
+            state.mapping.tried.clone_from(&job.rules);
             // Until they are cut, connections may lead to the old and to the new places.
             state.mapping.targets.extend(job.rules.iter().map(|rule| rule.target));
             state.change
@@ -201,7 +202,10 @@ pub fn mapped(state: &mut State, job: &MapJob, result: Result<Vec<Rule>, String>
 pub fn try_again(state: &mut State) {
     state.records.values_mut().for_each(|record| record.retry = None);
     state.accounts.values_mut().for_each(|account| account.retry = None);
-    state.mapping.retry = None;
+    // Not forgotten: until a change of the packet filter succeeds, what is in force is in doubt.
+    if let Some(retry) = &mut state.mapping.retry {
+        retry.next = None;
+    }
 }
 
 /// Forgets what the configuration no longer has.
