@@ -2,9 +2,9 @@
 
 use super::retry::{after, Attempt};
 use super::{Action, LookJob, MapJob, PublishJob, Rule};
-use crate::model::{Now, RecordId, Time};
+use crate::model::{Family, Now, RecordId, Time};
 use crate::provider::{Failure, Kind, Outcome, Verdicts};
-use crate::state::{InFlight, Known, Retry, Seen, State};
+use crate::state::{InFlight, Known, RecordState, Retry, Seen, State};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -87,6 +87,9 @@ pub fn published(
     for wanted in &job.records {
         let verdict = verdicts.iter().find(|(id, _)| *id == wanted.id).map(|(_, verdict)| verdict);
         record_verdict(state, &job.account, &wanted.id, wanted.addr, verdict, attempt, end.now);
+        if let Some(Err(failure)) = verdict.filter(|v| matches!(v, Err(f) if f.kind == Kind::Credentials)) {
+            rest_other_family(state, job, &wanted.id, failure, attempt);
+        }
     }
     let account = state.accounts.entry(job.account.clone()).or_default();
     account.memo = memo;
@@ -101,9 +104,30 @@ fn attempt(started: Option<Time>, end: End) -> Attempt {
     Attempt { started: started.unwrap_or(ended), ended, floor: end.floor, random: end.random }
 }
 
-/// Failures that would meet every other record of the account as well.
+/// Failures that would meet every other record of the account as well. Refused credentials are not among
+/// them: a token may have rights in one zone only, and some services answer a wrong name in the same words.
 fn concerns_account(kind: Kind) -> bool {
-    !matches!(kind, Kind::NoSuchName | Kind::Refused | Kind::Garbled)
+    !matches!(kind, Kind::Credentials | Kind::NoSuchName | Kind::Refused | Kind::Garbled)
+}
+
+/// What is refused for a name in one family would be in the other: it rests too, unless it has its own verdict.
+fn rest_other_family(state: &mut State, job: &PublishJob, id: &RecordId, why: &Failure, attempt: Attempt) {
+    let others = Family::BOTH.into_iter().filter(|family| *family != id.family);
+    for other in others.map(|family| RecordId { family, ..id.clone() }) {
+        if job.records.iter().all(|wanted| wanted.id != other) {
+            let memory = record_of(state, &job.account, other);
+            memory.retry = Some(after(memory.retry.as_ref(), why.clone(), attempt));
+        }
+    }
+}
+
+/// A record's memory; what it held of another account is forgotten.
+fn record_of<'a>(state: &'a mut State, account: &str, id: RecordId) -> &'a mut RecordState {
+    let memory = state.records.entry(id).or_default();
+    if memory.account != account {
+        *memory = RecordState { account: account.to_string(), ..Default::default() };
+    }
+    memory
 }
 
 fn record_verdict(
@@ -115,10 +139,7 @@ fn record_verdict(
     attempt: Attempt,
     now: Now,
 ) {
-    let memory = state.records.entry(id.clone()).or_default();
-    if memory.account != account {
-        *memory = crate::state::RecordState { account: account.to_string(), ..Default::default() };
-    }
+    let memory = record_of(state, account, id.clone());
     match verdict {
         Some(Ok(outcome)) => {
             memory.known = Known::Published(addr);
@@ -154,10 +175,7 @@ pub fn looked(
     let attempt = attempt(started, end);
     let mut not_ready = None;
     for (id, answer) in answers {
-        let memory = state.records.entry(id).or_default();
-        if memory.account != job.account {
-            *memory = crate::state::RecordState { account: job.account.clone(), ..Default::default() };
-        }
+        let memory = record_of(state, &job.account, id);
         memory.known = match answer {
             Ok(addrs) => match addrs.as_slice() {
                 [addr] => Known::Published(*addr),
