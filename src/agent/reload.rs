@@ -95,9 +95,9 @@ impl Agent {
             log::warn!("option cacert takes effect when porchlight is restarted");
         }
         log::set_max_level(reading.config.global.log_level);
-        self.config = reading.config;
+        let before = std::mem::replace(&mut self.config, reading.config);
         self.redactor = Arc::new(reading.redactor);
-        settle::prune(&mut self.state, &self.config);
+        settle::reconfigured(&mut self.state, &before, &self.config);
         if let Some(network) = &self.network {
             network.set_wans(&self.config.wans);
         }

@@ -2,6 +2,7 @@
 
 use super::retry::{after, Attempt};
 use super::{Action, LookJob, MapJob, PublishJob, Rule};
+use crate::config::Config;
 use crate::model::{Family, Now, RecordId, Time};
 use crate::provider::{Failure, Kind, Outcome, Verdicts};
 use crate::state::{InFlight, Known, RecordState, Retry, Seen, State};
@@ -226,10 +227,17 @@ pub fn try_again(state: &mut State) {
     }
 }
 
-/// Forgets what the configuration no longer has.
-pub fn prune(state: &mut State, config: &crate::config::Config) {
-    let keep: Vec<RecordId> = config.records.iter().flat_map(super::publish::ids).collect();
+/// Takes in a new configuration: what it no longer has is forgotten, and a record whose section is another
+/// one now rests no more and waits no more for its own sake.
+pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
+    let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();
     state.records.retain(|id, _| keep.contains(id));
-    let keys: Vec<String> = config.records.iter().map(super::account::account_key).collect();
+    let keys: Vec<String> = now.records.iter().map(super::account::account_key).collect();
     state.accounts.retain(|key, account| account.in_flight.is_some() || keys.contains(key));
+    let changed = now.records.iter().filter(|record| !before.records.contains(record));
+    for id in changed.flat_map(super::publish::ids) {
+        if let Some(memory) = state.records.get_mut(&id) {
+            memory.retry = None;
+        }
+    }
 }
