@@ -29,10 +29,20 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Stands for a configuration that cannot be read: nothing to do, and `status` says why.
+    pub fn without(paths: &Paths, why: String) -> Reading {
+        let (config, redactor) = (Config::default(), Redactor::new([]));
+        Reading { config, problems: vec![unreadable(paths, why)], redactor }
+    }
+
     /// Whether any part of it is unusable.
     pub fn is_faulty(&self) -> bool {
         self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }
+}
+
+fn unreadable(paths: &Paths, why: String) -> Problem {
+    Problem { severity: Severity::Error, file: paths.config.display().to_string(), line: 0, text: why }
 }
 
 /// Files below the root, and this process's environment.
@@ -80,7 +90,11 @@ impl Agent {
     pub(crate) fn reload(&mut self) {
         let reading = match read_config(&self.paths) {
             Ok(reading) => reading,
-            Err(why) => return log::error!("not reloaded, the old configuration stays: {why}"),
+            Err(why) => {
+                log::error!("not reloaded, the old configuration stays: {why}");
+                self.problems = vec![unreadable(&self.paths, why)];
+                return;
+            }
         };
         for problem in &reading.problems {
             log::warn!("{}", reading.redactor.redact(&problem.to_string()));

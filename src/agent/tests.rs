@@ -72,3 +72,16 @@ fn a_filter_that_changes_while_the_first_mapping_is_made_is_looked_at() {
     agent.sensed(Event::RulesetChanged, clock::now());
     assert!(agent.checking_filter);
 }
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_a_problem() {
+    let root = Root::new("unread");
+    let mut agent = root.agent("config wan 'wan'\n\toption device 'wan0'\n");
+    assert!(agent.view(clock::now()).healthy());
+    std::fs::remove_file(root.paths().config).unwrap();
+    agent.reload();
+    assert!(!agent.view(clock::now()).healthy());
+    assert_eq!(agent.config.wans.len(), 1, "the old one stays");
+    let why = read_config(&root.paths()).err().unwrap();
+    assert!(Reading::without(&root.paths(), why).is_faulty(), "at the start likewise");
+}
