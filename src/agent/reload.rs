@@ -109,7 +109,12 @@ impl Agent {
             log::warn!("option cacert takes effect when porchlight is restarted");
         }
         log::set_max_level(reading.config.global.log_level);
-        let before = std::mem::replace(&mut self.config, reading.config);
+        let mut after = reading.config;
+        if !after.global.enabled {
+            log::info!("option enabled is '0': nothing to do until it is '1' and reloaded");
+            (after.records, after.cameras, after.mappings) = Default::default();
+        }
+        let before = std::mem::replace(&mut self.config, after);
         self.redactor = Arc::new(reading.redactor);
         settle::reconfigured(&mut self.state, &before, &self.config);
         if let Some(network) = &self.network {

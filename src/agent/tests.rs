@@ -85,3 +85,16 @@ fn a_configuration_that_cannot_be_read_is_a_problem() {
     let why = read_config(&root.paths()).err().unwrap();
     assert!(Reading::without(&root.paths(), why).is_faulty(), "at the start likewise");
 }
+
+#[test]
+fn a_reload_that_switches_off_leaves_nothing_to_do() {
+    let root = Root::new("off");
+    let mut agent = root.agent(MAPPED);
+    root.configure(&format!("config porchlight 'global'\n\toption enabled '0'\n{MAPPED}"));
+    agent.reload();
+    let Config { records, cameras, mappings, .. } = &agent.config;
+    assert!(records.is_empty() && cameras.is_empty() && mappings.is_empty());
+    root.configure(MAPPED);
+    agent.reload();
+    assert_eq!(agent.config.mappings.len(), 1, "and back on");
+}
