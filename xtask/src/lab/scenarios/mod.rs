@@ -2,6 +2,7 @@
 
 pub mod changes;
 pub mod ground;
+pub mod ready;
 
 use super::{Lab, Summary};
 use anyhow::Result;
@@ -35,4 +36,5 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     changes::BIND,
     changes::KNOT,
+    ready::BIND,
 ];
