@@ -4,6 +4,7 @@ pub mod changes;
 pub mod ground;
 pub mod idle;
 pub mod kill;
+pub mod ready;
 
 use super::{Lab, Summary};
 use anyhow::Result;
@@ -61,4 +62,5 @@ pub const SCENARIOS: &[Scenario] = &[
         slow: false,
         run: idle::writes,
     },
+    ready::BIND,
 ];
