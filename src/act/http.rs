@@ -47,7 +47,7 @@ pub struct Http {
 }
 
 impl Http {
-    /// Sets up TLS for the whole process: ring as its cryptography, and the file of trusted roots, which is
+    /// Settles the file of trusted roots for the whole process, which is
     /// `cacert`, else what `SSL_CERT_FILE` names, else the system's. `clock_floor` is a Unix time in seconds
     /// that is surely past (the build's): a clock before it is wrong.
     ///
@@ -72,7 +72,6 @@ impl Http {
                 std::env::remove_var("MINREQ_TIMEOUT");
             }
         }
-        install_crypto();
         Http { roots, user_agent: user_agent.into(), clock_floor }
     }
 
@@ -170,7 +169,8 @@ impl Http {
         Ok(if request.body.is_empty() { out } else { out.with_body(request.body.as_str()) })
     }
 
-    /// Makes sure that there are trusted roots before minreq looks for them.
+    /// Makes sure that there are trusted roots before minreq looks for them, and sets TLS up at the first call:
+    /// an agent that never speaks HTTPS never has its code in memory.
     fn check_roots(&self, who: &str) -> Result<(), Failure> {
         if READ_ROOTS.get().is_some() {
             return Ok(());
@@ -186,6 +186,7 @@ impl Http {
         if good == 0 {
             return Err(untrusted(format!("there is no certificate in {path}")));
         }
+        install_crypto();
         let _ = READ_ROOTS.set(self.roots.clone());
         Ok(())
     }

@@ -3,10 +3,10 @@
 use super::retry::{after, Attempt};
 use super::{Action, LookJob, MapJob, PublishJob, Rule};
 use crate::config::Config;
+use crate::map::Map;
 use crate::model::{Family, Now, RecordId, Time};
 use crate::provider::{Failure, Kind, Outcome, Verdicts};
 use crate::state::{InFlight, Known, RecordState, Retry, Seen, State};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ fn land(state: &mut State, key: &str, generation: u64) -> Option<Time> {
 pub fn published(
     state: &mut State,
     job: &PublishJob,
-    memo: BTreeMap<String, String>,
+    memo: Map<String, String>,
     result: Result<Verdicts, Failure>,
     end: End,
 ) -> Verdicts {

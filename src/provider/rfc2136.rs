@@ -5,11 +5,11 @@ mod answer;
 
 use super::web::{ends_account, not_tried};
 use super::{Ask, Dns, Entry, Failure, Job, Kind, Outcome, ProviderOption, Request, Verdicts, Wanted};
+use crate::map::Map;
 use crate::model::Family;
 use crate::sign::tsig::{self, Key, Unverified, BADTIME};
 use crate::wire::dns::{self, Data, Message, Question, Rr};
 use answer::{bad_key, bad_name, by_code, clock, cname, odd, parse, servfail, untrusted, Trouble};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ fn update(job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {
     let mut session = Session { server: server.to_owned(), key: key(job)?, now: job.now, id, ask };
     let records = job.records.clone();
     let mut verdicts = Verdicts::new();
-    let mut zones: BTreeMap<String, Vec<Write>> = BTreeMap::new();
+    let mut zones: Map<String, Vec<Write>> = Map::new();
     let mut ended: Option<Failure> = None;
     for wanted in &records {
         let step = match &ended {
