@@ -293,8 +293,13 @@ impl Agent {
         let interest = (macs, ips);
         if interest != self.interest {
             if let Some(network) = &self.network {
-                if let Err(e) = network.set_cameras(&interest.0, &interest.1) {
-                    log::warn!("the neighbour table cannot be followed: {e}");
+                match network.set_cameras(&interest.0, &interest.1) {
+                    // Nothing is opened before it is known who holds the cameras' addresses.
+                    Ok(()) => {
+                        self.awaited.insert("neighbours");
+                        self.world.complete = false;
+                    }
+                    Err(e) => log::warn!("the neighbour table cannot be followed: {e}"),
                 }
             }
             self.interest = interest;

@@ -98,3 +98,36 @@ fn a_reload_that_switches_off_leaves_nothing_to_do() {
     agent.reload();
     assert_eq!(agent.config.mappings.len(), 1, "and back on");
 }
+
+#[test]
+fn nothing_is_mapped_before_the_cameras_neighbours_were_heard() {
+    let root = Root::new("neighbours");
+    let mut agent = root.agent(MAPPED);
+    smol::block_on(async { agent.network = Some(Rc::new(Network::open().unwrap())) });
+    let now = clock::now();
+    agent.sensed(Event::Network { wans: BTreeMap::new(), own: Vec::new() }, now);
+    agent.sensed(Event::Resolver(true), now);
+    agent.sensed(Event::Leases(Vec::new()), now);
+    agent.decide(now);
+    assert!(!agent.world.complete && agent.state.mapping.in_flight.is_none());
+    agent.sensed(Event::Neighbours(Vec::new()), now);
+    agent.decide(now);
+    assert!(agent.world.complete && agent.state.mapping.in_flight.is_some());
+    // A camera that a reload adds, or that moved, is asked for likewise.
+    agent.config.cameras[0].macs.push(Mac([2, 0, 0, 0, 0, 0x21]));
+    agent.decide(now);
+    assert!(!agent.world.complete);
+}
+
+#[test]
+fn without_cameras_no_neighbours_are_waited_for() {
+    let root = Root::new("none");
+    let mut agent = root.agent("config wan 'wan'\n\toption device 'wan0'\n");
+    smol::block_on(async { agent.network = Some(Rc::new(Network::open().unwrap())) });
+    let now = clock::now();
+    agent.sensed(Event::Network { wans: BTreeMap::new(), own: Vec::new() }, now);
+    agent.sensed(Event::Resolver(true), now);
+    agent.sensed(Event::Leases(Vec::new()), now);
+    agent.decide(now);
+    assert!(agent.world.complete);
+}
