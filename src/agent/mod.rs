@@ -417,9 +417,8 @@ impl Agent {
     async fn end(&mut self) {
         self.save();
         let _ = std::fs::remove_file(&self.paths.socket);
-        let mapped = !self.config.mappings.is_empty() || !self.state.mapping.targets.is_empty();
-        let ours = mapped && !self.world.fw4;
-        if ours && !self.config.global.keep_on_stop {
+        let open = plan::mapping::may_be_open(&self.config, &self.world, &self.state);
+        if open && !self.config.global.keep_on_stop {
             match self.nft.lock().await.remove().await {
                 Ok(cut) => log::info!("stopped; the port mappings are closed, {cut}"),
                 Err(why) => log::error!("stopped, but the port mappings may still be open: {why}"),
