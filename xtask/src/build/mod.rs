@@ -26,12 +26,8 @@ struct Target {
     cpu: &'static str,
 }
 
-const TARGETS: [Target; 1] = [Target {
-    name: "x86_64",
-    rust: "x86_64-unknown-linux-musl",
-    zig: "x86_64-linux-musl",
-    cpu: "baseline",
-}];
+const TARGETS: [Target; 1] =
+    [Target { name: "x86_64", rust: "x86_64-unknown-linux-musl", zig: "x86_64-linux-musl", cpu: "baseline" }];
 
 /// For rustc: one static file at a fixed address, without the text of panics and of `{:?}`; on 32 bits, time
 /// still has 64.
@@ -139,7 +135,7 @@ exec {zig} cc -target {triple} -mcpu={cpu} \"$@\"
 }
 
 fn write_script(path: &Path, text: &str) -> Result<()> {
-    let written = fs::write(path, text)
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755)));
+    let written =
+        fs::write(path, text).and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755)));
     written.with_context(|| format!("cannot write {}", path.display()))
 }
