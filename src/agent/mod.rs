@@ -56,6 +56,9 @@ pub enum Message {
     Deaf(&'static str, String),
 }
 
+/// The sensor without which nothing can be kept right.
+const NETWORK: &str = "network";
+
 /// How the agent runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -95,6 +98,8 @@ pub struct Agent {
     interest: (Vec<Mac>, Vec<IpAddr>),
     next_look: Time,
     waiting: Vec<Sender<String>>,
+    /// Why it cannot go on.
+    failed: Option<String>,
 }
 
 /// What stands around an agent when it starts.
@@ -135,10 +140,11 @@ impl Agent {
             following_filter: false,
             saved: String::new(),
             boot_id,
-            awaited: BTreeSet::from(["network", "leases", "resolver"]),
+            awaited: BTreeSet::from([NETWORK, "leases", "resolver"]),
             interest: Default::default(),
             next_look: Time::default(),
             waiting: Vec::new(),
+            failed: None,
             paths,
         };
         (agent, rx)
@@ -163,8 +169,10 @@ impl Agent {
             let wake_at = if let Mode::Once(deadline) = mode { wake_at.min(deadline) } else { wake_at };
             if let Some(message) = next(&rx, wake_at).await {
                 if !self.take_all(message, &rx) {
-                    self.end().await;
-                    return Ok(true);
+                    if mode == Mode::Daemon {
+                        self.end().await;
+                    }
+                    return self.failed.take().map_or(Ok(true), Err);
                 }
             }
         }
@@ -182,7 +190,7 @@ impl Agent {
         self.world.fw4 = self.nft.lock().await.fw4_present().await;
         let paths = files::Paths::usual(&self.paths.root);
         let tx = events.clone();
-        self.spawn_sensor("network", async move { network.run(tx).await });
+        self.spawn_sensor(NETWORK, async move { network.run(tx).await });
         self.spawn_sensor("lease and resolver files", files::run(paths, events.clone()));
         self.spawn_sensor("clock", clock::run(events));
         self.follow_filter();
@@ -333,14 +341,20 @@ impl Agent {
                 self.mapped(&job, change, took, result, now);
             }
             Message::Filter(intact, droppers) => self.filter_checked(intact, droppers),
-            Message::Deaf(name, why) => log::error!("the {name} sensor stopped: {why}"),
+            Message::Deaf(name, why) => {
+                let text = format!("the {name} sensor stopped: {why}");
+                log::error!("{text}");
+                // Blind to addresses and to other devices on the camera's: better begin anew.
+                self.failed = (name == NETWORK).then_some(text);
+                return self.failed.is_none();
+            }
         }
         true
     }
 
     fn sensed(&mut self, event: Event, now: Now) {
         let name = match &event {
-            Event::Network { .. } => "network",
+            Event::Network { .. } => NETWORK,
             Event::Leases(_) => "leases",
             Event::Resolver(_) => "resolver",
             Event::Neighbours(_) => "neighbours",

@@ -131,3 +131,13 @@ fn without_cameras_no_neighbours_are_waited_for() {
     agent.decide(now);
     assert!(agent.world.complete);
 }
+
+#[test]
+fn without_the_network_sensor_the_agent_ends_with_an_error() {
+    let root = Root::new("deaf");
+    let mut agent = root.agent("config wan 'wan'\n\toption device 'wan0'\n");
+    assert!(agent.take(Message::Deaf("clock", "no timer".into())), "the rest goes on without it");
+    assert_eq!(agent.failed, None);
+    assert!(!agent.take(Message::Deaf(NETWORK, "out of memory".into())));
+    assert!(agent.failed.is_some_and(|why| why.contains("out of memory")));
+}
