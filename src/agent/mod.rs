@@ -92,6 +92,8 @@ pub struct Agent {
     following_filter: bool,
     /// What the file last written said.
     saved: String,
+    /// It could not be written, which was told.
+    unsaved: bool,
     boot_id: String,
     /// Sensors that have not spoken yet.
     awaited: BTreeSet<&'static str>,
@@ -139,6 +141,7 @@ impl Agent {
             check_filter_again: false,
             following_filter: false,
             saved: String::new(),
+            unsaved: false,
             boot_id,
             awaited: BTreeSet::from([NETWORK, "leases", "resolver"]),
             interest: Default::default(),
@@ -421,8 +424,12 @@ impl Agent {
         let text = self.state.to_text(&self.boot_id);
         if text != self.saved {
             match state::save(&self.paths.state, &text) {
-                Ok(()) => self.saved = text,
-                Err(why) => log::warn!("{why}"),
+                Ok(()) => (self.saved, self.unsaved) = (text, false),
+                Err(why) if self.unsaved => log::debug!("{why}"),
+                Err(why) => {
+                    log::warn!("{why}; after a restart what is published is asked anew");
+                    self.unsaved = true;
+                }
             }
         }
     }

@@ -141,3 +141,14 @@ fn without_the_network_sensor_the_agent_ends_with_an_error() {
     assert!(!agent.take(Message::Deaf(NETWORK, "out of memory".into())));
     assert!(agent.failed.is_some_and(|why| why.contains("out of memory")));
 }
+
+#[test]
+fn a_state_that_cannot_be_written_is_told_once() {
+    let root = Root::new("full");
+    let mut agent = root.agent("");
+    agent.save();
+    assert!(agent.unsaved, "there is no directory for it");
+    control::private_dir(&root.paths().run_dir).unwrap();
+    agent.save();
+    assert!(!agent.unsaved && root.paths().state.exists());
+}
