@@ -135,6 +135,7 @@ impl Stage {
                 self.event(Event::Neighbour(addr.parse().unwrap(), entry));
             }
             ["resolver", "yes"] => self.event(Event::Resolver(true)),
+            ["fw4"] => self.world.fw4 = true,
             ["trigger"] => self.event(Event::Trigger),
             ["clock"] => self.event(Event::ClockSet),
             ["person"] => settle::try_again(&mut self.state),

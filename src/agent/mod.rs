@@ -56,6 +56,9 @@ pub enum Message {
     Deaf(&'static str, String),
 }
 
+/// The sensor without which nothing can be kept right.
+const NETWORK: &str = "network";
+
 /// How the agent runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -89,12 +92,16 @@ pub struct Agent {
     following_filter: bool,
     /// What the file last written said.
     saved: String,
+    /// It could not be written, which was told.
+    unsaved: bool,
     boot_id: String,
     /// Sensors that have not spoken yet.
     awaited: Set<&'static str>,
     interest: (Vec<Mac>, Vec<IpAddr>),
     next_look: Time,
     waiting: Vec<Sender<String>>,
+    /// Why it cannot go on.
+    failed: Option<String>,
 }
 
 /// What stands around an agent when it starts.
@@ -134,11 +141,13 @@ impl Agent {
             check_filter_again: false,
             following_filter: false,
             saved: String::new(),
+            unsaved: false,
             boot_id,
-            awaited: Set::from(["network", "leases", "resolver"]),
+            awaited: Set::from([NETWORK, "leases", "resolver"]),
             interest: Default::default(),
             next_look: Time::default(),
             waiting: Vec::new(),
+            failed: None,
             paths,
         };
         (agent, rx)
@@ -163,8 +172,10 @@ impl Agent {
             let wake_at = if let Mode::Once(deadline) = mode { wake_at.min(deadline) } else { wake_at };
             if let Some(message) = next(&rx, wake_at).await {
                 if !self.take_all(message, &rx) {
-                    self.end().await;
-                    return Ok(true);
+                    if mode == Mode::Daemon {
+                        self.end().await;
+                    }
+                    return self.failed.take().map_or(Ok(true), Err);
                 }
             }
         }
@@ -182,7 +193,7 @@ impl Agent {
         self.world.fw4 = self.nft.lock().await.fw4_present().await;
         let paths = files::Paths::usual(&self.paths.root);
         let tx = events.clone();
-        self.spawn_sensor("network", async move { network.run(tx).await });
+        self.spawn_sensor(NETWORK, async move { network.run(tx).await });
         self.spawn_sensor("lease and resolver files", files::run(paths, events.clone()));
         self.spawn_sensor("clock", clock::run(events));
         self.follow_filter();
@@ -293,8 +304,13 @@ impl Agent {
         let interest = (macs, ips);
         if interest != self.interest {
             if let Some(network) = &self.network {
-                if let Err(e) = network.set_cameras(&interest.0, &interest.1) {
-                    log::warn!("the neighbour table cannot be followed: {e}");
+                match network.set_cameras(&interest.0, &interest.1) {
+                    // Nothing is opened before it is known who holds the cameras' addresses.
+                    Ok(()) => {
+                        self.awaited.insert("neighbours");
+                        self.world.complete = false;
+                    }
+                    Err(e) => log::warn!("the neighbour table cannot be followed: {e}"),
                 }
             }
             self.interest = interest;
@@ -328,14 +344,20 @@ impl Agent {
                 self.mapped(&job, change, took, result, now);
             }
             Message::Filter(intact, droppers) => self.filter_checked(intact, droppers),
-            Message::Deaf(name, why) => log::error!("the {name} sensor stopped: {why}"),
+            Message::Deaf(name, why) => {
+                let text = format!("the {name} sensor stopped: {why}");
+                log::error!("{text}");
+                // Blind to addresses and to other devices on the camera's: better begin anew.
+                self.failed = (name == NETWORK).then_some(text);
+                return self.failed.is_none();
+            }
         }
         true
     }
 
     fn sensed(&mut self, event: Event, now: Now) {
         let name = match &event {
-            Event::Network { .. } => "network",
+            Event::Network { .. } => NETWORK,
             Event::Leases(_) => "leases",
             Event::Resolver(_) => "resolver",
             Event::Neighbours(_) => "neighbours",
@@ -402,8 +424,12 @@ impl Agent {
         let text = self.state.to_text(&self.boot_id);
         if text != self.saved {
             match state::save(&self.paths.state, &text) {
-                Ok(()) => self.saved = text,
-                Err(why) => log::warn!("{why}"),
+                Ok(()) => (self.saved, self.unsaved) = (text, false),
+                Err(why) if self.unsaved => log::debug!("{why}"),
+                Err(why) => {
+                    log::warn!("{why}; after a restart what is published is asked anew");
+                    self.unsaved = true;
+                }
             }
         }
     }
@@ -412,9 +438,8 @@ impl Agent {
     async fn end(&mut self) {
         self.save();
         let _ = std::fs::remove_file(&self.paths.socket);
-        let mapped = !self.config.mappings.is_empty() || !self.state.mapping.targets.is_empty();
-        let ours = mapped && !self.world.fw4;
-        if ours && !self.config.global.keep_on_stop {
+        let open = plan::mapping::may_be_open(&self.config, &self.world, &self.state);
+        if open && !self.config.global.keep_on_stop {
             match self.nft.lock().await.remove().await {
                 Ok(cut) => log::info!("stopped; the port mappings are closed, {cut}"),
                 Err(why) => log::error!("stopped, but the port mappings may still be open: {why}"),

@@ -218,10 +218,13 @@ fn sources(rule: &Rule) -> Result<String, String> {
 }
 
 /// The target with its port. nft gives a range of ports out in any order, so a range that moves is
-/// a map of each port to its own.
+/// a map of each port to its own. A whole range may lead to one port.
 fn destination(rule: &Rule) -> Result<String, String> {
     let ((first, last), (to_first, to_last)) = (rule.src_dport, rule.dest_port);
     let count = u32::from(last.saturating_sub(first)) + 1;
+    if to_first == to_last && (count > 1 || first != to_first) {
+        return Ok(std::net::SocketAddr::new(rule.target, to_first).to_string());
+    }
     if u32::from(to_last.saturating_sub(to_first)) + 1 != count {
         return Err(format!(
             "src_dport {} and dest_port {} are not equally many ports",
@@ -231,9 +234,6 @@ fn destination(rule: &Rule) -> Result<String, String> {
     }
     if first == to_first {
         return Ok(rule.target.to_string());
-    }
-    if count == 1 {
-        return Ok(std::net::SocketAddr::new(rule.target, to_first).to_string());
     }
     if count > MAX_MOVED_PORTS {
         return Err(format!(
@@ -614,6 +614,8 @@ table inet porchlight {
             "meta nfproto ipv6 fib daddr type local tcp dport 8554 counter dnat ip6 to [fd00::50]:554"
         ));
         assert!(v6.contains("ip6 daddr { 2001:db8::4 }") && !v6.contains("203.0.113.4"), "{v6}");
+        let one = text(|rule| (rule.src_dport, rule.dest_port) = ((8000, 8010), (554, 554)));
+        assert!(one.contains("tcp dport 8000-8010 counter dnat ip to 192.168.1.50:554 comment"), "{one}");
         assert!(refusal(|rule| rule.dest_port = (554, 555)).contains("not equally many"));
         assert!(refusal(|rule| rule.dest_port = (0, 0)).contains("0 is no range"));
         assert!(refusal(|rule| rule.src_dport = (10, 9)).contains("10-9 is no range"));
