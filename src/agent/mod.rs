@@ -85,6 +85,8 @@ pub struct Agent {
     following_filter: bool,
     /// What the file last written said.
     saved: String,
+    /// Why the file could not be written last time.
+    unsaved: String,
     boot_id: String,
     /// Sensors that have not spoken yet.
     awaited: BTreeSet<&'static str>,
@@ -129,6 +131,7 @@ impl Agent {
             checking_filter: false,
             following_filter: false,
             saved: String::new(),
+            unsaved: String::new(),
             boot_id,
             awaited: BTreeSet::from(["network", "leases", "resolver"]),
             interest: Default::default(),
@@ -397,8 +400,16 @@ impl Agent {
         let text = self.state.to_text(&self.boot_id);
         if text != self.saved {
             match state::save(&self.paths.state, &text) {
-                Ok(()) => self.saved = text,
-                Err(why) => log::warn!("{why}"),
+                Ok(()) => {
+                    self.saved = text;
+                    self.unsaved.clear();
+                }
+                // It is tried at every turn, and told once.
+                Err(why) if why == self.unsaved => {}
+                Err(why) => {
+                    log::warn!("{why}; until that is mended, a restart begins with an old memory");
+                    self.unsaved = why;
+                }
             }
         }
     }
