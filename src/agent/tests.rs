@@ -105,7 +105,7 @@ fn nothing_is_mapped_before_the_cameras_neighbours_were_heard() {
     let mut agent = root.agent(MAPPED);
     smol::block_on(async { agent.network = Some(Rc::new(Network::open().unwrap())) });
     let now = clock::now();
-    agent.sensed(Event::Network { wans: BTreeMap::new(), own: Vec::new() }, now);
+    agent.sensed(Event::Network { wans: Map::new(), own: Vec::new() }, now);
     agent.sensed(Event::Resolver(true), now);
     agent.sensed(Event::Leases(Vec::new()), now);
     agent.decide(now);
@@ -125,7 +125,7 @@ fn without_cameras_no_neighbours_are_waited_for() {
     let mut agent = root.agent("config wan 'wan'\n\toption device 'wan0'\n");
     smol::block_on(async { agent.network = Some(Rc::new(Network::open().unwrap())) });
     let now = clock::now();
-    agent.sensed(Event::Network { wans: BTreeMap::new(), own: Vec::new() }, now);
+    agent.sensed(Event::Network { wans: Map::new(), own: Vec::new() }, now);
     agent.sensed(Event::Resolver(true), now);
     agent.sensed(Event::Leases(Vec::new()), now);
     agent.decide(now);

@@ -1,11 +1,10 @@
 //! `porchlight run`: the daemon, in the foreground; its log goes to standard error.
 
-use super::{no_arguments, FAILED, OK};
+use super::{no_arguments, output, FAILED, OK};
 use crate::act::http::Http;
 use crate::agent::{read_config, Agent, Mode, Reading, Setting};
 use crate::control::{self, Instance};
 use crate::paths::Paths;
-use simple_logger::SimpleLogger;
 use smol::LocalExecutor;
 use std::rc::Rc;
 
@@ -35,11 +34,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
 
 /// Starts the log at the configured level and tells the configuration's problems.
 pub fn start_log(reading: Result<Reading, String>) -> Result<Reading, String> {
-    let started = SimpleLogger::new().with_level(log::LevelFilter::Trace).init();
-    if started.is_err() {
-        eprintln!("porchlight: the log could not be started");
-    }
-    log::set_max_level(log::LevelFilter::Info);
+    output::start_log();
     let reading = reading?;
     log::set_max_level(reading.config.global.log_level);
     for problem in &reading.problems {
