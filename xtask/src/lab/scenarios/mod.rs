@@ -2,6 +2,7 @@
 
 pub mod changes;
 pub mod ground;
+pub mod lease;
 pub mod ready;
 
 use super::{Lab, Summary};
@@ -37,4 +38,5 @@ pub const SCENARIOS: &[Scenario] = &[
     changes::BIND,
     changes::KNOT,
     ready::BIND,
+    lease::DNSMASQ,
 ];
