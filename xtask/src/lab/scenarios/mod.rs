@@ -2,6 +2,8 @@
 
 pub mod changes;
 pub mod ground;
+pub mod idle;
+pub mod kill;
 pub mod lease;
 pub mod ready;
 
@@ -39,4 +41,28 @@ pub const SCENARIOS: &[Scenario] = &[
     changes::KNOT,
     ready::BIND,
     lease::DNSMASQ,
+    Scenario {
+        name: "kill",
+        about: "killed a hundred times, right each time, nothing sent twice",
+        needs: &["strace"],
+        limit: Duration::from_secs(400),
+        slow: true,
+        run: kill::kill_anywhere,
+    },
+    Scenario {
+        name: "idle",
+        about: "at rest no system call; chatty neighbours are not heard, the camera is",
+        needs: &["strace"],
+        limit: Duration::from_secs(200),
+        slow: true,
+        run: idle::idle,
+    },
+    Scenario {
+        name: "writes",
+        about: "a read-only root: every write is in tmpfs, none when nothing changed",
+        needs: &["strace"],
+        limit: Duration::from_secs(90),
+        slow: false,
+        run: idle::writes,
+    },
 ];
