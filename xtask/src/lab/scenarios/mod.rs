@@ -4,6 +4,7 @@ pub mod changes;
 pub mod ground;
 pub mod idle;
 pub mod kill;
+pub mod lease;
 pub mod ready;
 
 use super::{Lab, Summary};
@@ -38,6 +39,8 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     changes::BIND,
     changes::KNOT,
+    ready::BIND,
+    lease::DNSMASQ,
     Scenario {
         name: "kill",
         about: "killed a hundred times, right each time, nothing sent twice",
@@ -62,5 +65,4 @@ pub const SCENARIOS: &[Scenario] = &[
         slow: false,
         run: idle::writes,
     },
-    ready::BIND,
 ];
