@@ -204,6 +204,17 @@ pub struct OwnAddr {
     pub prefix: u8,
 }
 
+/// What the kernel says of a neighbour with a known hardware address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// Its hardware address.
+    pub mac: Mac,
+    /// How long ago the entry was confirmed, while the kernel holds it for good (REACHABLE or PERMANENT); `None`
+    /// when it only remembers. It may call an entry REACHABLE seconds after what confirmed it, when the device
+    /// has moved already: only this tells which of two addresses is the later one.
+    pub confirmed: Option<Duration>,
+}
+
 /// A neighbour-table entry with a known hardware address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neighbour {
@@ -211,7 +222,7 @@ pub struct Neighbour {
     pub mac: Mac,
     /// True while the kernel has confirmed it lately (REACHABLE or PERMANENT), false when it only remembers.
     pub fresh: bool,
-    /// When this entry was last told to us.
+    /// When the kernel had it confirmed; when this was told to us, if it only remembers.
     pub at: Time,
 }
 
@@ -283,9 +294,9 @@ pub enum Event {
         own: Vec<OwnAddr>,
     },
     /// One neighbour-table entry; `None` when it is gone or has no hardware address.
-    Neighbour(IpAddr, Option<(Mac, bool)>),
+    Neighbour(IpAddr, Option<Sighting>),
     /// The neighbour table was read anew: forget what is not in here.
-    Neighbours(Vec<(IpAddr, Mac, bool)>),
+    Neighbours(Vec<(IpAddr, Sighting)>),
     /// The lease file was read anew.
     Leases(Vec<Lease>),
     /// The resolver file was read anew: does it name a server?

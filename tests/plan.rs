@@ -130,9 +130,11 @@ impl Stage {
                 self.event(Event::Leases(rest.iter().map(lease).collect()));
             }
             ["near", addr, "gone"] => self.event(Event::Neighbour(addr.parse().unwrap(), None)),
-            ["near", addr, mac, fresh] => {
-                let entry = Some((Mac::parse(mac).unwrap(), *fresh == "fresh"));
-                self.event(Event::Neighbour(addr.parse().unwrap(), entry));
+            ["near", addr, mac, state, ago @ ..] => {
+                let ago = Duration::from_millis(ago.first().map_or(0, |ago| millis(ago)));
+                let confirmed = (*state == "fresh").then_some(ago);
+                let entry = Sighting { mac: Mac::parse(mac).unwrap(), confirmed };
+                self.event(Event::Neighbour(addr.parse().unwrap(), Some(entry)));
             }
             ["resolver", "yes"] => self.event(Event::Resolver(true)),
             ["trigger"] => self.event(Event::Trigger),

@@ -413,7 +413,7 @@ impl Agent {
         self.save();
         let _ = std::fs::remove_file(&self.paths.socket);
         let mapped = !self.config.mappings.is_empty() || !self.state.mapping.targets.is_empty();
-        let ours = mapped && !self.world.fw4;
+        let ours = mapped && !plan::mapping::off(&self.config, &self.world, &self.state);
         if ours && !self.config.global.keep_on_stop {
             match self.nft.lock().await.remove().await {
                 Ok(cut) => log::info!("stopped; the port mappings are closed, {cut}"),
