@@ -4,6 +4,8 @@
 mod acts;
 mod reload;
 mod report;
+#[cfg(test)]
+mod tests;
 
 pub use reload::{read_config, Reading};
 
@@ -12,6 +14,7 @@ use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
 use crate::config::{Config, Problem};
 use crate::control::{self, Asked, Nudge, Question};
+use crate::map::{Map, Set};
 use crate::mapping::nft::{MapReport, Nft};
 use crate::model::{Event, Mac, Now, RecordId, Time, World};
 use crate::paths::Paths;
@@ -26,7 +29,6 @@ use crate::status::View;
 use smol::channel::{unbounded, Receiver, Sender};
 use smol::future::or;
 use smol::{LocalExecutor, Task, Timer};
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,7 +43,7 @@ pub enum Message {
     /// From the system.
     Signal(Signal),
     /// A publish job came back, with the provider's memo.
-    Published(PublishJob, BTreeMap<String, String>, Result<Verdicts, Failure>, Effort),
+    Published(PublishJob, Map<String, String>, Result<Verdicts, Failure>, Effort),
     /// A look came back.
     Looked(LookJob, Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>),
     /// A read-back ended.
@@ -77,10 +79,12 @@ pub struct Agent {
     pub(crate) executor: Rc<LocalExecutor<'static>>,
     pub(crate) tx: Sender<Message>,
     /// Running read-backs: a newer change of a record ends the older one's.
-    pub(crate) confirming: BTreeMap<RecordId, Task<()>>,
+    pub(crate) confirming: Map<RecordId, Task<()>>,
     pub(crate) confirm_at_once: Arc<smol::lock::Semaphore>,
     /// A look at the packet filter is under way.
     pub(crate) checking_filter: bool,
+    /// It changed while it was being looked at: look again.
+    pub(crate) check_filter_again: bool,
     /// Changes of the packet filter are heard.
     following_filter: bool,
     /// What the file last written said.
@@ -89,7 +93,7 @@ pub struct Agent {
     unsaved: String,
     boot_id: String,
     /// Sensors that have not spoken yet.
-    awaited: BTreeSet<&'static str>,
+    awaited: Set<&'static str>,
     interest: (Vec<Mac>, Vec<IpAddr>),
     next_look: Time,
     waiting: Vec<Sender<String>>,
@@ -126,14 +130,15 @@ impl Agent {
             network: None,
             executor,
             tx,
-            confirming: BTreeMap::new(),
+            confirming: Map::new(),
             confirm_at_once: Arc::new(smol::lock::Semaphore::new(acts::CONFIRM_AT_ONCE)),
             checking_filter: false,
+            check_filter_again: false,
             following_filter: false,
             saved: String::new(),
             unsaved: String::new(),
             boot_id,
-            awaited: BTreeSet::from(["network", "leases", "resolver"]),
+            awaited: Set::from(["network", "leases", "resolver"]),
             interest: Default::default(),
             next_look: Time::default(),
             waiting: Vec::new(),

@@ -2,7 +2,9 @@
 
 pub mod changes;
 pub mod ground;
+pub mod idle;
 pub mod kill;
+pub mod ready;
 
 use super::{Lab, Summary};
 use anyhow::Result;
@@ -44,4 +46,21 @@ pub const SCENARIOS: &[Scenario] = &[
         slow: true,
         run: kill::kill_anywhere,
     },
+    Scenario {
+        name: "idle",
+        about: "at rest no system call; chatty neighbours are not heard, the camera is",
+        needs: &["strace"],
+        limit: Duration::from_secs(200),
+        slow: true,
+        run: idle::idle,
+    },
+    Scenario {
+        name: "writes",
+        about: "a read-only root: every write is in tmpfs, none when nothing changed",
+        needs: &["strace"],
+        limit: Duration::from_secs(90),
+        slow: false,
+        run: idle::writes,
+    },
+    ready::BIND,
 ];
