@@ -243,7 +243,10 @@ async fn read_line(stream: &mut Async<UnixStream>) -> io::Result<String> {
 /// Whether an instance holds the lock. Makes nothing.
 fn is_locked(paths: &Paths) -> bool {
     let taken = |file: File| flock(&file, FlockOperation::NonBlockingLockShared);
-    OpenOptions::new().read(true).open(&paths.lock).is_ok_and(|f| taken(f) == Err(rustix::io::Errno::WOULDBLOCK))
+    OpenOptions::new()
+        .read(true)
+        .open(&paths.lock)
+        .is_ok_and(|f| taken(f) == Err(rustix::io::Errno::WOULDBLOCK))
 }
 
 fn gone(paths: &Paths) -> String {
