@@ -240,16 +240,38 @@ async fn read_line(stream: &mut Async<UnixStream>) -> io::Result<String> {
     Err(io::Error::other("the line is too long"))
 }
 
+/// Whether an instance holds the lock. Makes nothing.
+fn is_locked(paths: &Paths) -> bool {
+    let taken = |file: File| flock(&file, FlockOperation::NonBlockingLockShared);
+    OpenOptions::new()
+        .read(true)
+        .open(&paths.lock)
+        .is_ok_and(|f| taken(f) == Err(rustix::io::Errno::WOULDBLOCK))
+}
+
+fn gone(paths: &Paths) -> String {
+    format!(
+        "an agent is running, or just starting or ending, but nobody listens at {}; \
+         if that stays so, somebody removed it: restart the agent",
+        paths.socket.display()
+    )
+}
+
 /// Asks the running agent, from the command line. `Ok(None)`: none is running.
 ///
 /// # Errors
 /// What went wrong with a running one, in plain words.
 pub fn ask(paths: &Paths, question: &Question) -> Result<Option<Json>, String> {
-    let failed = |e: io::Error| format!("the agent at {} does not answer: {e}", paths.socket.display());
+    let failed = |e: io::Error| match e.kind() {
+        io::ErrorKind::WouldBlock => "the agent is busy or stopped: it gave no answer in time".to_string(),
+        _ => format!("the agent at {} does not answer: {e}", paths.socket.display()),
+    };
     let mut stream = match UnixStream::connect(&paths.socket) {
         Ok(stream) => stream,
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Ok(None);
+            // A single pass has the lock and no socket: `once` waits for its end.
+            let running = *question != Question::Once && is_locked(paths);
+            return if running { Err(gone(paths)) } else { Ok(None) };
         }
         Err(e) => return Err(failed(e)),
     };

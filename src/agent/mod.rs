@@ -442,7 +442,10 @@ impl Agent {
         if open && !self.config.global.keep_on_stop {
             match self.nft.lock().await.remove().await {
                 Ok(cut) => log::info!("stopped; the port mappings are closed, {cut}"),
-                Err(why) => log::error!("stopped, but the port mappings may still be open: {why}"),
+                Err(why) => {
+                    let why = self.redactor.redact(&why);
+                    log::error!("stopped, but the port mappings may still be open: {why}");
+                }
             }
         } else {
             log::info!("stopped");
