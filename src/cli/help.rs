@@ -1,10 +1,10 @@
 //! `porchlight help`.
 
-use super::{no_arguments, OK, VERBS};
+use super::{no_arguments, Fault, OK, VERBS};
 use crate::paths::Paths;
 
 /// Prints what can be done.
-pub fn run(_: &Paths, arguments: &[String]) -> Result<u8, String> {
+pub fn run(_: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     no_arguments(arguments)?;
     println!("Porchlight keeps a home camera reachable by name.\n");
     println!("usage: porchlight [--config FILE] [--root DIR] VERB\n");

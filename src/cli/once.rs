@@ -1,7 +1,7 @@
 //! `porchlight once`: one pass. Where a daemon runs, it is asked to make the pass.
 
 use super::run::{live, start_log};
-use super::{no_arguments, FAILED, OK, USAGE};
+use super::{no_arguments, Fault, FAILED, OK, USAGE};
 use crate::agent::{read_config, Mode};
 use crate::control::{self, Question, ONCE_DEADLINE};
 use crate::paths::Paths;
@@ -13,7 +13,7 @@ use std::time::Duration;
 const LOCK_PAUSE: Duration = Duration::from_millis(200);
 
 /// Makes one pass under the lock and a deadline of 60 s.
-pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
+pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     no_arguments(arguments)?;
     let deadline = clock::now().boot.plus(ONCE_DEADLINE);
     let instance = loop {
