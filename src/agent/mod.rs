@@ -32,6 +32,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Clients that wait for a pass to end; more are turned away.
+const WAITING_CAP: usize = 64;
+
 /// Everything that the loop takes in.
 pub enum Message {
     /// From a sensor.
@@ -353,6 +356,9 @@ impl Agent {
                 self.look_now(nudge, now);
                 "{\"ok\":true}".into()
             }
+            Question::Once if self.waiting.len() >= WAITING_CAP => {
+                "{\"error\":\"too many wait for a pass already\"}".into()
+            }
             Question::Once => {
                 self.look_now(Nudge::World, now);
                 self.waiting.push(asked.answer);
@@ -405,18 +411,20 @@ impl Agent {
 
     /// A clean end: the mapping goes, unless the owner wants it to stay.
     async fn end(&mut self) {
-        self.save();
         let _ = std::fs::remove_file(&self.paths.socket);
         let mapped = !self.config.mappings.is_empty() || !self.state.mapping.targets.is_empty();
-        let ours = mapped && !self.world.fw4;
-        if ours && !self.config.global.keep_on_stop {
+        if mapped && !self.world.fw4 && !self.config.global.keep_on_stop {
             match self.nft.lock().await.remove().await {
-                Ok(cut) => log::info!("stopped; the port mappings are closed, {cut}"),
+                Ok(cut) => {
+                    self.state.mapping.targets.clear();
+                    log::info!("stopped; the port mappings are closed, {cut}");
+                }
                 Err(why) => log::error!("stopped, but the port mappings may still be open: {why}"),
             }
         } else {
             log::info!("stopped");
         }
+        self.save();
     }
 }
 

@@ -80,7 +80,12 @@ impl Agent {
     pub(crate) fn reload(&mut self) {
         let reading = match read_config(&self.paths) {
             Ok(reading) => reading,
-            Err(why) => return log::error!("not reloaded, the old configuration stays: {why}"),
+            Err(text) => {
+                log::error!("not reloaded: the old configuration stays in force: {text}");
+                let file = self.paths.config.display().to_string();
+                self.problems = vec![Problem { severity: Severity::Error, file, line: 0, text }];
+                return;
+            }
         };
         for problem in &reading.problems {
             log::warn!("{}", reading.redactor.redact(&problem.to_string()));
