@@ -1,7 +1,7 @@
 //! The plain data that flows through the loop: what was sensed, what is wanted, what is to be done.
 //! Nothing here reads a clock, opens a socket or touches a file.
 
-use std::collections::BTreeMap;
+use crate::map::Map;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -204,6 +204,17 @@ pub struct OwnAddr {
     pub prefix: u8,
 }
 
+/// What the kernel says of a neighbour with a known hardware address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// Its hardware address.
+    pub mac: Mac,
+    /// How long ago the entry was confirmed, while the kernel holds it for good (REACHABLE or PERMANENT); `None`
+    /// when it only remembers. It may call an entry REACHABLE seconds after what confirmed it, when the device
+    /// has moved already: only this tells which of two addresses is the later one.
+    pub confirmed: Option<Duration>,
+}
+
 /// A neighbour-table entry with a known hardware address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neighbour {
@@ -211,7 +222,7 @@ pub struct Neighbour {
     pub mac: Mac,
     /// True while the kernel has confirmed it lately (REACHABLE or PERMANENT), false when it only remembers.
     pub fresh: bool,
-    /// When this entry was last told to us.
+    /// When the kernel had it confirmed; when this was told to us, if it only remembers.
     pub at: Time,
 }
 
@@ -232,11 +243,11 @@ pub struct Lease {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct World {
     /// By the WAN section's name.
-    pub wans: BTreeMap<String, WanWorld>,
+    pub wans: Map<String, WanWorld>,
     /// Every address of the router.
     pub own: Vec<OwnAddr>,
     /// Neighbours that concern a camera: by its hardware address or its network address.
-    pub neighbours: BTreeMap<IpAddr, Neighbour>,
+    pub neighbours: Map<IpAddr, Neighbour>,
     /// DHCP leases of the LAN.
     pub leases: Vec<Lease>,
     /// True once every sensor has spoken: before that nothing is mapped, so that a restart changes nothing.
@@ -278,14 +289,14 @@ pub enum Event {
     /// The kernel's links, addresses or routes, as they concern the WANs and the LAN.
     Network {
         /// By WAN section.
-        wans: BTreeMap<String, WanSnapshot>,
+        wans: Map<String, WanSnapshot>,
         /// Every address of the router.
         own: Vec<OwnAddr>,
     },
     /// One neighbour-table entry; `None` when it is gone or has no hardware address.
-    Neighbour(IpAddr, Option<(Mac, bool)>),
+    Neighbour(IpAddr, Option<Sighting>),
     /// The neighbour table was read anew: forget what is not in here.
-    Neighbours(Vec<(IpAddr, Mac, bool)>),
+    Neighbours(Vec<(IpAddr, Sighting)>),
     /// The lease file was read anew.
     Leases(Vec<Lease>),
     /// The resolver file was read anew: does it name a server?

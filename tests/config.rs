@@ -213,12 +213,12 @@ fn every_typed_value() {
     assert_eq!((home.families.as_slice(), home.ttl), (&Family::BOTH[..], Some(120)));
     assert_eq!(home.zone.as_deref(), Some("example.com"));
     assert_eq!(home.options.text.get("proxied").map(String::as_str), Some("1"));
-    assert_eq!(home.options.secrets["token"].reveal(), "s3cret");
+    assert_eq!(home.options.secrets.get("token").unwrap().reveal(), "s3cret");
     assert!(!home.options.text.contains_key("token"));
     assert_eq!((noip.name.as_str(), noip.ttl, noip.zone.as_deref()), ("cam.example.net", None, None));
     assert_eq!(noip.wans, ["wan", "auto"]);
     assert_eq!(noip.families, [Family::V4]);
-    assert_eq!(noip.options.secrets["password"].reveal(), "$literal");
+    assert_eq!(noip.options.secrets.get("password").unwrap().reveal(), "$literal");
     assert_eq!(secrets.iter().map(|secret| secret.reveal()).collect::<Vec<_>>(), ["s3cret", "$literal"]);
 
     let [front] = config.cameras.as_slice() else { panic!("{}", config.cameras.len()) };
@@ -316,8 +316,8 @@ fn secrets_are_resolved() {
     let loaded = load(file, "porchlight", PROVIDERS, &sources);
     assert_eq!(lines(&loaded.problems), "");
     let secrets = &loaded.config.records[0].options.secrets;
-    assert_eq!(secrets["url"].reveal(), "https://u.example/secret");
-    assert_eq!(secrets["header"].reveal(), "Authorization: abcdef\n$x");
+    assert_eq!(secrets.get("url").unwrap().reveal(), "https://u.example/secret");
+    assert_eq!(secrets.get("header").unwrap().reveal(), "Authorization: abcdef\n$x");
     let mut all: Vec<&str> = loaded.secrets.iter().map(|secret| secret.reveal()).collect();
     all.sort_unstable();
     assert_eq!(all, ["$x", "Authorization: abcdef", "https://u.example/secret"]);

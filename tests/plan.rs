@@ -5,12 +5,12 @@
 
 use porchlight::config::load::{load, Sources};
 use porchlight::config::{BackendChoice, Config, Severity};
+use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{exposure, Exposure};
 use porchlight::plan::{camera, fold, plan, settle, Action, Plan};
 use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
 use porchlight::state::{kind_word, State};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -130,11 +130,14 @@ impl Stage {
                 self.event(Event::Leases(rest.iter().map(lease).collect()));
             }
             ["near", addr, "gone"] => self.event(Event::Neighbour(addr.parse().unwrap(), None)),
-            ["near", addr, mac, fresh] => {
-                let entry = Some((Mac::parse(mac).unwrap(), *fresh == "fresh"));
-                self.event(Event::Neighbour(addr.parse().unwrap(), entry));
+            ["near", addr, mac, state, ago @ ..] => {
+                let ago = Duration::from_millis(ago.first().map_or(0, |ago| millis(ago)));
+                let confirmed = (*state == "fresh").then_some(ago);
+                let entry = Sighting { mac: Mac::parse(mac).unwrap(), confirmed };
+                self.event(Event::Neighbour(addr.parse().unwrap(), Some(entry)));
             }
             ["resolver", "yes"] => self.event(Event::Resolver(true)),
+            ["fw4"] => self.world.fw4 = true,
             ["trigger"] => self.event(Event::Trigger),
             ["clock"] => self.event(Event::ClockSet),
             ["person"] => settle::try_again(&mut self.state),
@@ -166,12 +169,14 @@ impl Stage {
 
     /// The owner edits the configuration, and it is reloaded.
     fn edit(&mut self, words: &[&str]) {
+        let before = self.config.clone();
         match words {
             ["without", "mappings"] => self.config.mappings.clear(),
+            ["zone", zone] => self.config.records[0].zone = Some(zone.to_string()),
             ["mapping_backend", "none"] => self.config.global.backend = BackendChoice::None,
             other => panic!("script: config {other:?}"),
         }
-        settle::prune(&mut self.state, &self.config);
+        settle::reconfigured(&mut self.state, &before, &self.config);
     }
 
     fn wan(&mut self, name: &str, words: &[&str]) {
@@ -187,7 +192,7 @@ impl Stage {
                 },
             }
         }
-        let mut wans: BTreeMap<String, WanSnapshot> = BTreeMap::new();
+        let mut wans: Map<String, WanSnapshot> = Map::new();
         for (name, wan) in &self.world.wans {
             let (v4, v6) = (wan.v4.addr.seen(), wan.v6.addr.seen());
             let device = wan.device.clone();
@@ -252,7 +257,7 @@ impl Stage {
                     Err(failure) if !words.iter().any(|word| word.contains('=')) => Err(failure),
                     _ => Ok(job.records.iter().map(|wanted| each(&wanted.id)).collect()),
                 };
-                settle::published(&mut self.state, &job, BTreeMap::new(), result, end);
+                settle::published(&mut self.state, &job, Map::new(), result, end);
             }
             Action::Look(job) => {
                 let answer = match words[0] {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use porchlight::config::{self, Device, Wan};
-use porchlight::model::{Event, Family, Lease, Mac, OwnAddr, WanSnapshot};
+use porchlight::model::{Event, Family, Lease, Mac, OwnAddr, Sighting, WanSnapshot};
 use porchlight::sense::files::{self, Paths};
 use porchlight::sense::network::Network;
 use porchlight::sense::signals::{Signal, Signals, IMPATIENT};
@@ -114,7 +114,7 @@ impl Ear<'_> {
         if let Event::Network { own, .. } = &event {
             self.own.replace(own.clone());
         }
-        event
+        timeless(event)
     }
 
     /// Waits until the WAN looks like this.
@@ -491,32 +491,44 @@ fn only_the_cameras_neighbour_entries_wake() {
                     }
                 }
             };
-            let dumped = vec![(addr("192.168.1.9"), CAMERA, false), (addr("192.168.1.99"), CAMERA, true)];
+            let dumped = vec![
+                (addr("192.168.1.9"), sighting(CAMERA, false)),
+                (addr("192.168.1.99"), sighting(CAMERA, true)),
+            ];
             assert_eq!(neighbour().await, Event::Neighbours(dumped));
             assert_eq!(netlink_column(NEIGH_GROUPS, 1).len(), 1);
             ip_batch(&chatter(10));
             assert_eq!(queued(NEIGH_GROUPS), 0, "nothing of the others is even queued");
             ip("neigh replace 192.168.1.9 lladdr 02:00:00:00:00:09 dev lan0 nud reachable");
             assert!(queued(NEIGH_GROUPS) > 0);
-            assert_eq!(neighbour().await, Event::Neighbour(addr("192.168.1.9"), Some((CAMERA, true))));
+            assert_eq!(
+                neighbour().await,
+                Event::Neighbour(addr("192.168.1.9"), Some(sighting(CAMERA, true)))
+            );
             ip("neigh replace 192.168.1.9 lladdr 02:00:00:00:00:55 dev lan0 nud reachable");
-            assert_eq!(neighbour().await, Event::Neighbour(addr("192.168.1.9"), Some((OTHER, true))));
+            assert_eq!(neighbour().await, Event::Neighbour(addr("192.168.1.9"), Some(sighting(OTHER, true))));
             ip("neigh replace 192.168.1.42 lladdr 02:00:00:00:00:09 dev lan0 nud stale");
-            assert_eq!(neighbour().await, Event::Neighbour(addr("192.168.1.42"), Some((CAMERA, false))));
+            assert_eq!(
+                neighbour().await,
+                Event::Neighbour(addr("192.168.1.42"), Some(sighting(CAMERA, false)))
+            );
             ip("neigh replace fd00::9 lladdr 02:00:00:00:00:55 dev lan0 nud permanent");
-            assert_eq!(neighbour().await, Event::Neighbour(addr("fd00::9"), Some((OTHER, true))));
+            assert_eq!(neighbour().await, Event::Neighbour(addr("fd00::9"), Some(sighting(OTHER, true))));
             ip("neigh replace fd00::43 lladdr 02:00:00:00:00:09 dev lan0 nud permanent");
-            assert_eq!(neighbour().await, Event::Neighbour(addr("fd00::43"), Some((CAMERA, true))));
+            assert_eq!(neighbour().await, Event::Neighbour(addr("fd00::43"), Some(sighting(CAMERA, true))));
             ip("neigh del 192.168.1.9 dev lan0");
             assert_eq!(neighbour().await, Event::Neighbour(addr("192.168.1.9"), None));
             assert_eq!(neighbour().await, Event::Neighbour(addr("192.168.1.9"), None), "failed, then gone");
             ip_batch(&chatter(3));
             // Other cameras: the table is read anew, and only theirs is told from then on.
             ear.network.set_cameras(&[OTHER], &[]).unwrap();
-            assert_eq!(neighbour().await, Event::Neighbours(vec![(addr("fd00::9"), OTHER, true)]));
+            assert_eq!(neighbour().await, Event::Neighbours(vec![(addr("fd00::9"), sighting(OTHER, true))]));
             ip("neigh replace 192.168.1.42 lladdr 02:00:00:00:00:09 dev lan0 nud reachable");
             ip("neigh replace 192.168.1.44 lladdr 02:00:00:00:00:55 dev lan0 nud reachable");
-            assert_eq!(neighbour().await, Event::Neighbour(addr("192.168.1.44"), Some((OTHER, true))));
+            assert_eq!(
+                neighbour().await,
+                Event::Neighbour(addr("192.168.1.44"), Some(sighting(OTHER, true)))
+            );
             ear.network.rescan();
             let Event::Neighbours(all) = neighbour().await else { panic!("no table") };
             assert_eq!(all.len(), 2);
@@ -546,7 +558,7 @@ fn lost_neighbour_events_are_made_good() {
             ip_batch(&lines);
             ip("neigh replace 192.168.1.9 lladdr 02:00:00:00:00:55 dev lan0 nud reachable");
             assert!(dropped(NEIGH_GROUPS) > 0, "there was no overrun");
-            let truth = vec![(addr("192.168.1.9"), OTHER, true)];
+            let truth = vec![(addr("192.168.1.9"), sighting(OTHER, true))];
             while ear.next().await != Event::Neighbours(truth.clone()) {}
         });
     });
@@ -563,7 +575,7 @@ fn more_cameras_than_the_filter_takes() {
             while ear.next().await != Event::Neighbours(vec![]) {}
             ip_batch(&chatter(1));
             ip("neigh replace 192.168.1.9 lladdr 02:00:00:00:09:27 dev lan0 nud reachable");
-            let expected = Event::Neighbour(addr("192.168.1.9"), Some((macs[39], true)));
+            let expected = Event::Neighbour(addr("192.168.1.9"), Some(sighting(macs[39], true)));
             loop {
                 match ear.next().await {
                     Event::Network { .. } => {}
@@ -778,6 +790,26 @@ fn watch<F: Future<Output = ()>>(root: &Path, script: impl FnOnce(Receiver<Event
         panic!("the sensor ended");
     };
     smol::block_on(or(script(rx), run));
+}
+
+fn sighting(mac: Mac, fresh: bool) -> Sighting {
+    Sighting { mac, confirmed: fresh.then_some(Duration::ZERO) }
+}
+
+/// The event without how long ago something was confirmed, which must be next to nothing.
+fn timeless(mut event: Event) -> Event {
+    let wipe = |seen: &mut Sighting| {
+        if let Some(ago) = &mut seen.confirmed {
+            assert!(*ago < PATIENCE, "confirmed {ago:?} ago");
+            *ago = Duration::ZERO;
+        }
+    };
+    match &mut event {
+        Event::Neighbour(_, Some(seen)) => wipe(seen),
+        Event::Neighbours(all) => all.iter_mut().for_each(|(_, seen)| wipe(seen)),
+        _ => {}
+    }
+    event
 }
 
 async fn next(rx: &Receiver<Event>) -> Event {

@@ -47,7 +47,7 @@ pub struct Http {
 }
 
 impl Http {
-    /// Sets up TLS for the whole process: ring as its cryptography, and the file of trusted roots, which is
+    /// Settles the file of trusted roots for the whole process, which is
     /// `cacert`, else what `SSL_CERT_FILE` names, else the system's. `clock_floor` is a Unix time in seconds
     /// that is surely past (the build's): a clock before it is wrong.
     ///
@@ -72,7 +72,6 @@ impl Http {
                 std::env::remove_var("MINREQ_TIMEOUT");
             }
         }
-        install_crypto();
         Http { roots, user_agent: user_agent.into(), clock_floor }
     }
 
@@ -110,6 +109,7 @@ impl Http {
         let local = |error: io::Error| {
             Failure::new(Kind::NotReady, format!("{who}: no tunnel on the loopback interface: {error}"))
         };
+        let source = server.get_ref().local_addr().map_err(local)?;
         let tunnel = Tunnel::new(&origin.host, origin.port, origin.tls).map_err(local)?;
         let prepared = self.prepare(request, &tunnel.address().map_err(local)?);
         let prepared = prepared.map_err(|fault| self.judge(fault, &tunnel, request.write, who))?;
@@ -125,7 +125,11 @@ impl Http {
                 tunnel.run(&client, &server).await;
                 future::pending().await
             };
-            net::within(until, pump).await.unwrap_or(Err(Fault::Late))
+            match net::within(until, net::while_ours(source, pump)).await {
+                Some(Some(never)) => never,
+                Some(None) => Err(Fault::Moved),
+                None => Err(Fault::Late),
+            }
         };
         let result =
             async { receiver.recv().await.unwrap_or(Err(Fault::Garbled("its headers are too long"))) };
@@ -165,7 +169,8 @@ impl Http {
         Ok(if request.body.is_empty() { out } else { out.with_body(request.body.as_str()) })
     }
 
-    /// Makes sure that there are trusted roots before minreq looks for them.
+    /// Makes sure that there are trusted roots before minreq looks for them, and sets TLS up at the first call:
+    /// an agent that never speaks HTTPS never has its code in memory.
     fn check_roots(&self, who: &str) -> Result<(), Failure> {
         if READ_ROOTS.get().is_some() {
             return Ok(());
@@ -181,6 +186,7 @@ impl Http {
         if good == 0 {
             return Err(untrusted(format!("there is no certificate in {path}")));
         }
+        install_crypto();
         let _ = READ_ROOTS.set(self.roots.clone());
         Ok(())
     }
@@ -197,6 +203,7 @@ impl Http {
             Fault::NoStatusLine if tunnel.spoke() => failure(Kind::Garbled, "the answer is not HTTP".into()),
             Fault::NoStatusLine => broke("the connection was closed without an answer"),
             Fault::Late => broke("no whole answer in time"),
+            Fault::Moved => broke("this machine's address changed before the whole answer was there"),
             Fault::Cut => broke("the connection was cut before the whole answer was there"),
             Fault::TooLong => {
                 failure(Kind::Garbled, format!("the answer is longer than {} KiB", BODY_CAP / 1024))
@@ -256,6 +263,8 @@ impl Http {
 enum Fault {
     /// The deadline passed.
     Late,
+    /// This machine lost the address that it spoke from.
+    Moved,
     /// The connection ended too early.
     Cut,
     /// The answer does not begin with a status line, or does not begin at all.

@@ -7,6 +7,7 @@ use crate::paths::Paths;
 use crate::plan::settle;
 use crate::provider::PROVIDERS;
 use crate::secret::Redactor;
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -29,10 +30,20 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Stands for a configuration that cannot be read: nothing to do, and `status` says why.
+    pub fn without(paths: &Paths, why: String) -> Reading {
+        let (config, redactor) = (Config::default(), Redactor::new([]));
+        Reading { config, problems: vec![unreadable(paths, why)], redactor }
+    }
+
     /// Whether any part of it is unusable.
     pub fn is_faulty(&self) -> bool {
         self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }
+}
+
+fn unreadable(paths: &Paths, why: String) -> Problem {
+    Problem { severity: Severity::Error, file: paths.config.display().to_string(), line: 0, text: why }
 }
 
 /// Files below the root, and this process's environment.
@@ -49,9 +60,15 @@ impl Sources for System<'_> {
     }
 }
 
+/// Reads a plain file, up to the cap. Anything else of that name (a FIFO, a terminal) could keep us waiting for ever.
 fn read(path: &Path, cap: u64) -> io::Result<String> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
     let mut text = String::new();
-    let count = File::open(path)?.take(cap + 1).read_to_string(&mut text)?;
+    let count = file.take(cap + 1).read_to_string(&mut text)?;
     if count as u64 > cap {
         return Err(io::Error::other(format!("it is larger than {} KiB", cap / 1024)));
     }
@@ -80,10 +97,9 @@ impl Agent {
     pub(crate) fn reload(&mut self) {
         let reading = match read_config(&self.paths) {
             Ok(reading) => reading,
-            Err(text) => {
-                log::error!("not reloaded: the old configuration stays in force: {text}");
-                let file = self.paths.config.display().to_string();
-                self.problems = vec![Problem { severity: Severity::Error, file, line: 0, text }];
+            Err(why) => {
+                log::error!("not reloaded: the old configuration stays in force: {why}");
+                self.problems = vec![unreadable(&self.paths, why)];
                 return;
             }
         };
@@ -100,13 +116,38 @@ impl Agent {
             log::warn!("option cacert takes effect when porchlight is restarted");
         }
         log::set_max_level(reading.config.global.log_level);
-        self.config = reading.config;
+        let mut after = reading.config;
+        if !after.global.enabled {
+            log::info!("option enabled is '0': nothing to do until it is '1' and reloaded");
+            (after.records, after.cameras, after.mappings) = Default::default();
+        }
+        let before = std::mem::replace(&mut self.config, after);
         self.redactor = Arc::new(reading.redactor);
-        settle::prune(&mut self.state, &self.config);
+        settle::reconfigured(&mut self.state, &before, &self.config);
         if let Some(network) = &self.network {
             network.set_wans(&self.config.wans);
         }
         self.follow_filter();
         log::info!("configuration reloaded");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_files_are_read_and_none_keeps_us_waiting() {
+        let dir = std::env::temp_dir().join(format!("porchlight-reload-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let (file, fifo) = (dir.join("file"), dir.join("fifo"));
+        std::fs::write(&file, "text").unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert_eq!(read(&file, 4).unwrap(), "text");
+        assert_eq!(read(&file, 3).unwrap_err().to_string(), "it is larger than 0 KiB");
+        for path in [&fifo, &dir, Path::new("/dev/zero"), Path::new("/dev/null")] {
+            assert_eq!(read(path, 4).unwrap_err().to_string(), "it is not a plain file");
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

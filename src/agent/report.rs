@@ -3,6 +3,7 @@
 use super::Agent;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
+use crate::map::Map;
 use crate::mapping::nft::MapReport;
 use crate::model::{Family, Now, Reading, RecordId, WanWorld};
 use crate::plan::publish::{wish, Wish};
@@ -10,7 +11,6 @@ use crate::plan::settle::{self, End};
 use crate::plan::{LookJob, MapJob, PublishJob, Rule};
 use crate::provider::{self, Failure, Outcome, Verdicts, Wanted};
 use crate::state::{Known, Seen};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Agent {
     }
 
     /// Tells what changed at the WANs.
-    pub(crate) fn report_wans(&self, before: &BTreeMap<String, WanWorld>) {
+    pub(crate) fn report_wans(&self, before: &Map<String, WanWorld>) {
         for (name, wan) in &self.world.wans {
             for family in Family::BOTH {
                 let old = before.get(name).map(|wan| wan.line(family).addr).unwrap_or_default();
@@ -69,7 +69,7 @@ impl Agent {
     pub(crate) fn published(
         &mut self,
         job: &PublishJob,
-        memo: BTreeMap<String, String>,
+        memo: Map<String, String>,
         result: Result<Verdicts, Failure>,
         effort: Effort,
         now: Now,
@@ -241,6 +241,9 @@ impl Agent {
         if !intact && self.state.mapping.in_flight.is_none() {
             self.warn("somebody changed or removed the table of the port mappings; it is made anew");
             self.state.mapping.applied = None;
+        }
+        if std::mem::take(&mut self.check_filter_again) {
+            self.check_filter();
         }
     }
 }

@@ -3,6 +3,7 @@
 mod check;
 mod help;
 mod once;
+mod output;
 mod run;
 mod status;
 mod trigger;
@@ -10,6 +11,7 @@ mod unmap;
 
 use crate::paths::Paths;
 use lexopt::prelude::*;
+use output::{complain, say};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -91,11 +93,11 @@ pub fn main() -> ExitCode {
     let code = match done.and_then(|(verb, paths, arguments)| (verb.run)(&paths, &arguments)) {
         Ok(code) => code,
         Err(Fault::Usage(why)) => {
-            eprintln!("porchlight: {why}; see `porchlight help`");
+            complain(&format!("{why}; see `porchlight help`"));
             USAGE
         }
         Err(Fault::Failed(why)) => {
-            eprintln!("porchlight: {why}");
+            complain(&why);
             FAILED
         }
     };
@@ -113,7 +115,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<(&'static Verb, Paths, Vec<String
             Long("config") => config = Some(value(&mut parser)?),
             Long("help") | Short('h') => verb = Some("help".to_string()),
             Long("version") | Short('V') => {
-                println!("porchlight {}", env!("CARGO_PKG_VERSION"));
+                say(concat!("porchlight ", env!("CARGO_PKG_VERSION"), "\n"));
                 std::process::exit(i32::from(OK));
             }
             Long(other) => arguments.push(format!("--{other}")),

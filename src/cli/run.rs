@@ -1,13 +1,10 @@
 //! `porchlight run`: the daemon, in the foreground; its log goes to standard error.
 
-use super::{no_arguments, Fault, FAILED, OK};
+use super::{no_arguments, output, Fault, FAILED, OK};
 use crate::act::http::Http;
 use crate::agent::{read_config, Agent, Mode, Reading, Setting};
-use crate::config::Config;
 use crate::control::{self, Instance};
 use crate::paths::Paths;
-use crate::secret::Redactor;
-use simple_logger::SimpleLogger;
 use smol::LocalExecutor;
 use std::rc::Rc;
 
@@ -26,7 +23,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     // A daemon whose configuration is broken stays and says so; it gets well by a reload.
     let reading = start_log(read_config(paths)).unwrap_or_else(|why| {
         log::error!("{why}; nothing to do until it is there and reloaded");
-        Reading { config: Config::default(), problems: Vec::new(), redactor: Redactor::new([]) }
+        Reading::without(paths, why)
     });
     if !reading.config.global.enabled {
         log::info!("option enabled is '0': nothing to do");
@@ -38,11 +35,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
 
 /// Starts the log at the configured level and tells the configuration's problems.
 pub fn start_log(reading: Result<Reading, String>) -> Result<Reading, String> {
-    let started = SimpleLogger::new().with_level(log::LevelFilter::Trace).init();
-    if started.is_err() {
-        eprintln!("porchlight: the log could not be started");
-    }
-    log::set_max_level(log::LevelFilter::Info);
+    output::start_log();
     let reading = reading?;
     log::set_max_level(reading.config.global.log_level);
     for problem in &reading.problems {

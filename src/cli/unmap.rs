@@ -1,5 +1,6 @@
 //! `porchlight unmap`: closes every port mapping that an agent left (`keep_on_stop`, or a kill).
 
+use super::output::say;
 use super::{no_arguments, Fault, OK};
 use crate::control;
 use crate::mapping::nft::Nft;
@@ -14,6 +15,6 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
         );
     };
     let cut = smol::block_on(Nft::new(&paths.root).remove())?;
-    println!("no port mapping of porchlight is open; {cut}");
+    say(&format!("no port mapping of porchlight is open; {cut}\n"));
     Ok(OK)
 }

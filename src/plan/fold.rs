@@ -1,7 +1,7 @@
 //! Folds an event into the world, and tells when the world got better.
 
-use crate::model::{Event, Line, Neighbour, Now, OwnAddr, Reading, Time, WanSnapshot, World};
-use std::collections::BTreeMap;
+use crate::map::Map;
+use crate::model::{Event, Line, Neighbour, Now, OwnAddr, Reading, Sighting, Time, WanSnapshot, World};
 use std::net::IpAddr;
 
 /// The most neighbours that are kept; more are forgotten, oldest first.
@@ -48,7 +48,7 @@ fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
     changed
 }
 
-fn network(world: &mut World, wans: BTreeMap<String, WanSnapshot>, own: Vec<OwnAddr>, now: Time) -> bool {
+fn network(world: &mut World, wans: Map<String, WanSnapshot>, own: Vec<OwnAddr>, now: Time) -> bool {
     let mut changed = replace(&mut world.own, own);
     let mut better = false;
     world.wans.retain(|name, _| wans.contains_key(name));
@@ -77,30 +77,30 @@ fn line(line: &mut Line, addr: Option<IpAddr>, route: bool, now: Time) -> bool {
     (route && !before.route) || (addr.is_some() && before.addr.seen() != addr)
 }
 
-fn neighbour(world: &mut World, addr: IpAddr, entry: Option<(crate::model::Mac, bool)>, now: Time) -> bool {
-    match entry {
-        Some((mac, fresh)) => {
-            if world.neighbours.len() >= NEIGHBOURS_CAP && !world.neighbours.contains_key(&addr) {
-                let oldest = world.neighbours.iter().min_by_key(|(_, n)| n.at).map(|(addr, _)| *addr);
-                oldest.map(|addr| world.neighbours.remove(&addr));
-            }
-            let before = world.neighbours.insert(addr, Neighbour { mac, fresh, at: now });
-            before.map(|n| (n.mac, n.fresh)) != Some((mac, fresh))
-        }
-        None => world.neighbours.remove(&addr).is_some(),
+fn neighbour(world: &mut World, addr: IpAddr, entry: Option<Sighting>, now: Time) -> bool {
+    let Some(sighting) = entry else { return world.neighbours.remove(&addr).is_some() };
+    if world.neighbours.len() >= NEIGHBOURS_CAP && !world.neighbours.contains_key(&addr) {
+        let oldest = world.neighbours.iter().min_by_key(|(_, n)| n.at).map(|(addr, _)| *addr);
+        oldest.map(|addr| world.neighbours.remove(&addr));
     }
+    let (mac, fresh) = (sighting.mac, sighting.confirmed.is_some());
+    let ago = sighting.confirmed.unwrap_or_default().as_millis() as u64;
+    let at = Time(now.0.saturating_sub(ago));
+    let before = world.neighbours.insert(addr, Neighbour { mac, fresh, at });
+    before.map(|n| (n.mac, n.fresh)) != Some((mac, fresh))
 }
 
-fn neighbours(world: &mut World, entries: &[(IpAddr, crate::model::Mac, bool)], now: Time) -> bool {
+fn neighbours(world: &mut World, entries: &[(IpAddr, Sighting)], now: Time) -> bool {
     let gone: Vec<IpAddr> =
-        world.neighbours.keys().filter(|addr| !entries.iter().any(|(a, ..)| a == *addr)).copied().collect();
+        world.neighbours.keys().filter(|addr| !entries.iter().any(|(a, _)| a == *addr)).copied().collect();
     let mut changed = !gone.is_empty();
     for addr in gone {
         world.neighbours.remove(&addr);
     }
-    for (addr, mac, fresh) in entries.iter().take(NEIGHBOURS_CAP) {
-        let known = world.neighbours.get(addr).is_some_and(|n| (n.mac, n.fresh) == (*mac, *fresh));
-        changed |= !known && neighbour(world, *addr, Some((*mac, *fresh)), now);
+    for (addr, sighting) in entries.iter().take(NEIGHBOURS_CAP) {
+        let same = |n: &Neighbour| (n.mac, n.fresh) == (sighting.mac, sighting.confirmed.is_some());
+        let known = world.neighbours.get(addr).is_some_and(same);
+        changed |= !known && neighbour(world, *addr, Some(*sighting), now);
     }
     changed
 }

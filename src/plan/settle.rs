@@ -2,10 +2,11 @@
 
 use super::retry::{after, Attempt};
 use super::{Action, LookJob, MapJob, PublishJob, Rule};
-use crate::model::{Now, RecordId, Time};
+use crate::config::Config;
+use crate::map::Map;
+use crate::model::{Family, Now, RecordId, Time};
 use crate::provider::{Failure, Kind, Outcome, Verdicts};
-use crate::state::{InFlight, Known, Retry, Seen, State};
-use std::collections::BTreeMap;
+use crate::state::{InFlight, Known, RecordState, Retry, Seen, State};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
             state.change += 1;
             state.mapping.generation = job.generation;
             state.mapping.in_flight = Some((job.generation, now.boot));
+            state.mapping.tried.clone_from(&job.rules);
             // Until they are cut, connections may lead to the old and to the new places.
             state.mapping.targets.extend(job.rules.iter().map(|rule| rule.target));
             state.change
@@ -73,7 +75,7 @@ fn land(state: &mut State, key: &str, generation: u64) -> Option<Time> {
 pub fn published(
     state: &mut State,
     job: &PublishJob,
-    memo: BTreeMap<String, String>,
+    memo: Map<String, String>,
     result: Result<Verdicts, Failure>,
     end: End,
 ) -> Verdicts {
@@ -86,6 +88,9 @@ pub fn published(
     for wanted in &job.records {
         let verdict = verdicts.iter().find(|(id, _)| *id == wanted.id).map(|(_, verdict)| verdict);
         record_verdict(state, &job.account, &wanted.id, wanted.addr, verdict, attempt, end.now);
+        if let Some(Err(failure)) = verdict.filter(|v| matches!(v, Err(f) if f.kind == Kind::Credentials)) {
+            rest_other_family(state, job, &wanted.id, failure, attempt);
+        }
     }
     let account = state.accounts.entry(job.account.clone()).or_default();
     account.memo = memo;
@@ -100,9 +105,30 @@ fn attempt(started: Option<Time>, end: End) -> Attempt {
     Attempt { started: started.unwrap_or(ended), ended, floor: end.floor, random: end.random }
 }
 
-/// Failures that would meet every other record of the account as well.
+/// Failures that would meet every other record of the account as well. Refused credentials are not among
+/// them: a token may have rights in one zone only, and some services answer a wrong name in the same words.
 fn concerns_account(kind: Kind) -> bool {
-    !matches!(kind, Kind::NoSuchName | Kind::Refused | Kind::Garbled)
+    !matches!(kind, Kind::Credentials | Kind::NoSuchName | Kind::Refused | Kind::Garbled)
+}
+
+/// What is refused for a name in one family would be in the other: it rests too, unless it has its own verdict.
+fn rest_other_family(state: &mut State, job: &PublishJob, id: &RecordId, why: &Failure, attempt: Attempt) {
+    let others = Family::BOTH.into_iter().filter(|family| *family != id.family);
+    for other in others.map(|family| RecordId { family, ..id.clone() }) {
+        if job.records.iter().all(|wanted| wanted.id != other) {
+            let memory = record_of(state, &job.account, other);
+            memory.retry = Some(after(memory.retry.as_ref(), why.clone(), attempt));
+        }
+    }
+}
+
+/// A record's memory; what it held of another account is forgotten.
+fn record_of<'a>(state: &'a mut State, account: &str, id: RecordId) -> &'a mut RecordState {
+    let memory = state.records.entry(id).or_default();
+    if memory.account != account {
+        *memory = RecordState { account: account.to_string(), ..Default::default() };
+    }
+    memory
 }
 
 fn record_verdict(
@@ -114,10 +140,7 @@ fn record_verdict(
     attempt: Attempt,
     now: Now,
 ) {
-    let memory = state.records.entry(id.clone()).or_default();
-    if memory.account != account {
-        *memory = crate::state::RecordState { account: account.to_string(), ..Default::default() };
-    }
+    let memory = record_of(state, account, id.clone());
     match verdict {
         Some(Ok(outcome)) => {
             memory.known = Known::Published(addr);
@@ -153,10 +176,7 @@ pub fn looked(
     let attempt = attempt(started, end);
     let mut not_ready = None;
     for (id, answer) in answers {
-        let memory = state.records.entry(id).or_default();
-        if memory.account != job.account {
-            *memory = crate::state::RecordState { account: job.account.clone(), ..Default::default() };
-        }
+        let memory = record_of(state, &job.account, id);
         memory.known = match answer {
             Ok(addrs) => match addrs.as_slice() {
                 [addr] => Known::Published(*addr),
@@ -201,13 +221,23 @@ pub fn mapped(state: &mut State, job: &MapJob, result: Result<Vec<Rule>, String>
 pub fn try_again(state: &mut State) {
     state.records.values_mut().for_each(|record| record.retry = None);
     state.accounts.values_mut().for_each(|account| account.retry = None);
-    state.mapping.retry = None;
+    // Not forgotten: until a change of the packet filter succeeds, what is in force is in doubt.
+    if let Some(retry) = &mut state.mapping.retry {
+        retry.next = None;
+    }
 }
 
-/// Forgets what the configuration no longer has.
-pub fn prune(state: &mut State, config: &crate::config::Config) {
-    let keep: Vec<RecordId> = config.records.iter().flat_map(super::publish::ids).collect();
+/// Takes in a new configuration: what it no longer has is forgotten, and a record whose section is another
+/// one now rests no more and waits no more for its own sake.
+pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
+    let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();
     state.records.retain(|id, _| keep.contains(id));
-    let keys: Vec<String> = config.records.iter().map(super::account::account_key).collect();
+    let keys: Vec<String> = now.records.iter().map(super::account::account_key).collect();
     state.accounts.retain(|key, account| account.in_flight.is_some() || keys.contains(key));
+    let changed = now.records.iter().filter(|record| !before.records.contains(record));
+    for id in changed.flat_map(super::publish::ids) {
+        if let Some(memory) = state.records.get_mut(&id) {
+            memory.retry = None;
+        }
+    }
 }

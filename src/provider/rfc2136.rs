@@ -5,11 +5,11 @@ mod answer;
 
 use super::web::{ends_account, not_tried};
 use super::{Ask, Dns, Entry, Failure, Job, Kind, Outcome, ProviderOption, Request, Verdicts, Wanted};
+use crate::map::Map;
 use crate::model::Family;
 use crate::sign::tsig::{self, Key, Unverified, BADTIME};
 use crate::wire::dns::{self, Data, Message, Question, Rr};
 use answer::{bad_key, bad_name, by_code, clock, cname, odd, parse, servfail, untrusted, Trouble};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -46,6 +46,9 @@ const DEFAULT_TTL: u32 = 120;
 const BATCH: usize = 100;
 /// What a key of the memo begins with; a domain follows, its value is the zone's name.
 const MEMO: &str = "zone of ";
+/// What a key of the memo begins with; a record follows, its value is the address of an update whose answer
+/// never came. The server may carry it out yet: until then a look that finds another address proves nothing.
+const DOUBT: &str = "unconfirmed ";
 
 /// What stands at a name already.
 enum Seen {
@@ -85,7 +88,7 @@ fn update(job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {
     let mut session = Session { server: server.to_owned(), key: key(job)?, now: job.now, id, ask };
     let records = job.records.clone();
     let mut verdicts = Verdicts::new();
-    let mut zones: BTreeMap<String, Vec<Write>> = BTreeMap::new();
+    let mut zones: Map<String, Vec<Write>> = Map::new();
     let mut ended: Option<Failure> = None;
     for wanted in &records {
         let step = match &ended {
@@ -140,7 +143,11 @@ fn plan<'a>(
     };
     let kept = match there.as_slice() {
         [] => None,
-        [(addr, ttl)] if *addr == wanted.addr && job.ttl.is_none_or(|wish| wish == *ttl) => return Ok(None),
+        [(_, ttl)] if in_doubt(job, wanted) => Some(*ttl),
+        [(addr, ttl)] if *addr == wanted.addr && job.ttl.is_none_or(|wish| wish == *ttl) => {
+            job.memo.remove(&doubt(wanted));
+            return Ok(None);
+        }
         [(_, ttl)] => Some(*ttl),
         several if several.iter().any(|(addr, _)| *addr == wanted.addr) => return Ok(None),
         _ => {
@@ -150,6 +157,16 @@ fn plan<'a>(
     };
     let write = Write { wanted, ttl: job.ttl.or(kept).unwrap_or(DEFAULT_TTL), unseen: kept.is_none() };
     Ok(Some((zone_of(job, session, domain)?, write)))
+}
+
+/// The memo's key for an update of this record that was not answered.
+fn doubt(wanted: &Wanted) -> String {
+    format!("{DOUBT}{} {}", wanted.id.domain, wanted.id.family.rtype())
+}
+
+/// Whether an update with another address may still be carried out.
+fn in_doubt(job: &Job, wanted: &Wanted) -> bool {
+    job.memo.get(&doubt(wanted)).is_some_and(|addr| *addr != wanted.addr.to_string())
 }
 
 /// The zone of a domain: the owner's, a remembered one, or the server's answer.
@@ -193,6 +210,7 @@ fn write_all(
     };
     let trouble = match verdict {
         Ok(()) => {
+            writes.iter().for_each(|write| drop(job.memo.remove(&doubt(write.wanted))));
             verdicts.extend(writes.iter().map(|write| (write.wanted.id.clone(), Ok(Outcome::Updated))));
             return;
         }
@@ -203,6 +221,10 @@ fn write_all(
             write_all(job, session, zone, &[*write], ended, verdicts);
         }
         return;
+    }
+    if trouble.failure.kind == Kind::Unconfirmed && ended.is_none() {
+        let sent = writes.iter().map(|write| (doubt(write.wanted), write.wanted.addr.to_string()));
+        job.memo.extend(sent);
     }
     if trouble.failure.kind == Kind::NoSuchName {
         // The zone may have been cut anew: ask again next time.

@@ -1,14 +1,14 @@
 //! The cameras' entries of the kernel's neighbour table, on a socket of their own: its filter lets nothing else
 //! through, so a chatty LAN does not wake the agent. Without cameras it hears nothing at all.
 
-use crate::model::{Event, Mac};
+use crate::map::Map;
+use crate::model::{Event, Mac, Sighting};
 use crate::sense::filter;
 use crate::sense::netlink::{Received, Socket};
 use crate::sense::network::REFUSED_PAUSE;
 use crate::wire::rtnl::{self, kind, Header, Message, Neigh};
 use smol::channel::{Receiver, Sender};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 
@@ -33,7 +33,7 @@ struct State {
     due: bool,
     asking: Option<u32>,
     again: bool,
-    found: BTreeMap<IpAddr, (Mac, bool)>,
+    found: Map<IpAddr, Sighting>,
     events: Vec<Event>,
 }
 
@@ -169,7 +169,7 @@ impl State {
         match message {
             Message::Neigh(neigh) if asked => self.find(neigh),
             Message::Done(_) | Message::Error(_) if asked => self.dumped(),
-            Message::Neigh(neigh) => self.change(&neigh, neigh.mac),
+            Message::Neigh(neigh) => self.change(&neigh, neigh.seen),
             Message::NeighGone(neigh) => self.change(&neigh, None),
             Message::Overrun => self.lost(),
             _ => {}
@@ -179,12 +179,12 @@ impl State {
     /// Whether an entry is a camera's, by either address. The filter says so too, but not of dumps, of what was queued
     /// before it changed, and of more cameras than it takes.
     fn concerns(&self, neigh: &Neigh) -> bool {
-        self.ips.contains(&neigh.addr) || neigh.mac.is_some_and(|(mac, _)| self.macs.contains(&mac))
+        self.ips.contains(&neigh.addr) || neigh.seen.is_some_and(|seen| self.macs.contains(&seen.mac))
     }
 
     fn find(&mut self, neigh: Neigh) {
-        if let (true, Some(entry)) = (self.concerns(&neigh), neigh.mac) {
-            let fresh_before = self.found.get(&neigh.addr).is_some_and(|(_, fresh)| *fresh);
+        if let (true, Some(entry)) = (self.concerns(&neigh), neigh.seen) {
+            let fresh_before = self.found.get(&neigh.addr).is_some_and(|seen| seen.confirmed.is_some());
             if self.found.len() < MAX_ENTRIES && !fresh_before {
                 self.found.insert(neigh.addr, entry);
             }
@@ -198,19 +198,18 @@ impl State {
             return; // the next one tells
         }
         let found = std::mem::take(&mut self.found);
-        self.events
-            .push(Event::Neighbours(found.into_iter().map(|(ip, (mac, fresh))| (ip, mac, fresh)).collect()));
+        self.events.push(Event::Neighbours(found.into_iter().collect()));
     }
 
     /// The kernel tells a change.
-    fn change(&mut self, neigh: &Neigh, mac: Option<(Mac, bool)>) {
+    fn change(&mut self, neigh: &Neigh, seen: Option<Sighting>) {
         if !self.concerns(neigh) {
             return;
         }
         if self.asking.is_some() || self.due {
             self.again = true; // the dump may or may not have it; another one has
         } else if self.events.len() < MAX_QUEUED {
-            self.events.push(Event::Neighbour(neigh.addr, mac));
+            self.events.push(Event::Neighbour(neigh.addr, seen));
         } else {
             self.lost();
         }

@@ -2,8 +2,9 @@
 //! kernel tells them, and the requests that make it tell all of them. Fields are in the machine's own
 //! byte order, attributes padded to four bytes.
 
-use crate::model::{Family, Mac};
+use crate::model::{Family, Mac, Sighting};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 /// Multicast group mask bits (`RTMGRP_*`): links.
 pub const GROUP_LINK: u32 = 0x1;
@@ -88,8 +89,11 @@ const IFF_UP: u32 = 0x1;
 const IFF_RUNNING: u32 = 0x40;
 const RTN_UNICAST: u8 = 1;
 const RTNH_F_DEAD: u32 = 0x1;
-const NUD_FRESH: u16 = 0x02 | 0x08 | 0x10 | 0x80; // REACHABLE, DELAY, PROBE, PERMANENT
-const NUD_STALE: u16 = 0x04;
+const NUD_REACHABLE: u16 = 0x02;
+const NUD_PERMANENT: u16 = 0x80;
+const NUD_DOUBTED: u16 = 0x04 | 0x08 | 0x10; // STALE, DELAY, PROBE
+/// A tick of the kernel's times for programs (USER_HZ), in milliseconds.
+const TICK_MS: u64 = 10;
 const NUD_NOARP: u16 = 0x40;
 const TYPE_MASK: u16 = 0x3fff;
 /// The most devices of one multipath route that are looked at.
@@ -158,9 +162,9 @@ pub struct Neigh {
     pub index: u32,
     /// Its network address.
     pub addr: IpAddr,
-    /// Its hardware address, and whether it was confirmed lately (REACHABLE, DELAY, PROBE or PERMANENT).
-    /// `None` while unresolved, or where resolving failed.
-    pub mac: Option<(Mac, bool)>,
+    /// What is known of it; confirmed if REACHABLE or PERMANENT. `None` while unresolved, or where resolving
+    /// failed.
+    pub seen: Option<Sighting>,
 }
 
 /// The meaning of one message.
@@ -379,20 +383,27 @@ fn nexthops(mut bytes: &[u8], devices: &mut Vec<u32>) -> Option<()> {
 fn neigh(payload: &[u8]) -> Option<Option<Neigh>> {
     const NDA_DST: u16 = 1;
     const NDA_LLADDR: u16 = 2;
+    const NDA_CACHEINFO: u16 = 3;
     let family = *payload.first()?;
     let index = u32_at(payload, 4)?;
     let state = u16_at(payload, 8)?;
-    let (mut addr, mut mac) = (None, None);
+    let (mut addr, mut mac, mut ticks) = (None, None, 0);
     for attr in attributes(payload.get(12..)?) {
         match attr.ok()? {
+            (NDA_CACHEINFO, value) => ticks = u32_at(value, 0)?,
             (NDA_DST, value) => addr = ip(family, value),
             (NDA_LLADDR, value) => mac = <[u8; 6]>::try_from(value).ok().map(Mac),
             _ => {}
         }
     }
-    let known = state & (NUD_FRESH | NUD_STALE | NUD_NOARP) != 0;
-    let mac = mac.filter(|_| known).map(|mac| (mac, state & NUD_FRESH != 0));
-    Some(addr.map(|addr| Neigh { index, addr, mac }))
+    let known = state & (NUD_REACHABLE | NUD_PERMANENT | NUD_DOUBTED | NUD_NOARP) != 0;
+    let confirmed = match state {
+        state if state & NUD_PERMANENT != 0 => Some(Duration::ZERO),
+        state if state & NUD_REACHABLE != 0 => Some(Duration::from_millis(u64::from(ticks) * TICK_MS)),
+        _ => None,
+    };
+    let seen = mac.filter(|_| known).map(|mac| Sighting { mac, confirmed });
+    Some(addr.map(|addr| Neigh { index, addr, seen }))
 }
 
 /// Walks over attributes: type (without its flag bits) and value.
@@ -514,11 +525,12 @@ mod tests {
     #[cfg(target_endian = "little")]
     fn captured_neighbours() {
         let mac = Mac([2, 0, 0, 0, 0, 9]);
-        let fresh = Neigh { index: 3, addr: ip("203.0.113.9"), mac: Some((mac, true)) };
+        let seen = |confirmed| Some(Sighting { mac, confirmed });
+        let fresh = Neigh { index: 3, addr: ip("203.0.113.9"), seen: seen(Some(Duration::ZERO)) };
         assert_eq!(only("neigh4"), Message::Neigh(fresh));
-        assert_eq!(only("neigh4-stale"), Message::Neigh(Neigh { mac: Some((mac, false)), ..fresh }));
-        assert_eq!(only("neigh4-failed"), Message::Neigh(Neigh { mac: None, ..fresh }));
-        assert_eq!(only("neigh4-gone"), Message::NeighGone(Neigh { mac: None, ..fresh }));
+        assert_eq!(only("neigh4-stale"), Message::Neigh(Neigh { seen: seen(None), ..fresh }));
+        assert_eq!(only("neigh4-failed"), Message::Neigh(Neigh { seen: None, ..fresh }));
+        assert_eq!(only("neigh4-gone"), Message::NeighGone(Neigh { seen: None, ..fresh }));
         assert_eq!(only("neigh6"), Message::Neigh(Neigh { addr: ip("fe80::9"), ..fresh }));
     }
 

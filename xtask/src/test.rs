@@ -45,6 +45,9 @@ impl Options {
     }
 }
 
+/// What the tests of the crate itself need: namespaces, the packet filter, system calls counted.
+const UNIT_NEEDS: &[&str] = &["ip", "nft", "strace"];
+
 /// How many tests ended how.
 #[derive(Clone, Copy, Default)]
 struct Tally {
@@ -65,7 +68,14 @@ pub fn run(options: &Options) -> Result<i32> {
         SCENARIOS.iter().for_each(|scenario| anstream::println!("{}: {}", scenario.name, scenario.about));
         return Ok(0);
     }
+    let scenarios: Vec<&Scenario> =
+        SCENARIOS.iter().filter(|scenario| options.wants(scenario.name)).collect();
     let mut total = Tally::default();
+    let needs: Vec<&str> = scenarios.iter().flat_map(|s| s.needs).chain(UNIT_NEEDS).copied().collect();
+    // What could not be installed is said here, and again by each test that is skipped for it.
+    if let Err(error) = tools::require(&needs, !options.no_install) {
+        anstream::println!("{error:#}");
+    }
     for (name, step) in STEPS.iter().filter(|step| options.wants(step.0)) {
         anstream::println!("== {name}");
         match step() {
@@ -73,8 +83,6 @@ pub fn run(options: &Options) -> Result<i32> {
             Err(error) => total.fail(name, &format!("{error:#}")),
         }
     }
-    let scenarios: Vec<&Scenario> =
-        SCENARIOS.iter().filter(|scenario| options.wants(scenario.name)).collect();
     if !scenarios.is_empty() {
         run_scenarios(&scenarios, options, &mut total);
     }
@@ -89,11 +97,6 @@ pub fn run(options: &Options) -> Result<i32> {
 }
 
 fn run_scenarios(scenarios: &[&Scenario], options: &Options, total: &mut Tally) {
-    let needs: Vec<&str> = scenarios.iter().flat_map(|s| s.needs).chain(tools::BASE).copied().collect();
-    // What could not be installed is said here, and again by each scenario that is skipped for it.
-    if let Err(error) = tools::require(&needs, !options.no_install) {
-        anstream::println!("{error:#}");
-    }
     let program = match tools::build_agent(options.release) {
         Ok(program) => program,
         Err(error) => return total.fail("lab", &format!("{error:#}")),

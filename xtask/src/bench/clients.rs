@@ -92,17 +92,7 @@ impl Client {
     /// # Errors
     /// When it cannot be started.
     pub fn start(self, files: &Files, service: Service, names: &[String]) -> Result<Daemon> {
-        Daemon::spawn(self.name(), &mut self.command(files, service, names, false)?)
-    }
-
-    /// Lets it make one pass with fresh files and end.
-    ///
-    /// # Errors
-    /// When it fails or does not end.
-    pub fn once(self, files: &Files, service: Service, names: &[String]) -> Result<()> {
-        let done = run(&mut self.command(files, service, names, true)?, None, PASS)?;
-        done.success().with_context(|| format!("one pass of {} with {} names", self.name(), names.len()))?;
-        Ok(())
+        Daemon::spawn(self.name(), &mut self.command(files, service, names)?)
     }
 
     /// Tells it to look now, by the means that it has for hooks.
@@ -122,7 +112,7 @@ impl Client {
         }
     }
 
-    fn command(self, files: &Files, service: Service, names: &[String], once: bool) -> Result<Command> {
+    fn command(self, files: &Files, service: Service, names: &[String]) -> Result<Command> {
         let home = files.scratch.join(self.name());
         if home.exists() {
             fs::remove_dir_all(&home)?;
@@ -130,9 +120,9 @@ impl Client {
         fs::create_dir_all(home.join("etc/config"))?;
         let trust = files.scratch.join(TRUST);
         match self {
-            Client::Porchlight => porchlight(files, &home, &trust, service, names, once),
-            Client::Inadyn => inadyn_command(&home, &trust, service, names, once),
-            Client::Ddclient => ddclient_command(&home, &trust, service, names, once),
+            Client::Porchlight => porchlight(files, &home, &trust, service, names),
+            Client::Inadyn => inadyn_command(&home, &trust, service, names),
+            Client::Ddclient => ddclient_command(&home, &trust, service, names),
         }
     }
 }
@@ -143,7 +133,6 @@ fn porchlight(
     trust: &Path,
     service: Service,
     names: &[String],
-    once: bool,
 ) -> Result<Command> {
     let mut text = format!(
         "config porchlight 'global'\n\toption cacert '/etc/authority.pem'\n\toption mapping_backend 'none'\n\n\
@@ -168,17 +157,11 @@ fn porchlight(
         fs::create_dir_all(home.join(folder))?;
     }
     let mut command = Command::new(&files.program);
-    command.arg("--root").arg(home).arg(if once { "once" } else { "run" });
+    command.arg("--root").arg(home).arg("run");
     Ok(command)
 }
 
-fn inadyn_command(
-    home: &Path,
-    trust: &Path,
-    service: Service,
-    names: &[String],
-    once: bool,
-) -> Result<Command> {
+fn inadyn_command(home: &Path, trust: &Path, service: Service, names: &[String]) -> Result<Command> {
     let mut text = format!("period = 30\niface = {DEVICE}\nca-trust-file = \"{}\"\n", trust.display());
     for (number, chunk) in names.chunks(INADYN_NAMES).enumerate() {
         let (provider, user) = match service {
@@ -199,19 +182,10 @@ fn inadyn_command(
         .args(["--foreground", "--no-pidfile", "--loglevel=err"])
         .arg(format!("--config={}", home.join("inadyn.conf").display()))
         .arg(format!("--cache-dir={}", home.display()));
-    if once {
-        command.args(["--once", "--force"]);
-    }
     Ok(command)
 }
 
-fn ddclient_command(
-    home: &Path,
-    trust: &Path,
-    service: Service,
-    names: &[String],
-    once: bool,
-) -> Result<Command> {
+fn ddclient_command(home: &Path, trust: &Path, service: Service, names: &[String]) -> Result<Command> {
     let (way, account) = match service {
         Service::Dyndns2 => ("use=if, if", format!("protocol=dyndns2, login={USER}")),
         // Its Cloudflare module takes only an address by family, from 3.10 on.
@@ -227,8 +201,7 @@ fn ddclient_command(
     write_private(&home.join("ddclient.conf"), &text)?;
     let mut command = Command::new(ddclient::PROGRAM);
     command
-        .arg(if once { "-daemon=0" } else { "-daemon=60" })
-        .arg("-foreground")
+        .args(["-daemon=60", "-foreground"])
         .arg(format!("-file={}", home.join("ddclient.conf").display()))
         .arg(format!("-cache={}", home.join("ddclient.cache").display()))
         .arg(format!("-pid={}", home.join("ddclient.pid").display()));

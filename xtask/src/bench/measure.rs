@@ -1,6 +1,6 @@
-//! The measurements, each adding its lines to the table.
+//! The measurements of one name, each adding its lines to the table.
 
-use super::clients::{host, Client, Service};
+use super::clients::{Client, Service};
 use super::proc::{memory, processor, programs, rest, system_calls};
 use super::table::{measured, percentile, Figure, Table, Unit};
 use super::wan::Change;
@@ -18,7 +18,11 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Between two changes: longer than our debounce, so that each is the first event after quiet; and longer than the
 /// second within which ddclient makes no two updates.
 const QUIET: Duration = Duration::from_millis(600);
-const QUIET_DDCLIENT: Duration = Duration::from_millis(2100);
+pub(super) const QUIET_DDCLIENT: Duration = Duration::from_millis(2100);
+/// Calls of ours that are shown, if there are any.
+const SHOWN_CALLS: usize = 10;
+/// Between the first update and what counts as idle.
+const AFTER_UPDATE: Duration = Duration::from_secs(15);
 /// More than one interval of the slowest.
 const POLL_LIMIT: Duration = Duration::from_secs(90);
 
@@ -81,6 +85,8 @@ pub fn at_rest(room: &mut Room, clients: &[Client], samples: &Samples, table: &m
         daemons.push((*client, started(room, *client)?));
     }
     let mut rows: [BTreeMap<Client, Figure>; 5] = Default::default();
+    // Whatever a client still has to do after an update, it has done by then.
+    thread::sleep(AFTER_UPDATE);
     for (client, daemon) in &daemons {
         rest(daemon.pid())?;
         let memory = memory(daemon.pid())?;
@@ -101,8 +107,13 @@ pub fn at_rest(room: &mut Room, clients: &[Client], samples: &Samples, table: &m
     }
     let pids: Vec<u32> = daemons.iter().map(|(_, daemon)| daemon.pid()).collect();
     let calls = system_calls(&pids, samples.idle, &room.files.scratch)?;
-    let row =
-        daemons.iter().zip(calls).map(|((client, _), calls)| (*client, measured(calls as f64))).collect();
+    if let Some(((Client::Porchlight, _), calls)) = daemons.iter().zip(&calls).next() {
+        for call in calls.iter().take(SHOWN_CALLS) {
+            table.notes.push(format!("A call of an idle porchlight: `{call}`"));
+        }
+    }
+    let counts = calls.iter().map(|calls| measured(calls.len() as f64));
+    let row = daemons.iter().map(|(client, _)| *client).zip(counts).collect();
     table.row(format!("system calls in {} idle seconds", samples.idle.as_secs()), Unit::Count, row);
     for (client, daemon) in &mut daemons {
         ensure!(daemon.is_running(), "{} ended:\n{}", client.name(), daemon.tail(20));
@@ -280,75 +291,6 @@ pub fn polling(room: &mut Room, clients: &[Client], samples: &Samples, table: &m
         );
     }
     Ok(())
-}
-
-/// Requests for 1, 10 and 100 names of one zone that all changed.
-///
-/// # Errors
-/// When a name is not up to date after the pass.
-pub fn requests(room: &mut Room, clients: &[Client], table: &mut Table) -> Result<()> {
-    for service in [Service::Dyndns2, Service::Cloudflare] {
-        for count in [1, 10, 100] {
-            let mut total = BTreeMap::new();
-            let mut writes = BTreeMap::new();
-            for client in clients {
-                let (all, written) = one_pass(room, *client, service, count)?;
-                total.insert(*client, measured(all as f64));
-                writes.insert(*client, measured(written as f64));
-            }
-            let plural = if count == 1 { "name" } else { "names" };
-            match service {
-                Service::Dyndns2 => {
-                    table.row(format!("requests for {count} {plural}, dyndns2"), Unit::Count, total)
-                }
-                Service::Cloudflare => {
-                    table.row(format!("requests for {count} {plural}, Cloudflare"), Unit::Count, total);
-                    table.row(format!("of them writes ({count})"), Unit::Count, writes);
-                }
-            }
-        }
-    }
-    table.notes.push(
-        "Requests of one pass with fresh files after which every name is right. Dyn takes 20 names in a request; ddclient \
-         sends all in one. inadyn takes 50 names in a section, so 100 are two sections."
-            .into(),
-    );
-    Ok(())
-}
-
-/// One pass for many names: requests to the service, and those of them that write.
-fn one_pass(room: &mut Room, client: Client, service: Service, count: usize) -> Result<(usize, usize)> {
-    let list = names(count);
-    room.names.clear();
-    room.cloud.reset(&list);
-    if service == Service::Cloudflare {
-        list.iter().for_each(|name| room.names.publish(name, Ipv4Addr::new(192, 0, 2, 1)));
-    }
-    room.wan.change(Change::Replaced)?;
-    room.recorder.take();
-    client.once(&room.files, service, &list)?;
-    let seen = room.recorder.take();
-    let addr = room.wan.address().to_string();
-    let right = match service {
-        Service::Cloudflare => room.cloud.count(&addr),
-        Service::Dyndns2 => {
-            let hosts: BTreeSet<String> = seen
-                .iter()
-                .filter(|seen| seen.query().contains(&format!("myip={addr}")))
-                .flat_map(|seen| seen.query().split('&').filter_map(|part| part.strip_prefix("hostname=")))
-                .flat_map(|hosts| hosts.replace("%2C", ",").split(',').map(str::to_owned).collect::<Vec<_>>())
-                .collect();
-            hosts.len()
-        }
-    };
-    if right != count {
-        bail!("{} left {} of {count} names wrong at {}", client.name(), count - right, host(service));
-    }
-    let writes = match service {
-        Service::Cloudflare => seen.iter().filter(|seen| seen.method != "GET").count(),
-        Service::Dyndns2 => seen.len(),
-    };
-    Ok((seen.len(), writes))
 }
 
 /// A client that has just published its one name.

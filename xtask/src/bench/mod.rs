@@ -6,6 +6,7 @@ mod clients;
 mod cloudflare;
 mod measure;
 mod proc;
+mod requests;
 mod size;
 mod table;
 mod wan;
@@ -119,7 +120,7 @@ fn measure(room: &mut Room, order: &Order) -> Result<Table> {
     measure::passes(room, clients, &samples, &mut table)?;
     measure::reactions(room, clients, &samples, &mut table)?;
     measure::polling(room, clients, &samples, &mut table)?;
-    measure::requests(room, clients, &mut table)?;
+    requests::requests(room, clients, &mut table)?;
     table.notes.push(samples.told());
     Ok(table)
 }

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(10);
 /// A process that used no processor for this long is at rest.
 const REST: Duration = Duration::from_millis(60);
+/// What strace's coming causes is over by then.
+const SETTLE: Duration = Duration::from_secs(1);
 /// The longest wait for rest.
 const REST_LIMIT: Duration = Duration::from_secs(30);
 
@@ -98,21 +100,22 @@ fn has_children(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).is_ok_and(|text| !text.trim().is_empty())
 }
 
-/// Counts the system calls of some processes and their children over the same time.
+/// The system calls of some processes and their children over the same time, as strace writes them.
 ///
 /// # Errors
 /// When strace is missing or may not look.
-pub fn system_calls(pids: &[u32], time: Duration, scratch: &Path) -> Result<Vec<usize>> {
-    let one = |pid: u32| -> Result<usize> {
+pub fn system_calls(pids: &[u32], time: Duration, scratch: &Path) -> Result<Vec<Vec<String>>> {
+    let one = |pid: u32| -> Result<Vec<String>> {
         let there = threads(pid)?;
         let log = scratch.join(format!("strace.{pid}"));
         let mut command = Command::new("timeout");
-        command.args(["--signal=INT", &time.as_secs().to_string(), "strace", "-f", "-qq", "-o"]).arg(&log);
+        let seconds = (time + SETTLE).as_secs();
+        command.args(["--signal=INT", &seconds.to_string(), "strace", "-f", "-qq", "-ttt", "-o"]).arg(&log);
         command.args(["-p", &pid.to_string()]);
         // Its status is that of the interruption.
         let done = run(&mut command, None, time + REST_LIMIT)?;
         let text = fs::read_to_string(&log).with_context(|| format!("strace said: {}", done.stderr))?;
-        Ok(count_calls(&text, &there))
+        Ok(calls(&text, &there, SETTLE))
     };
     thread::scope(|scope| {
         let all: Vec<_> = pids.iter().map(|pid| scope.spawn(move || one(*pid))).collect();
@@ -129,39 +132,50 @@ fn threads(pid: u32) -> Result<BTreeSet<String>> {
     Ok(ids)
 }
 
-/// The calls in a log of `strace -f -o`: each once, and not those that the threads were in when strace came.
-fn count_calls(log: &str, there: &BTreeSet<String>) -> usize {
+/// The calls in a log of `strace -f -ttt -o`: each once, neither those that the threads were in when strace came, nor
+/// those of the time after that, as its coming interrupts them.
+fn calls(log: &str, there: &BTreeSet<String>, settle: Duration) -> Vec<String> {
     let mut met = BTreeSet::new();
-    let mut count = 0;
+    let mut calls = Vec::new();
+    let mut start = None;
     for line in log.lines() {
-        let Some((thread, rest)) = line.trim_start().split_once(' ') else { continue };
-        let rest = rest.trim_start();
-        let again = ["<... ", "---", "+++"].iter().any(|mark| rest.starts_with(mark));
+        let mut words = line.split_whitespace();
+        let (Some(thread), Some(Ok(at))) = (words.next(), words.next().map(str::parse::<f64>)) else {
+            continue;
+        };
+        let call = words.collect::<Vec<_>>().join(" ");
+        let settled = at - *start.get_or_insert(at) >= settle.as_secs_f64();
+        let again = ["<... ", "---", "+++"].iter().any(|mark| call.starts_with(mark));
         let in_progress = met.insert(thread.to_owned()) && there.contains(thread);
-        count += usize::from(!again && !in_progress);
+        if settled && !again && !in_progress {
+            calls.push(call);
+        }
     }
-    count
+    calls
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{count_calls, memory, processor, programs};
+    use super::{calls, memory, processor, programs};
+    use std::time::Duration;
 
     #[test]
-    fn calls_are_counted_once_and_the_one_in_progress_not_at_all() {
+    fn calls_are_counted_once_and_those_that_strace_interrupts_not_at_all() {
         let there = ["12", "14"].map(str::to_owned).into();
-        let idle = "12    restart_syscall(<... resuming interrupted read ...> <detached ...>\n\
-                    14    epoll_wait(3,  <detached ...>\n";
-        assert_eq!(count_calls(idle, &there), 0);
-        let log = "12    clock_nanosleep(0, 0, {1}, NULL) = 0\n\
-                   12    read(3, \"x\", 1) = 1\n\
-                   12    clone(child_stack=NULL <unfinished ...>\n\
-                   13    set_tid_address(0x1) = 13\n\
-                   12    <... clone resumed>) = 13\n\
-                   13    +++ exited with 0 +++\n\
-                   12    --- SIGCHLD {si_signo=SIGCHLD} ---\n\
-                   12    clock_nanosleep(0, 0, {1},  <detached ...>\n";
-        assert_eq!(count_calls(log, &there), 4);
+        let second = Duration::from_secs(1);
+        let idle = "12    100.0 restart_syscall(<... resuming interrupted read ...>) = -1 EINTR\n\
+                    12    100.1 epoll_wait(3,  <detached ...>\n\
+                    14    100.1 futex(0x1,  <detached ...>\n";
+        assert!(calls(idle, &there, second).is_empty());
+        let log = "12    100.0 clock_nanosleep(0, 0, {1}, NULL) = 0\n\
+                   12    101.0 read(3, \"x\", 1) = 1\n\
+                   12    101.1 clone(child_stack=NULL <unfinished ...>\n\
+                   13    101.2 set_tid_address(0x1) = 13\n\
+                   12    101.3 <... clone resumed>) = 13\n\
+                   13    101.4 +++ exited with 0 +++\n\
+                   12    101.4 --- SIGCHLD {si_signo=SIGCHLD} ---\n\
+                   12    101.5 clock_nanosleep(0, 0, {1},  <detached ...>\n";
+        assert_eq!(calls(log, &there, second).len(), 4);
     }
 
     #[test]

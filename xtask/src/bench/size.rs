@@ -1,6 +1,6 @@
 //! Sizes: ours as the static release build, the peers' as the files that they run from; and the budget.
 
-use crate::lab::process::run;
+use crate::lab::{process, tools};
 use anyhow::{bail, Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,9 +23,10 @@ const BUILD: Duration = Duration::from_secs(1800);
 pub fn build() -> Result<PathBuf> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(["build", "--quiet", "--release", "--package", "porchlight", "--target", TARGET]);
-    command.env("RUSTFLAGS", FLAGS);
-    run(&mut command, None, BUILD)?.success()?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    command.env("RUSTFLAGS", FLAGS).current_dir(tools::workspace());
+    process::run(&mut command, None, BUILD)?.success()?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let target = tools::workspace().join(target);
     let program = target.join(TARGET).join("release/porchlight");
     program.canonicalize().with_context(|| format!("no {} after the build", program.display()))
 }
@@ -43,7 +44,8 @@ pub fn of(path: &Path) -> Result<u64> {
 /// # Errors
 /// When the file or the line is missing.
 pub fn budget(target: &str) -> Result<u64> {
-    let text = fs::read_to_string(BUDGET).with_context(|| format!("cannot read {BUDGET}"))?;
+    let text = fs::read_to_string(tools::workspace().join(BUDGET))
+        .with_context(|| format!("cannot read {BUDGET}"))?;
     limit(&text, target).with_context(|| format!("{BUDGET}: no line {target} = BYTES under [size]"))
 }
 

@@ -40,6 +40,7 @@
 
 pub mod agent;
 pub mod camera;
+pub mod named;
 pub mod nameserver;
 pub mod ns;
 pub mod probe;
@@ -51,6 +52,7 @@ pub mod zone;
 
 pub use agent::Agent;
 pub use camera::Camera;
+pub use named::{Named, Software};
 pub use nameserver::{Mood, Nameserver};
 pub use ns::Ns;
 pub use process::{until, Daemon};
@@ -269,15 +271,20 @@ impl Lab {
 
     /// Puts a host on the LAN, with this address and a default route.
     pub fn lan_host(&self, name: &str, mac: &str, addr: Ipv4Addr) -> Result<Host> {
+        let host = self.plug(name, mac)?;
+        host.readdress(addr)?;
+        Ok(host)
+    }
+
+    /// Puts a host on the LAN that has no address yet.
+    pub fn plug(&self, name: &str, mac: &str) -> Result<Host> {
         let ns = Ns::create(name)?;
         self.router.ip_batch(&[
             &format!("link add p-{name} type veth peer name eth0 address {mac} netns {name}"),
             &format!("link set p-{name} master lan0 up"),
         ])?;
         ns.ip("link set eth0 up")?;
-        let host = Host { ns, mac: mac.into() };
-        host.readdress(addr)?;
-        Ok(host)
+        Ok(Host { ns, mac: mac.into() })
     }
 
     /// Starts the embedded name server of [`ZONE`], with [`KEY`], where the router looks for one.

@@ -48,6 +48,12 @@ impl Names {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_ascii_lowercase(), addr);
     }
 
+    /// How many names have this address.
+    pub fn count(&self, addr: Ipv4Addr) -> usize {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.values().filter(|known| **known == addr).count()
+    }
+
     /// Forgets everything that was published.
     pub fn clear(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();

@@ -1,9 +1,12 @@
 //! The table of scenarios: each a story in a fresh lab, run by `cargo xtask test`.
 
+pub mod changes;
 pub mod control;
 pub mod ground;
 pub mod idle;
 pub mod kill;
+pub mod lease;
+pub mod ready;
 
 use super::{Lab, Summary};
 use anyhow::Result;
@@ -35,6 +38,10 @@ pub const SCENARIOS: &[Scenario] = &[
         slow: false,
         run: ground::lab,
     },
+    changes::BIND,
+    changes::KNOT,
+    ready::BIND,
+    lease::DNSMASQ,
     Scenario {
         name: "kill",
         about: "killed a hundred times, right each time, nothing sent twice",
