@@ -1,10 +1,10 @@
 //! What an act does to the state: when it starts, and when its outcome comes back.
 
-use super::retry::{after, Attempt};
+use super::retry::{after, Attempt, Spent};
 use super::{Action, LookJob, MapJob, PublishJob, Rule};
 use crate::model::{Now, RecordId, Time};
 use crate::provider::{Failure, Kind, Outcome, Verdicts};
-use crate::state::{InFlight, Known, Retry, Seen, State};
+use crate::state::{InFlight, Known, RecordState, Retry, Seen, State};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -58,6 +58,8 @@ pub struct End {
     pub floor: Duration,
     /// Any number, for jitter.
     pub random: u32,
+    /// How many requests the provider was sent.
+    pub requests: u32,
 }
 
 /// Takes the job out of flight; `None` if it is an older one's outcome. Returns when it was started.
@@ -81,21 +83,62 @@ pub fn published(
         Ok(verdicts) => verdicts,
         Err(failure) => job.records.iter().map(|w| (w.id.clone(), Err(failure.clone()))).collect(),
     };
-    for wanted in &job.records {
-        let verdict = verdicts.iter().find(|(id, _)| *id == wanted.id).map(|(_, verdict)| verdict);
-        record_verdict(state, &job.account, &wanted.id, wanted.addr, verdict, attempt, end.now);
+    let failures = || verdicts.iter().filter_map(|(_, verdict)| verdict.as_ref().err());
+    let account = state.accounts.entry(job.account.clone()).or_default();
+    if failures().any(|failure| failure.kind != Kind::NotReady) {
+        account.spent.add(attempt.ended, attempt.requests);
+    } else if failures().next().is_none() {
+        account.spent = Spent::default();
     }
+    let (spent, before) = (account.spent.clone(), account.retry.take());
+    // A failure of the record and one of the account, in turn, are one series.
+    let (mut own, mut all_failed) = (None::<Retry>, true);
+    for wanted in &job.records {
+        let Some((_, verdict)) = verdicts.iter().find(|(id, _)| *id == wanted.id) else { continue };
+        let memory = memory(state, &job.account, &wanted.id);
+        let previous = memory.retry.take();
+        all_failed &= previous.is_some();
+        own = own.into_iter().chain(previous.clone()).min_by_key(|retry| retry.tries);
+        match verdict {
+            Ok(outcome) => record_right(memory, wanted.addr, outcome, end.now),
+            Err(failure) => {
+                if failure.kind == Kind::Unconfirmed {
+                    memory.known = Known::Unknown;
+                }
+                if !concerns_account(failure.kind) {
+                    let previous = previous.or_else(|| before.clone());
+                    memory.retry = Some(after(previous.as_ref(), failure.clone(), attempt, &spent));
+                }
+            }
+        }
+    }
+    let previous = before.or(own.filter(|_| all_failed));
+    let worst = failures().filter(|failure| concerns_account(failure.kind));
+    let worst = worst.max_by_key(|failure| failure.retry_after.unwrap_or_default());
     let account = state.accounts.entry(job.account.clone()).or_default();
     account.memo = memo;
-    let worst = verdicts.iter().filter_map(|(_, v)| v.as_ref().err()).filter(|f| concerns_account(f.kind));
-    let worst = worst.max_by_key(|failure| failure.retry_after.unwrap_or_default());
-    account.retry = worst.map(|failure| after(account.retry.as_ref(), failure.clone(), attempt));
+    account.retry = worst.map(|failure| after(previous.as_ref(), failure.clone(), attempt, &spent));
     verdicts
+}
+
+/// The memory of a record, emptied if it was about another account.
+fn memory<'a>(state: &'a mut State, account: &str, id: &RecordId) -> &'a mut RecordState {
+    let memory = state.records.entry(id.clone()).or_default();
+    if memory.account != account {
+        *memory = RecordState { account: account.to_string(), ..RecordState::default() };
+    }
+    memory
 }
 
 fn attempt(started: Option<Time>, end: End) -> Attempt {
     let ended = end.now.boot;
-    Attempt { started: started.unwrap_or(ended), ended, floor: end.floor, random: end.random }
+    Attempt {
+        started: started.unwrap_or(ended),
+        ended,
+        floor: end.floor,
+        random: end.random,
+        requests: end.requests,
+    }
 }
 
 /// Failures that would meet every other record of the account as well.
@@ -103,39 +146,12 @@ fn concerns_account(kind: Kind) -> bool {
     !matches!(kind, Kind::NoSuchName | Kind::Refused | Kind::Garbled)
 }
 
-fn record_verdict(
-    state: &mut State,
-    account: &str,
-    id: &RecordId,
-    addr: IpAddr,
-    verdict: Option<&Result<Outcome, Failure>>,
-    attempt: Attempt,
-    now: Now,
-) {
-    let memory = state.records.entry(id.clone()).or_default();
-    if memory.account != account {
-        *memory = crate::state::RecordState { account: account.to_string(), ..Default::default() };
-    }
-    match verdict {
-        Some(Ok(outcome)) => {
-            memory.known = Known::Published(addr);
-            memory.retry = None;
-            if *outcome == Outcome::Updated {
-                memory.changed_at = Some(now.wall);
-                memory.seen = Seen::Asking;
-            }
-        }
-        Some(Err(failure)) => {
-            if failure.kind == Kind::Unconfirmed {
-                memory.known = Known::Unknown;
-            }
-            memory.retry = if concerns_account(failure.kind) {
-                None
-            } else {
-                Some(after(memory.retry.as_ref(), failure.clone(), attempt))
-            };
-        }
-        None => {}
+/// The record is as it should be.
+fn record_right(memory: &mut RecordState, addr: IpAddr, outcome: &Outcome, now: Now) {
+    memory.known = Known::Published(addr);
+    if *outcome == Outcome::Updated {
+        memory.changed_at = Some(now.wall);
+        memory.seen = Seen::Asking;
     }
 }
 
@@ -151,10 +167,7 @@ pub fn looked(
     let attempt = attempt(started, end);
     let mut not_ready = None;
     for (id, answer) in answers {
-        let memory = state.records.entry(id).or_default();
-        if memory.account != job.account {
-            *memory = crate::state::RecordState { account: job.account.clone(), ..Default::default() };
-        }
+        let memory = memory(state, &job.account, &id);
         memory.known = match answer {
             Ok(addrs) => match addrs.as_slice() {
                 [addr] => Known::Published(*addr),
@@ -169,7 +182,7 @@ pub fn looked(
     }
     let account = state.accounts.entry(job.account.clone()).or_default();
     if let Some(failure) = not_ready {
-        account.retry = Some(after(account.retry.as_ref(), failure, attempt));
+        account.retry = Some(after(account.retry.as_ref(), failure, attempt, &account.spent));
     }
 }
 
@@ -189,7 +202,8 @@ pub fn mapped(state: &mut State, job: &MapJob, result: Result<Vec<Rule>, String>
             let wait = if tries <= MAP_QUICK_TRIES { MAP_WAIT } else { MAP_WAIT_LONG };
             let since = memory.retry.as_ref().map_or(started, |retry| retry.since);
             let failure = Failure::new(Kind::Refused, text);
-            memory.retry = Some(Retry { failure, tries, since, started, next: Some(now.plus(wait)) });
+            memory.retry =
+                Some(Retry { failure, tries, since, started, next: Some(now.plus(wait)), floor: now });
         }
     }
 }
@@ -197,7 +211,9 @@ pub fn mapped(state: &mut State, job: &MapJob, result: Result<Vec<Rule>, String>
 /// A person says "try now": nothing rests and nothing waits any more.
 pub fn try_again(state: &mut State) {
     state.records.values_mut().for_each(|record| record.retry = None);
-    state.accounts.values_mut().for_each(|account| account.retry = None);
+    for account in state.accounts.values_mut() {
+        (account.retry, account.spent) = (None, Spent::default());
+    }
     state.mapping.retry = None;
 }
 
