@@ -18,6 +18,7 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("busybox", "busybox"),
     ("nginx", "nginx"),
     ("openssl", "openssl"),
+    ("faketime", "faketime"),
     ("conntrack", "conntrack"),
     ("strace", "strace"),
     ("inadyn", "inadyn"),
@@ -139,7 +140,8 @@ pub fn build_agent(release: bool) -> Result<PathBuf> {
     ensure!(done.status.success(), "the build failed");
     let text = String::from_utf8_lossy(&done.stdout);
     let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let mut programs = messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)));
+    let mut programs =
+        messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)));
     programs.next_back().context("cargo built no program")
 }
 

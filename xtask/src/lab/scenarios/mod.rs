@@ -1,5 +1,6 @@
 //! The table of scenarios: each a story in a fresh lab, run by `cargo xtask test`.
 
+pub mod faults;
 pub mod ground;
 
 use super::{Lab, Summary};
@@ -30,4 +31,11 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
     limit: Duration::from_secs(60),
     slow: false,
     run: ground::lab,
+}, Scenario {
+    name: "faults",
+    about: "every fault of DNS and HTTPS providers at once, one account each: class, next try, message, and no request storm",
+    needs: &["named", "knotd", "nginx", "faketime"],
+    limit: Duration::from_secs(420),
+    slow: true,
+    run: faults::faults,
 }];
