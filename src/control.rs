@@ -15,7 +15,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest question.
 const LINE_CAP: usize = 4096;
@@ -25,6 +25,10 @@ const ANSWER_CAP: u64 = 4 << 20;
 const CLIENTS_CAP: usize = 8;
 /// How long a client may take to ask, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an ending instance is waited for ...
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// ... and how often it is looked whether it is gone.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// How long one pass may take, see [`Question::Once`].
 pub const ONCE_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -125,6 +129,22 @@ pub fn lock(paths: &Paths) -> Result<Option<Instance>, String> {
         Ok(()) => Ok(Some(Instance(file))),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(e) => Err(failed(e.into())),
+    }
+}
+
+/// Takes the lock like [`lock`], but lets an instance that is ending end first. After a SIGKILL, too: a
+/// child of the killed one has its lock until it has become another program.
+///
+/// # Errors
+/// Names the file.
+pub fn lock_in_time(paths: &Paths) -> Result<Option<Instance>, String> {
+    let start = Instant::now();
+    loop {
+        let instance = lock(paths)?;
+        if instance.is_some() || start.elapsed() >= LOCK_PATIENCE {
+            return Ok(instance);
+        }
+        std::thread::sleep(LOCK_PAUSE);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::plan::retry::Spent;
 use crate::plan::Rule;
 use crate::provider::{Failure, Kind};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io;
 use std::net::IpAddr;
@@ -166,6 +166,9 @@ pub struct Conflict {
 pub struct MappingState {
     /// The rules in force, if known.
     pub applied: Option<Vec<Rule>>,
+    /// Where rules of ours lead, or led until their connections are cut. Outlives a kill of the agent, and
+    /// with it what was open then.
+    pub targets: BTreeSet<IpAddr>,
     /// Number of the last job.
     pub generation: u64,
     /// The running job's rules and start.
@@ -238,6 +241,9 @@ impl State {
             let bound = camera.bound.map_or("-".to_string(), |mac| mac.to_string());
             let addr = camera.addr.map_or("-".to_string(), |addr| addr.to_string());
             line(&["camera", name, &bound, &addr]);
+        }
+        for target in &self.mapping.targets {
+            line(&["target", &target.to_string()]);
         }
         for change in &self.history {
             line(&["history", &change.number.to_string(), &change.at.to_string(), &change.text]);
@@ -316,6 +322,12 @@ impl State {
                 let camera = self.cameras.entry((*name).to_string()).or_default();
                 camera.bound = if *bound == "-" { None } else { Some(Mac::parse(bound)?) };
                 camera.addr = if *addr == "-" { None } else { Some(addr.parse().ok()?) };
+            }
+            ["target", addr] => {
+                let addr = addr.parse().ok()?;
+                if same_boot {
+                    self.mapping.targets.insert(addr);
+                }
             }
             ["history", number, at, text] => {
                 self.remember(number.parse().ok()?, at.parse().ok()?, (*text).to_string());
@@ -420,6 +432,7 @@ mod tests {
         state.accounts.insert("y:2".into(), account(retry(Kind::Busy, Some(Time(99)))));
         let camera = CameraState { bound: Mac::parse("02:00:00:00:00:01"), ..CameraState::default() };
         state.cameras.insert("front".into(), camera);
+        state.mapping.targets.insert("192.168.1.20".parse().unwrap());
         state.remember(7, 1, "a became b".into());
         state
     }
@@ -435,6 +448,7 @@ mod tests {
         assert_eq!(back.accounts["y:2"].retry.as_ref().unwrap().failure.text, "said no");
         assert_eq!((back.change, back.history.len()), (7, 1));
         assert_eq!(back.cameras, sample().cameras);
+        assert_eq!(back.mapping, sample().mapping);
     }
 
     #[test]
@@ -442,6 +456,7 @@ mod tests {
         let back = State::from_text(&sample().to_text("boot"), "another").unwrap();
         assert!(back.accounts["x:1"].retry.is_some());
         assert!(back.accounts["y:2"].retry.is_none());
+        assert!(back.mapping.targets.is_empty());
     }
 
     #[test]

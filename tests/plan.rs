@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use porchlight::config::load::{load, Sources};
-use porchlight::config::{Config, Severity};
+use porchlight::config::{BackendChoice, Config, Severity};
 use porchlight::model::*;
 use porchlight::plan::mapping::{exposure, Exposure};
 use porchlight::plan::{camera, fold, plan, settle, Action, Plan};
@@ -138,8 +138,12 @@ impl Stage {
             ["trigger"] => self.event(Event::Trigger),
             ["clock"] => self.event(Event::ClockSet),
             ["person"] => settle::try_again(&mut self.state),
+            ["config", rest @ ..] => self.edit(rest),
             ["filter", "flushed"] => self.state.mapping.applied = None,
-            ["restart"] => {
+            ["restart", rest @ ..] => {
+                if !rest.is_empty() {
+                    self.edit(rest);
+                }
                 self.state = State::from_text(&self.state.to_text("boot"), "boot").unwrap();
                 self.flying.clear();
             }
@@ -158,6 +162,16 @@ impl Stage {
             other => panic!("script: {other:?}"),
         }
         self.decide();
+    }
+
+    /// The owner edits the configuration, and it is reloaded.
+    fn edit(&mut self, words: &[&str]) {
+        match words {
+            ["without", "mappings"] => self.config.mappings.clear(),
+            ["mapping_backend", "none"] => self.config.global.backend = BackendChoice::None,
+            other => panic!("script: config {other:?}"),
+        }
+        settle::prune(&mut self.state, &self.config);
     }
 
     fn wan(&mut self, name: &str, words: &[&str]) {

@@ -81,6 +81,8 @@ pub struct Agent {
     pub(crate) confirm_at_once: Arc<smol::lock::Semaphore>,
     /// A look at the packet filter is under way.
     pub(crate) checking_filter: bool,
+    /// Changes of the packet filter are heard.
+    following_filter: bool,
     /// What the file last written said.
     saved: String,
     boot_id: String,
@@ -125,6 +127,7 @@ impl Agent {
             confirming: BTreeMap::new(),
             confirm_at_once: Arc::new(smol::lock::Semaphore::new(acts::CONFIRM_AT_ONCE)),
             checking_filter: false,
+            following_filter: false,
             saved: String::new(),
             boot_id,
             awaited: BTreeSet::from(["network", "leases", "resolver"]),
@@ -176,8 +179,8 @@ impl Agent {
         let tx = events.clone();
         self.spawn_sensor("network", async move { network.run(tx).await });
         self.spawn_sensor("lease and resolver files", files::run(paths, events.clone()));
-        self.spawn_sensor("clock", clock::run(events.clone()));
-        self.spawn_ruleset(events);
+        self.spawn_sensor("clock", clock::run(events));
+        self.follow_filter();
         Ok(())
     }
 
@@ -205,15 +208,18 @@ impl Agent {
         self.executor.spawn(forward).detach();
     }
 
-    fn spawn_ruleset(&self, events: Sender<Event>) {
-        if self.config.mappings.is_empty() {
+    /// Hears changes of the packet filter from the moment at which there is a mapping.
+    pub(crate) fn follow_filter(&mut self) {
+        if self.following_filter || self.config.mappings.is_empty() {
             return;
         }
+        self.following_filter = true;
+        let tx = self.tx.clone();
         let listen = async move {
             let mut ruleset = crate::sense::ruleset::Ruleset::open()?;
             loop {
                 let event = ruleset.changed().await?;
-                if events.send(event).await.is_err() {
+                if tx.send(Message::Event(event)).await.is_err() {
                     return Ok(());
                 }
             }
@@ -401,7 +407,8 @@ impl Agent {
     async fn end(&mut self) {
         self.save();
         let _ = std::fs::remove_file(&self.paths.socket);
-        let ours = !self.config.mappings.is_empty() && !self.world.fw4;
+        let mapped = !self.config.mappings.is_empty() || !self.state.mapping.targets.is_empty();
+        let ours = mapped && !self.world.fw4;
         if ours && !self.config.global.keep_on_stop {
             match self.nft.lock().await.remove().await {
                 Ok(cut) => log::info!("stopped; the port mappings are closed, {cut}"),

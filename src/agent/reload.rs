@@ -101,6 +101,7 @@ impl Agent {
         if let Some(network) = &self.network {
             network.set_wans(&self.config.wans);
         }
+        self.follow_filter();
         log::info!("configuration reloaded");
     }
 }

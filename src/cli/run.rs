@@ -20,7 +20,7 @@ pub const USER_AGENT: &str =
 /// Runs until told to stop.
 pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
     no_arguments(arguments)?;
-    let Some(instance) = control::lock(paths)? else {
+    let Some(instance) = control::lock_in_time(paths)? else {
         return Err(format!("another instance is running (it holds {})", paths.lock.display()));
     };
     // A daemon whose configuration is broken stays and says so; it gets well by a reload.

@@ -8,7 +8,7 @@ use crate::paths::Paths;
 /// Takes our table out of the packet filter. A running agent would put it back: stop that first.
 pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
     no_arguments(arguments)?;
-    let Some(_instance) = control::lock(paths)? else {
+    let Some(_instance) = control::lock_in_time(paths)? else {
         return Err(
             "an agent is running and would open the mappings again; stop it instead, that closes them".into(),
         );

@@ -4,7 +4,7 @@ use super::camera::{closed, Closed};
 use super::{Action, MapJob, Plan, Rule};
 use crate::config::{BackendChoice, Config, Device, Mapping, Network};
 use crate::model::{OwnAddr, Time, World};
-use crate::state::State;
+use crate::state::{MappingState, State};
 use std::net::IpAddr;
 
 /// Why nothing is mapped where OpenWrt's firewall rules.
@@ -159,14 +159,18 @@ fn wanted(config: &Config, world: &World, state: &State, now: Time, plan: &mut P
     rules
 }
 
-/// Adds the change of the packet filter that is due now, if any.
-pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut Plan) {
-    let off = match config.global.backend {
-        BackendChoice::None => true,
+/// Whether the backend is ours to use. Where it no longer is, what we have open is closed.
+fn off(config: &Config, world: &World, state: &State) -> bool {
+    match config.global.backend {
+        BackendChoice::None => state.mapping.targets.is_empty(),
         BackendChoice::Auto => world.fw4,
         BackendChoice::Nft => false,
-    };
-    if off || !world.complete {
+    }
+}
+
+/// Adds the change of the packet filter that is due now, if any.
+pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut Plan) {
+    if off(config, world, state) || !world.complete {
         return;
     }
     let rules = wanted(config, world, state, now, plan);
@@ -174,13 +178,13 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut
     if memory.in_flight.is_some() || memory.applied.as_ref() == Some(&rules) {
         return;
     }
-    if memory.applied.is_none() && config.mappings.is_empty() {
+    if memory.applied.is_none() && config.mappings.is_empty() && memory.targets.is_empty() {
         return;
     }
     if let Some(at) = memory.retry.as_ref().and_then(|retry| retry.next).filter(|at| *at > now) {
         return plan.wake(at);
     }
-    let cut = cut(memory.applied.as_deref().unwrap_or_default(), &rules);
+    let cut = cut(memory, &rules);
     plan.actions.push(Action::Map(MapJob { generation: memory.generation + 1, rules, cut }));
 }
 
@@ -190,10 +194,13 @@ fn same_way(a: &Rule, b: &Rule) -> bool {
         == (b.proto, b.src_dport, b.target, b.dest_port, &b.sources)
 }
 
-/// Targets of rules that are no more: their live connections go too.
-fn cut(before: &[Rule], after: &[Rule]) -> Vec<IpAddr> {
+/// Targets of rules that are no more: their live connections go too. Of rules that were made before the agent
+/// was killed, or in a change that failed, the target alone is known.
+fn cut(memory: &MappingState, after: &[Rule]) -> Vec<IpAddr> {
+    let before = memory.applied.as_deref().unwrap_or_default();
     let gone = before.iter().filter(|old| !after.iter().any(|new| same_way(old, new)));
-    let mut targets: Vec<IpAddr> = gone.map(|rule| rule.target).collect();
+    let left = memory.targets.iter().filter(|old| !after.iter().any(|new| new.target == **old));
+    let mut targets: Vec<IpAddr> = gone.map(|rule| rule.target).chain(left.copied()).collect();
     targets.sort();
     targets.dedup();
     targets

@@ -37,6 +37,8 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
             state.change += 1;
             state.mapping.generation = job.generation;
             state.mapping.in_flight = Some((job.generation, now.boot));
+            // Until they are cut, connections may lead to the old and to the new places.
+            state.mapping.targets.extend(job.rules.iter().map(|rule| rule.target));
             state.change
         }
     }
@@ -194,6 +196,7 @@ pub fn mapped(state: &mut State, job: &MapJob, result: Result<Vec<Rule>, String>
     };
     match result {
         Ok(rules) => {
+            memory.targets = rules.iter().map(|rule| rule.target).collect();
             memory.applied = Some(rules);
             memory.retry = None;
         }

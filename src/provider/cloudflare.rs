@@ -1,12 +1,14 @@
 //! Cloudflare: list once, then one write (a batch for several). Only the address is written; a record keeps
 //! its ttl, proxied, comment and tags. <https://developers.cloudflare.com/api/resources/dns/subresources/records/>
 
-use super::web::{base_url, ends_account, http_failure, not_tried, quote};
-use super::{Ask, Entry, Failure, Http, Job, Kind, Outcome, ProviderOption, Reply, Verdicts, Wanted};
+mod api;
+
+use super::web::{base_url, ends_account, not_tried};
+use super::{Ask, Entry, Failure, Job, Kind, Outcome, ProviderOption, Verdicts, Wanted};
 use crate::model::Family;
-use crate::wire::json::{array, Json, Object};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use crate::wire::json::Object;
+use api::{Api, Code, Found, Trouble, Write};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The row of this provider.
@@ -31,77 +33,16 @@ pub const ENTRY: Entry = Entry {
 
 /// Where the API is.
 const BASE: &str = "https://api.cloudflare.com/client/v4";
-/// Records in one page of a list. A record has 400 to 1,300 bytes, so that a page stays below the cap of a body.
-const PAGE: usize = 200;
-/// Zones in one page of a list (the API's own limit).
-const ZONE_PAGE: usize = 50;
-/// The most pages of zones that are read.
-const MAX_ZONE_PAGES: usize = 20;
 /// The most changes in one batch (the limit of the free plan).
 const BATCH: usize = 200;
-/// Wait after 429 without a waiting time: a blocked token is let in again after five minutes.
-const WAIT: Duration = Duration::from_secs(300);
 /// What a key of the memo begins with; a zone's name follows, its value is the zone's id.
 const MEMO: &str = "zone ";
-
-/// What a code of the API means, beyond its [`Kind`].
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Code {
-    /// Nothing special.
-    Other,
-    /// The zone's id is wrong: it must be looked up again.
-    Zone,
-    /// The list that the write was based on is out of date: read again.
-    Stale,
-    /// The answer did not come over whole (a page of long records): ask for less.
-    Cut,
-}
-
-/// A failure, and what to do about it before giving up.
-#[derive(Clone)]
-struct Trouble {
-    failure: Failure,
-    code: Code,
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Trouble {
-        Trouble { failure, code: Code::Other }
-    }
-}
-
-/// A record as the API lists it.
-struct Found {
-    id: String,
-    name: String,
-    rtype: String,
-    addr: Option<IpAddr>,
-    ttl: i64,
-    proxied: bool,
-}
-
-/// A write that is to be done.
-struct Write<'a> {
-    wanted: &'a Wanted,
-    /// The record to change; `None` to create one.
-    id: Option<String>,
-    /// The JSON body, for a batch with the id in it.
-    body: Object,
-}
 
 /// What the owner asks for besides the address.
 #[derive(Clone, Copy)]
 struct Wishes {
     ttl: Option<u32>,
     proxied: Option<bool>,
-}
-
-/// The API, with all that a call needs.
-struct Api<'a, 'b> {
-    base: String,
-    token: String,
-    now: u64,
-    ask: &'a mut Ask<'b>,
 }
 
 /// Brings a job's records up to date, zone by zone.
@@ -128,8 +69,9 @@ fn update(job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {
                 }
                 Err(Trouble { failure, .. }) => {
                     verdicts.extend(all(&members, &failure));
-                    ended =
-                        (ends_account(failure.kind) && failure.kind != Kind::Credentials).then_some(failure);
+                    // The token's rights may differ from zone to zone; nonsense comes from something in between.
+                    let ends = ends_account(failure.kind) && failure.kind != Kind::Credentials;
+                    ended = (ends || failure.kind == Kind::Garbled).then_some(failure);
                 }
             }
         }
@@ -269,7 +211,7 @@ fn write_all(
     for write in writes {
         let verdict = match &ended {
             Some(failure) => Err(not_tried(failure)),
-            None => api.single(zone, write, wishes),
+            None => single(api, zone, write, wishes),
         };
         if let (None, Err(failure)) = (&ended, &verdict) {
             *ended = ends_account(failure.kind).then(|| failure.clone());
@@ -277,6 +219,24 @@ fn write_all(
         verdicts.push((write.wanted.id.clone(), verdict));
     }
     verdicts
+}
+
+/// Sends one write. If the list turns out to be out of date, reads and writes once more.
+fn single(api: &mut Api, zone: &str, write: &Write, wishes: Wishes) -> Result<Outcome, Failure> {
+    let trouble = match api.write(zone, write) {
+        Ok(outcome) => return Ok(outcome),
+        Err(trouble) => trouble,
+    };
+    if trouble.code != Code::Stale {
+        return Err(trouble.failure);
+    }
+    let found = api.records(zone, &[write.wanted]).map_err(|trouble| trouble.failure)?;
+    match compare(write.wanted, &found, wishes)? {
+        None => Ok(Outcome::Updated),
+        // The same write would be refused for the same reason.
+        Some(again) if again.id == write.id => Err(trouble.failure),
+        Some(again) => api.write(zone, &again).map_err(|trouble| trouble.failure),
+    }
 }
 
 /// What is to be written for a record: nothing, or one write. Of several records only one that is right
@@ -330,301 +290,203 @@ fn change<'a>(wanted: &'a Wanted, found: &Found, wishes: Wishes) -> Option<Write
     Some(Write { wanted, id: Some(found.id.clone()), body })
 }
 
-impl Api<'_, '_> {
-    /// One call. `body` makes it a write.
-    fn call(
-        &mut self,
-        method: &'static str,
-        path: &str,
-        query: &[(&str, &str)],
-        body: Option<String>,
-    ) -> Result<Json, Trouble> {
-        let mut http = Http::new(method, format!("{}{path}", self.base)).query(query);
-        http = http.header("Authorization", format!("Bearer {}", self.token));
-        if let Some(body) = body {
-            http = http.json(body).writes();
-        }
-        let reply = (self.ask)(http.into()).map_err(|failure| Trouble {
-            code: if failure.kind == Kind::Garbled { Code::Cut } else { Code::Other },
-            failure,
-        })?;
-        read(&reply, self.now)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::RecordId;
+    use crate::provider::{Http, Options, Reply, Request};
+    use crate::secret::Secret;
+    use crate::wire::json::{array, Json};
+    use std::net::{IpAddr, Ipv4Addr};
+
+    /// The cap of a body in bytes, as the transport has it.
+    const BODY_CAP: usize = 256 * 1024;
+    const RIGHT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
+
+    /// A zone that answers as the API does, and counts.
+    #[derive(Default)]
+    struct Zone {
+        /// Name and content of its A records; the id is the place.
+        records: Vec<(String, String)>,
+        lists: usize,
+        writes: usize,
+        largest: usize,
+        /// A write of this name is refused.
+        refused: Option<String>,
     }
 
-    /// The zones that the token reaches, by name and id: the one of this name, or all.
-    fn zones(&mut self, name: Option<&str>) -> Result<Vec<(String, String)>, Trouble> {
-        let mut found = Vec::new();
-        for page in 1..=MAX_ZONE_PAGES {
-            let (page, per_page) = (page.to_string(), ZONE_PAGE.to_string());
-            let mut query = vec![("status", "active"), ("per_page", per_page.as_str())];
-            match name {
-                Some(name) => query.insert(0, ("name", name)),
-                None if page != "1" => query.push(("page", &page)),
-                None => {}
-            }
-            let json = self.call("GET", "/zones", &query, None)?;
-            let zones = list(&json)?;
-            for zone in zones {
-                let id = path_part(zone.get("id"))?;
-                let zone = zone.get("name").str().ok_or_else(|| odd("a zone without a name"))?;
-                found.push((zone.to_ascii_lowercase(), id));
-            }
-            if name.is_some() || pages(&json, zones.len(), ZONE_PAGE)? <= page.parse().unwrap_or(1) {
-                break;
-            }
+    impl Zone {
+        fn of(count: usize) -> Zone {
+            let records =
+                (0..count).map(|n| (format!("cam{n}.example.com"), "198.51.100.1".to_owned())).collect();
+            Zone { records, ..Zone::default() }
         }
-        Ok(found)
-    }
 
-    /// The records of a zone that concern the wanted ones, in as few requests as it takes: for one name by
-    /// its name, for several page by page, unless asking for each name takes fewer.
-    fn records(&mut self, zone: &str, members: &[&Wanted]) -> Result<Vec<Found>, Trouble> {
-        let names: BTreeSet<&str> = members.iter().map(|wanted| wanted.id.domain.as_str()).collect();
-        let mut found = Vec::new();
-        if names.len() > 1 {
-            let types: BTreeSet<&str> = members.iter().map(|wanted| wanted.id.family.rtype()).collect();
-            let per_page = PAGE.to_string();
-            let mut query = vec![("per_page", per_page.as_str())];
-            if let (1, Some(only)) = (types.len(), types.first()) {
-                query.insert(0, ("type", only));
+        fn record(&self, id: usize) -> String {
+            let (name, content) = &self.records[id];
+            Object::new()
+                .str("id", &format!("{id:032x}"))
+                .str("name", name)
+                .str("type", "A")
+                .str("content", content)
+                .num("ttl", 1)
+                .bool("proxied", true)
+                .bool("proxiable", true)
+                .raw("settings", "{}")
+                .raw(
+                    "meta",
+                    "{\"auto_added\":false,\"managed_by_apps\":false,\"managed_by_argo_tunnel\":false}",
+                )
+                .str("comment", &"c".repeat(100))
+                .raw("tags", "[]")
+                .str("created_on", "2026-01-01T05:20:00.12345Z")
+                .str("modified_on", "2026-01-01T05:20:00.12345Z")
+                .end()
+        }
+
+        fn write(&mut self, id: Option<usize>, body: &Json) -> Option<String> {
+            let content = body.get("content").str().unwrap().to_owned();
+            let id = id.unwrap_or_else(|| {
+                self.records.push((body.get("name").str().unwrap().to_owned(), String::new()));
+                self.records.len() - 1
+            });
+            if self.refused.as_ref() == Some(&self.records[id].0) {
+                return None;
             }
-            let total = match self.page(zone, &query, PAGE, &names, &mut found) {
-                Err(trouble) if trouble.code == Code::Cut => usize::MAX,
-                total => total?,
+            self.records[id].1 = content;
+            Some(self.record(id))
+        }
+
+        fn batch(&mut self, body: &Json) -> Option<String> {
+            let before = self.records.clone();
+            let mut done = Object::new();
+            let mut count = 0;
+            for key in ["patches", "posts"] {
+                let mut results = Vec::new();
+                for one in body.get(key).items() {
+                    let id = one.get("id").str().map(|id| usize::from_str_radix(id, 16).unwrap());
+                    let Some(result) = self.write(id, one) else {
+                        self.records = before;
+                        return None;
+                    };
+                    results.push(result);
+                    count += 1;
+                }
+                done = done.raw(key, &array(results));
+            }
+            assert!((2..=200).contains(&count), "a batch of {count}");
+            Some(done.end())
+        }
+
+        fn list(&mut self, query: &str) -> (String, usize) {
+            self.lists += 1;
+            let field =
+                |key: &str| query.split('&').find_map(|part| part.strip_prefix(key)?.strip_prefix('='));
+            let fits = |id: &usize| field("name").is_none_or(|name| self.records[*id].0 == name);
+            let ids: Vec<usize> = (0..self.records.len()).filter(fits).collect();
+            let size: usize = field("per_page").unwrap().parse().unwrap();
+            let page: usize = field("page").map_or(1, |page| page.parse().unwrap());
+            let shown = ids.iter().skip((page - 1) * size).take(size);
+            (array(shown.map(|id| self.record(*id))), ids.len().div_ceil(size))
+        }
+
+        fn answer(&mut self, http: &Http) -> Reply {
+            let path = http.url.split_once("/zones/z/dns_records").unwrap().1;
+            let body = Json::parse(&http.body).unwrap_or(Json::Null);
+            let (result, pages) = match (http.method, path) {
+                ("GET", query) => {
+                    let (list, pages) = self.list(&query[1..]);
+                    (Some(list), pages)
+                }
+                (method, path) => {
+                    self.writes += 1;
+                    let id = |path: &str| usize::from_str_radix(&path[1..], 16).unwrap();
+                    let result = match (method, path) {
+                        ("POST", "/batch") => self.batch(&body),
+                        ("POST", "") => self.write(None, &body),
+                        ("PATCH", path) => self.write(Some(id(path)), &body),
+                        other => panic!("{other:?}"),
+                    };
+                    (result, 1)
+                }
             };
-            if total.saturating_sub(1) <= names.len() {
-                for page in 2..=total {
-                    let page = page.to_string();
-                    let query: Vec<_> = query.iter().copied().chain([("page", page.as_str())]).collect();
-                    self.page(zone, &query, PAGE, &names, &mut found)?;
-                }
-                return Ok(found);
-            }
-            found.clear();
+            let info = Object::new().num("total_pages", pages as i64).end();
+            let (status, body) = match result {
+                Some(result) => (
+                    200,
+                    Object::new()
+                        .bool("success", true)
+                        .raw("result", &result)
+                        .raw("result_info", &info)
+                        .end(),
+                ),
+                None => (
+                    400,
+                    "{\"success\":false,\"errors\":[{\"code\":1004,\"message\":\"DNS Validation Error\"}]}"
+                        .into(),
+                ),
+            };
+            self.largest = self.largest.max(body.len());
+            assert!(body.len() <= BODY_CAP, "an answer of {} bytes to {}", body.len(), http.url);
+            Reply { status, headers: Vec::new(), body: body.into() }
         }
-        for name in &names {
-            self.page(zone, &[("name", name), ("per_page", "100")], 100, &names, &mut found)?;
-        }
-        Ok(found)
     }
 
-    /// Reads one page of records, keeps those of the wanted names, and answers how many pages there are.
-    fn page(
-        &mut self,
-        zone: &str,
-        query: &[(&str, &str)],
-        per_page: usize,
-        names: &BTreeSet<&str>,
-        found: &mut Vec<Found>,
-    ) -> Result<usize, Trouble> {
-        let json = self.call("GET", &format!("/zones/{zone}/dns_records"), query, None)?;
-        let records = list(&json)?;
-        for record in records {
-            let name =
-                record.get("name").str().ok_or_else(|| odd("a record without a name"))?.to_ascii_lowercase();
-            if names.contains(name.as_str()) {
-                let record = read_record(record, name)?;
-                // A list that changes while it is read may show a record on two pages.
-                if found.iter().all(|known| known.id != record.id) {
-                    found.push(record);
-                }
-            }
-        }
-        pages(&json, records.len(), per_page)
-    }
-
-    /// Sends several writes as one batch, which is done wholly or not at all.
-    fn batch(&mut self, zone: &str, writes: &[Write]) -> Result<Verdicts, Trouble> {
-        let bodies = |changes: bool| {
-            let some = writes.iter().filter(move |write| write.id.is_some() == changes);
-            array(some.map(|write| match &write.id {
-                Some(id) => write.body.clone().str("id", id).end(),
-                None => write.body.clone().end(),
-            }))
+    /// Wants the right address for the first `count` names, and plays it.
+    fn run(zone: &mut Zone, count: usize) -> Verdicts {
+        let wanted = |n| Wanted {
+            id: RecordId { record: "r".into(), domain: format!("cam{n}.example.com"), family: Family::V4 },
+            addr: RIGHT,
         };
-        let mut body = Object::new();
-        for (key, changes) in [("patches", true), ("posts", false)] {
-            if writes.iter().any(|write| write.id.is_some() == changes) {
-                body = body.raw(key, &bodies(changes));
-            }
-        }
-        let json = self.call("POST", &format!("/zones/{zone}/dns_records/batch"), &[], Some(body.end()))?;
-        let told = |write: &Write| {
-            let key = if write.id.is_some() { "patches" } else { "posts" };
-            json.get("result").get(key).items().iter().any(|record| confirms(record, write.wanted))
-        };
-        Ok(writes.iter().map(|write| (write.wanted.id.clone(), confirmed(told(write)))).collect())
+        let mut options = Options::default();
+        options.secrets.insert("token".into(), Secret::new("t0ken"));
+        options.text.insert("zone_id".into(), "z".into());
+        let records = (0..count).map(wanted).collect();
+        let mut job =
+            Job { zone: None, ttl: None, options, records, now: 0, nonce: [0; 16], memo: BTreeMap::new() };
+        let verdicts = (ENTRY.update)(&mut job, &mut |request| match request {
+            Request::Http(http) => Ok(zone.answer(&http)),
+            Request::Dns(_) => panic!("no DNS here"),
+        });
+        verdicts.unwrap()
     }
 
-    /// Sends one write. If the list turns out to be out of date, reads and writes once more.
-    fn single(&mut self, zone: &str, write: &Write, wishes: Wishes) -> Result<Outcome, Failure> {
-        let trouble = match self.write(zone, write) {
-            Ok(outcome) => return Ok(outcome),
-            Err(trouble) => trouble,
-        };
-        if trouble.code != Code::Stale {
-            return Err(trouble.failure);
-        }
-        let found = self.records(zone, &[write.wanted]).map_err(|trouble| trouble.failure)?;
-        match compare(write.wanted, &found, wishes)? {
-            None => Ok(Outcome::Updated),
-            // The same write would be refused for the same reason.
-            Some(again) if again.id == write.id => Err(trouble.failure),
-            Some(again) => self.write(zone, &again).map_err(|trouble| trouble.failure),
-        }
-    }
-
-    /// Sends one write, once.
-    fn write(&mut self, zone: &str, write: &Write) -> Result<Outcome, Trouble> {
-        let body = Some(write.body.clone().end());
-        let path = format!("/zones/{zone}/dns_records");
-        let json = match &write.id {
-            Some(id) => self.call("PATCH", &format!("{path}/{id}"), &[], body)?,
-            None => self.call("POST", &path, &[], body)?,
-        };
-        Ok(confirmed(confirms(json.get("result"), write.wanted))?)
-    }
-}
-
-/// True if a record of an answer to a write is the wanted one.
-fn confirms(record: &Json, wanted: &Wanted) -> bool {
-    record.get("name").str().is_some_and(|name| name.eq_ignore_ascii_case(&wanted.id.domain))
-        && record.get("type").str() == Some(wanted.id.family.rtype())
-        && record.get("content").str().and_then(|text| text.parse().ok()) == Some(wanted.addr)
-}
-
-/// The verdict on a write that was accepted.
-fn confirmed(told: bool) -> Result<Outcome, Failure> {
-    match told {
-        true => Ok(Outcome::Updated),
-        false => {
-            Err(odd("could not confirm: the answer to the write does not show the address that was sent"))
+    #[test]
+    fn as_few_requests_as_the_api_allows() {
+        // Records wanted, records in the zone, lists, writes.
+        for (count, zone, lists, writes) in [
+            (1, 1, 1, 1),
+            (10, 10, 1, 1),
+            (100, 100, 1, 1),
+            (200, 200, 1, 1),
+            (100, 50, 1, 1),
+            (250, 250, 2, 2),
+            (201, 201, 2, 2),
+            (2, 5000, 3, 1),
+            (100, 5000, 25, 1),
+            (1, 5000, 1, 1),
+        ] {
+            let mut zone_of = Zone::of(zone);
+            let verdicts = run(&mut zone_of, count);
+            assert_eq!(verdicts.len(), count);
+            assert!(verdicts.iter().all(|(_, verdict)| *verdict == Ok(Outcome::Updated)));
+            assert_eq!((zone_of.lists, zone_of.writes), (lists, writes), "{count} of {zone}");
+            let right = zone_of.records.iter().filter(|(_, content)| *content == RIGHT.to_string()).count();
+            assert_eq!(right, count, "what was not wanted is as it was");
+            let again = run(&mut zone_of, count);
+            assert!(again.iter().all(|(_, verdict)| *verdict == Ok(Outcome::Unchanged)));
+            assert_eq!(zone_of.writes, writes, "nothing is written twice");
         }
     }
-}
 
-/// Something in an answer that makes no sense.
-fn odd(what: &str) -> Failure {
-    Failure::new(Kind::Garbled, format!("Cloudflare's answer makes no sense: {what}"))
-}
-
-/// The list in an answer.
-fn list(json: &Json) -> Result<&[Json], Failure> {
-    json.get("result").array().ok_or_else(|| odd("no list of results"))
-}
-
-/// How many pages a list has, of which one with `count` entries was read. Where the answer does not say:
-/// one if it is not full.
-fn pages(json: &Json, count: usize, per_page: usize) -> Result<usize, Trouble> {
-    let info = json.get("result_info");
-    let total = info.get("total_pages");
-    match (total.num(), info.is_null()) {
-        (Some(pages), _) => Ok(usize::try_from(pages).unwrap_or(0)),
-        (None, true) if count < per_page => Ok(1),
-        _ => Err(odd("no number of pages").into()),
-    }
-}
-
-/// An id as it may stand in a path.
-fn path_part(id: &Json) -> Result<String, Failure> {
-    match id.str() {
-        Some(id) if !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
-            Ok(id.to_owned())
+    #[test]
+    fn one_bad_record_never_fails_its_neighbours() {
+        let mut zone = Zone::of(250);
+        zone.refused = Some("cam7.example.com".into());
+        let verdicts = run(&mut zone, 250);
+        for (id, verdict) in &verdicts {
+            assert_eq!(verdict.is_err(), id.domain == "cam7.example.com", "{id}: {verdict:?}");
         }
-        _ => Err(odd("an id that is none")),
+        assert_eq!(zone.writes, 1 + 200 + 1, "a batch, its records one by one, and the other batch");
     }
-}
-
-/// Reads a record of a list.
-fn read_record(record: &Json, name: String) -> Result<Found, Failure> {
-    let rtype = record.get("type").str().ok_or_else(|| odd("a record without a type"))?.to_owned();
-    let content = record.get("content").str();
-    let addr = content.and_then(|text| text.parse().ok());
-    if matches!(rtype.as_str(), "A" | "AAAA") && addr.is_none() {
-        return Err(odd("an address record without an address"));
-    }
-    Ok(Found {
-        id: path_part(record.get("id"))?,
-        name,
-        rtype,
-        addr,
-        ttl: record.get("ttl").num().ok_or_else(|| odd("a record without a time to live"))?,
-        proxied: record
-            .get("proxied")
-            .bool()
-            .ok_or_else(|| odd("a record that is neither proxied nor not"))?,
-    })
-}
-
-/// Reads an answer's envelope.
-fn read(reply: &Reply, now: u64) -> Result<Json, Trouble> {
-    let status = http_failure(reply, now, WAIT);
-    let json = match Json::parse(&reply.text()) {
-        Ok(json) => json,
-        Err(error) => {
-            let text = format!("{error}: {}", quote(&reply.text()));
-            return Err(status.unwrap_or_else(|| odd(&text)).into());
-        }
-    };
-    match (json.get("success").bool(), status) {
-        (Some(true), None) => Ok(json),
-        (Some(false), status) => Err(refusal(&json, status)),
-        (_, Some(failure)) => Err(failure.into()),
-        _ => Err(odd("it tells neither success nor failure").into()),
-    }
-}
-
-/// The failure that an envelope tells: the code in the chain says more than the one outside.
-fn refusal(json: &Json, status: Option<Failure>) -> Trouble {
-    let errors = json.get("errors").items();
-    let chained = errors.iter().flat_map(|error| error.get("error_chain").items().iter().chain([error]));
-    let codes: Vec<(i64, &Json)> =
-        chained.filter_map(|error| Some((error.get("code").num()?, error))).collect();
-    let words = codes
-        .iter()
-        .rev()
-        .map(|(code, error)| format!("{code} {}", error.get("message").str().unwrap_or_default()));
-    let text = match quote(&words.collect::<Vec<_>>().join(", ")) {
-        text if text.is_empty() => "Cloudflare gives no reason".to_owned(),
-        text => format!("Cloudflare says {text}"),
-    };
-    let by_status = status.as_ref().map_or(Kind::Refused, |failure| failure.kind);
-    let meaning = codes.iter().find_map(|(code, _)| meaning(*code));
-    let (kind, code, mend) = match (by_status, meaning) {
-        // A busy service may say anything.
-        (Kind::Busy, _) => (Kind::Busy, Code::Other, "too busy; nothing to do here"),
-        (_, Some(meaning)) => meaning,
-        (Kind::Credentials, _) => (Kind::Credentials, Code::Other, "check the token and its rights"),
-        (kind, _) => (kind, Code::Other, "check the options of the record"),
-    };
-    let mut failure = Failure::new(kind, format!("{text}; {mend}"));
-    failure.retry_after = match (kind, status.and_then(|failure| failure.retry_after)) {
-        (Kind::Busy, None) if by_status != Kind::Busy => Some(WAIT),
-        (Kind::Busy, wait) => wait,
-        _ => None,
-    };
-    Trouble { failure, code }
-}
-
-/// What a code means, where it is known.
-fn meaning(code: i64) -> Option<(Kind, Code, &'static str)> {
-    Some(match code {
-        6003 | 6103 | 6111 | 9106 | 9109 | 10_000 | 10_001 => (
-            Kind::Credentials,
-            Code::Other,
-            "check the token: is it whole, valid, and does it have the rights Zone:Read and DNS:Edit?",
-        ),
-        7000 | 7003 => (Kind::NoSuchName, Code::Zone, "the zone's id is wrong; check option zone_id"),
-        10_013 | 971 => (Kind::Busy, Code::Other, "too many requests"),
-        81_044 | 81_053 | 81_054 | 81_055 | 81_056 | 81_057 | 81_058 => {
-            (Kind::Refused, Code::Stale, "another record stands in the way; remove it, or use another name")
-        }
-        81_045 => (Kind::Refused, Code::Other, "the zone has as many records as its plan allows"),
-        9021 => (Kind::Refused, Code::Other, "check option ttl: 60 to 86400 seconds"),
-        9041 => (Kind::Refused, Code::Other, "this record cannot be proxied; set option proxied '0'"),
-        1004 | 9000 | 9005 | 9006 => {
-            (Kind::Refused, Code::Other, "the record is not taken; check the options of the record")
-        }
-        _ => return None,
-    })
 }

@@ -1,11 +1,14 @@
 //! DNS UPDATE (RFC 2136), signed with TSIG (RFC 8945): asks the zone's primary what it has, then sends one
 //! message for all records of a zone.
 
+mod answer;
+
 use super::web::{ends_account, not_tried};
 use super::{Ask, Dns, Entry, Failure, Job, Kind, Outcome, ProviderOption, Request, Verdicts, Wanted};
 use crate::model::Family;
 use crate::sign::tsig::{self, Key, Unverified, BADTIME};
 use crate::wire::dns::{self, Data, Message, Question, Rr};
+use answer::{bad_key, bad_name, by_code, clock, cname, odd, parse, servfail, unsteady, untrusted, Trouble};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -43,6 +46,10 @@ const DEFAULT_TTL: u32 = 120;
 const BATCH: usize = 100;
 /// What a key of the memo begins with; a domain follows, its value is the zone's name.
 const MEMO: &str = "zone of ";
+/// A key of the memo: how many refusals in a row had no signature.
+const UNSIGNED: &str = "unsigned refusals";
+/// So many of them in a row are believed: anyone on the way could have made them, but not for ever.
+const UNSIGNED_LIMIT: u8 = 3;
 
 /// What stands at a name already.
 enum Seen {
@@ -61,18 +68,6 @@ struct Write<'a> {
     ttl: u32,
     /// Nothing is known to stand there, so that there may be a CNAME, which servers would keep in silence.
     unseen: bool,
-}
-
-/// A refused message, and whether it is worth trying its records one by one.
-struct Trouble {
-    failure: Failure,
-    split: bool,
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Trouble {
-        Trouble { failure, split: false }
-    }
 }
 
 /// The server, with all that an exchange needs.
@@ -105,7 +100,9 @@ fn update(job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {
             Ok(None) => verdicts.push((wanted.id.clone(), Ok(Outcome::Unchanged))),
             Ok(Some((zone, write))) => zones.entry(zone).or_default().push(write),
             Err(failure) => {
-                ended = ended.or_else(|| ends_account(failure.kind).then(|| failure.clone()));
+                // After nonsense nothing that this server says is acted upon.
+                let ends = ends_account(failure.kind) || failure.kind == Kind::Garbled;
+                ended = ended.or_else(|| ends.then(|| failure.clone()));
                 verdicts.push((wanted.id.clone(), Err(failure)));
             }
         }
@@ -159,14 +156,6 @@ fn plan<'a>(
     Ok(Some((zone_of(job, session, domain)?, write)))
 }
 
-/// The failure for a name that is an alias.
-fn cname(domain: &str) -> Failure {
-    let text = format!(
-        "a CNAME record stands at {domain}, beside which no address can be; remove it, or use another name"
-    );
-    Failure::new(Kind::Refused, text)
-}
-
 /// The zone of a domain: the owner's, a remembered one, or the server's answer.
 fn zone_of(job: &mut Job, session: &mut Session, domain: &str) -> Result<String, Failure> {
     if let Some(zone) = &job.zone {
@@ -183,7 +172,7 @@ fn zone_of(job: &mut Job, session: &mut Session, domain: &str) -> Result<String,
     if let Some(zone) = job.memo.get(&memo) {
         return Ok(zone.clone());
     }
-    let zone = session.find_zone(domain)?;
+    let zone = session.find_zone(domain).map_err(|failure| doubted(job, failure))?;
     job.memo.insert(memo, zone.clone());
     Ok(zone)
 }
@@ -208,6 +197,7 @@ fn write_all(
     };
     let trouble = match verdict {
         Ok(()) => {
+            job.memo.remove(UNSIGNED);
             verdicts.extend(writes.iter().map(|write| (write.wanted.id.clone(), Ok(Outcome::Updated))));
             return;
         }
@@ -223,8 +213,28 @@ fn write_all(
         // The zone may have been cut anew: ask again next time.
         job.memo.retain(|key, known| !(key.starts_with(MEMO) && known == zone));
     }
-    *ended = ended.take().or_else(|| ends_account(trouble.failure.kind).then(|| trouble.failure.clone()));
-    verdicts.extend(writes.iter().map(|write| (write.wanted.id.clone(), Err(trouble.failure.clone()))));
+    let failure = if trouble.unsigned { doubted(job, trouble.failure) } else { trouble.failure };
+    *ended = ended.take().or_else(|| ends_account(failure.kind).then(|| failure.clone()));
+    verdicts.extend(writes.iter().map(|write| (write.wanted.id.clone(), Err(failure.clone()))));
+}
+
+/// What an answer without a signature says. A refusal that is for good must come several times in a row to
+/// be believed; what is not for good is tried again anyway.
+fn doubted(job: &mut Job, failure: Failure) -> Failure {
+    if !matches!(failure.kind, Kind::Refused | Kind::NoSuchName) {
+        return failure;
+    }
+    let before = job.memo.get(UNSIGNED).and_then(|count| count.parse().ok()).unwrap_or(0u8);
+    let count = before.saturating_add(1).min(UNSIGNED_LIMIT);
+    job.memo.insert(UNSIGNED.to_owned(), count.to_string());
+    if count == UNSIGNED_LIMIT {
+        return failure;
+    }
+    let text = format!(
+        "{}. The answer is not signed and may be anyone's, so it is tried again ({count} of {UNSIGNED_LIMIT})",
+        failure.text
+    );
+    Failure::new(Kind::Unconfirmed, text)
 }
 
 impl Session<'_, '_> {
@@ -313,7 +323,8 @@ impl Session<'_, '_> {
             match verdict {
                 Ok(tsig::Verified { error: BADTIME, server_time }) => match server_time {
                     Some(time) if !last => self.now = time,
-                    _ => return Err(clock(ours, server_time).into()),
+                    Some(time) => return Err(unsteady(self.now, time).into()),
+                    None => return Err(clock(ours, None).into()),
                 },
                 Ok(tsig::Verified { error: 0, .. }) => {
                     return by_code(zone, &self.server, &parsed, Some(&key))
@@ -327,7 +338,7 @@ impl Session<'_, '_> {
                 Err(Unverified::Unsigned) => {
                     // Anyone on the way could have said it; still it is all there is to go by.
                     let verdict = by_code(zone, &self.server, &parsed, Some(&key));
-                    return verdict.map_err(|trouble| trouble.failure.into());
+                    return verdict.map_err(|told| Trouble { split: false, unsigned: true, ..told });
                 }
                 Err(wrong) => return Err(untrusted(wrong).into()),
             }
@@ -364,100 +375,4 @@ fn type_of(wanted: &Wanted) -> u16 {
     } else {
         dns::TYPE_AAAA
     }
-}
-
-/// Reads the answer to an UPDATE.
-fn parse(answer: &[u8], id: u16) -> Result<Message, Failure> {
-    let message = Message::parse(answer).map_err(|error| odd(&error.to_string()))?;
-    match message.is_response() && message.id == id && message.opcode() == dns::OPCODE_UPDATE {
-        true => Ok(message),
-        false => Err(odd("it does not fit the update")),
-    }
-}
-
-/// What an answer's response code means.
-fn by_code(zone: &str, server: &str, answer: &Message, key: Option<&Key>) -> Result<(), Trouble> {
-    let (kind, text, split) = match answer.rcode() {
-        dns::RCODE_NOERROR => return Ok(()),
-        dns::RCODE_SERVFAIL => return Err(servfail().into()),
-        dns::RCODE_REFUSED => (Kind::Refused, refused(zone, key), true),
-        dns::RCODE_NOTIMP => (
-            Kind::Refused,
-            format!("NOTIMP: {server} takes no updates, or something on the way answers in its place; check option server, or use another port than 53"),
-            false,
-        ),
-        dns::RCODE_FORMERR => {
-            (Kind::Refused, format!("FORMERR: {server} calls the update malformed, or something on the way spoils it"), false)
-        }
-        dns::RCODE_NOTAUTH => (
-            Kind::NoSuchName,
-            format!("NOTAUTH: {server} is not the primary of the zone {zone}; check option server and option zone"),
-            false,
-        ),
-        dns::RCODE_NOTZONE => {
-            (Kind::NoSuchName, format!("NOTZONE: the name lies outside the zone {zone}; check option zone"), true)
-        }
-        dns::RCODE_YXRRSET => (
-            Kind::Refused,
-            "YXRRSET: a CNAME record stands at the name, beside which no address can be; remove it, or use another name".to_owned(),
-            true,
-        ),
-        code => (Kind::Garbled, format!("the server answers the update with response code {code}"), false),
-    };
-    Err(Trouble { failure: Failure::new(kind, text), split })
-}
-
-/// The words for REFUSED, which servers say for many reasons.
-fn refused(zone: &str, key: Option<&Key>) -> String {
-    match key {
-        Some(key) => format!(
-            "REFUSED: check the server's policy for the zone {zone} (may the key {} change this name and type?), \
-             the key's name, its algorithm ({}) and secret, and the clock",
-            key.name(),
-            key.algorithm().name()
-        ),
-        None => format!("REFUSED: check the server's policy for the zone {zone}; it may want a key: set tsig_name and tsig_secret"),
-    }
-}
-
-/// The failure for BADKEY and BADSIG.
-fn bad_key(key: &Key, told: Unverified) -> Failure {
-    let text = format!(
-        "{told}; check the key's name ({}), its algorithm ({}), its secret, and whether the server lets it change this name",
-        key.name(),
-        key.algorithm().name()
-    );
-    Failure::new(Kind::Credentials, text)
-}
-
-/// The failure for clocks that differ.
-fn clock(ours: u64, server: Option<u64>) -> Failure {
-    let text = match server {
-        Some(server) if server > ours => {
-            format!("this machine's clock is {} s behind the server's; set it", server - ours)
-        }
-        Some(server) => format!("this machine's clock is {} s ahead of the server's; set it", ours - server),
-        None => "this machine's clock and the server's differ by more than five minutes; set them".to_owned(),
-    };
-    Failure::new(Kind::Clock, text)
-}
-
-/// An answer that says yes, but is not proven to be the server's.
-fn untrusted(why: Unverified) -> Failure {
-    Failure::new(Kind::Unconfirmed, format!("could not confirm: {why}, so it may be anyone's"))
-}
-
-/// The server failed.
-fn servfail() -> Failure {
-    Failure::new(Kind::Busy, "SERVFAIL: the server cannot do it now; its own log says why")
-}
-
-/// A name that cannot be in a DNS message.
-fn bad_name(name: &str) -> Failure {
-    Failure::new(Kind::NoSuchName, format!("{name} is no domain name; check option domain"))
-}
-
-/// An answer that makes no sense.
-fn odd(what: &str) -> Failure {
-    Failure::new(Kind::Garbled, format!("the server's answer makes no sense: {what}"))
 }

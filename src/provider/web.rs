@@ -33,9 +33,11 @@ impl Http {
         self
     }
 
-    /// Adds a header.
+    /// Adds a header. Control characters, which would begin another one, are left out.
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Http {
-        self.headers.push((name.to_owned(), value.into()));
+        let mut value = value.into();
+        value.retain(|c| !c.is_control());
+        self.headers.push((name.to_owned(), value));
         self
     }
 
@@ -240,6 +242,12 @@ mod tests {
         assert_eq!(http.url, "https://x.test/u?a=b%20c%26d%3De%2F%2B%25&ip=2001:db8::1,192.0.2.1");
         let http = Http::get("https://x.test/u?k=1").query(&[("ü", "*")]);
         assert_eq!(http.url, "https://x.test/u?k=1&%C3%BC=%2A");
+    }
+
+    #[test]
+    fn a_header_stays_one_header() {
+        let http = Http::get("").header("Authorization", "Bearer a\r\nHost: b");
+        assert_eq!(http.headers, [("Authorization".to_owned(), "Bearer aHost: b".to_owned())]);
     }
 
     // RFC 7617 section 2 and section 2.1.

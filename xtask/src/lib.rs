@@ -1,6 +1,7 @@
 //! Porchlight's development tasks, as a library: `main.rs` reads the arguments, each module is a task,
 //! and [`lab`] is the ground on which they stand.
 
+pub mod bench;
 pub mod demo;
 pub mod lab;
 pub mod peers;

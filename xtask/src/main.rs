@@ -1,11 +1,11 @@
-//! Porchlight's development tasks: `cargo demo`, `cargo xtask test`, `cargo xtask peers`.
+//! Porchlight's development tasks: `cargo demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask peers`.
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use xtask::{demo, lab, peers, test};
+use xtask::{bench, demo, lab, peers, test};
 
 /// Development tasks of Porchlight.
 #[derive(Parser)]
@@ -21,8 +21,23 @@ enum Task {
     Demo(demo::Options),
     /// Run everything: format, lints, house rules, unit tests, and the scenarios in the lab
     Test(test::Options),
+    /// Measure beside inadyn and ddclient, in one table (bench --help tells more)
+    #[command(disable_help_flag = true)]
+    Bench {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// What inadyn and ddclient send, from a sealed room: record | check
     Peers { args: Vec<String> },
+    /// The bench's sealed part
+    #[command(name = bench::SEALED, hide = true)]
+    SealedBench {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// The recorder's sealed part
+    #[command(name = peers::SEALED, hide = true)]
+    SealedPeers { args: Vec<String> },
     /// The demo's sealed part
     #[command(name = "__demo", hide = true)]
     SealedDemo {
@@ -57,8 +72,11 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<i32> {
     match task {
         Task::Demo(options) => demo::run(&options),
+        Task::Bench { args } => bench::main(&args),
         Task::Peers { args } => peers::main(&args),
         Task::Test(options) => test::run(&options),
+        Task::SealedBench { args } => bench::sealed(&args),
+        Task::SealedPeers { args } => peers::sealed(&args),
         Task::SealedDemo { program } => demo::sealed(&program),
         Task::SealedScenario { name, program } => test::sealed(&name, &program),
         Task::Seal { args } => lab::seal::hold(&args),

@@ -35,7 +35,6 @@ impl DerefMut for Agent {
 impl Lab {
     /// The configuration of the lab: one WAN, one record by RFC 2136, one camera by MAC, one mapping.
     pub fn config(&self) -> String {
-        let secret = self.root.join("etc/porchlight/tsig.key");
         format!(
             "config porchlight 'global'
 \toption mapping_backend 'nft'
@@ -52,7 +51,7 @@ config record 'home'
 \toption zone '{ZONE}'
 \toption tsig_name '{KEY}'
 \toption tsig_algorithm 'hmac-sha256'
-\toption tsig_secret_file '{}'
+\toption tsig_secret_file '/etc/porchlight/tsig.key'
 \tlist domain '{NAME}'
 \toption family 'any'
 \toption ttl '1m'
@@ -67,8 +66,7 @@ config mapping 'front_rtsp'
 \toption src_dport '{PORT}'
 \toption dest_port '554'
 \toption allow_open '1'
-",
-            secret.display()
+"
         )
     }
 

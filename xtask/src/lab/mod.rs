@@ -13,19 +13,22 @@
 //!
 //! A scenario is a function and one row in [`scenarios::SCENARIOS`]:
 //!
-//! ```ignore
+//! ```no_run
+//! # use anyhow::{ensure, Result};
+//! # use std::time::Instant;
+//! # use xtask::lab::*;
 //! pub fn moved(lab: &mut Lab) -> Result<Summary> {
 //!     let dns = lab.nameserver()?;                       // embedded; or start BIND with lab.internet.spawn
 //!     lab.wan_up()?;                                     // the device, its addresses, its default routes
-//!     let camera = lab.lan_host("camera", CAMERA_MAC, "192.168.1.20")?;
+//!     let camera = lab.lan_host("camera", CAMERA_MAC, [192, 168, 1, 20].into())?;
 //!     let _server = Camera::start(&camera.ns, 554, "front")?;
-//!     lab.write_leases(&[camera.lease("192.168.1.20")])?;
+//!     lab.write_leases(&[camera.lease([192, 168, 1, 20].into())])?;
 //!     lab.write_config(&lab.config())?;                  // or any text
 //!     let mut agent = lab.start_agent()?;                // killed when dropped; agent.stop() ends it cleanly
 //!     lab.wait_reachable("front", WAN4.into(), SECOND)?; // by name, from outside, through the mapped port
 //!     let start = Instant::now();
-//!     lab.wan_readdress4("203.0.113.11")?;
-//!     let seen = lab.wait_reachable("front", "203.0.113.11".parse()?, SECOND)?;
+//!     lab.wan_readdress4([203, 0, 113, 11].into())?;
+//!     let seen = lab.wait_reachable("front", [203, 0, 113, 11].into(), SECOND)?;
 //!     ensure!(dns.count() == (2, 2), "updates: {:?}", dns.count());
 //!     agent.stop(SECOND)?;
 //!     Ok(Summary::line(format!("reachable {} ms after the change", (seen.reached - start).as_millis())))
@@ -37,6 +40,7 @@
 
 pub mod agent;
 pub mod camera;
+pub mod named;
 pub mod nameserver;
 pub mod ns;
 pub mod probe;
@@ -50,6 +54,7 @@ pub mod zone;
 
 pub use agent::Agent;
 pub use camera::Camera;
+pub use named::{Named, Software};
 pub use nameserver::{Mood, Nameserver};
 pub use ns::Ns;
 pub use process::{until, Daemon};
@@ -96,8 +101,11 @@ pub const SECRET_BYTES: &[u8] = b"abcdefghijklmnopqrstuvwxyz123456";
 /// A common limit.
 pub const SECOND: Duration = Duration::from_secs(1);
 
-/// One attempt to look through the whole way; a lost packet costs no more than this.
-const GLANCE: Duration = Duration::from_millis(150);
+/// The first attempts to get through give up quickly, so that a way that opens is seen at once; later ones
+/// take longer, for slow machines.
+const GLANCES: [u64; 6] = [15, 15, 30, 60, 120, 250];
+/// Nobody answers if nobody has done so within this time.
+const STARE: Duration = Duration::from_millis(500);
 /// The longest that IPv6's duplicate address detection may take.
 const DAD_LIMIT: Duration = Duration::from_secs(10);
 
@@ -315,22 +323,29 @@ impl Lab {
     pub fn wait_reachable(&self, camera: &str, addr: IpAddr, limit: Duration) -> Result<Seen> {
         let start = Instant::now();
         let named = self.wait_named(addr, limit)?;
-        let left = limit.saturating_sub(start.elapsed());
-        let mut last = String::new();
-        let target = SocketAddr::from((addr, PORT));
-        let reached = until(&format!("a viewer reaches {camera} at {target}"), left, || {
-            last = probe::banner(&self.internet, target, GLANCE).unwrap_or_else(|error| format!("{error:#}"));
-            (last == camera).then(Instant::now)
-        })
-        .with_context(|| format!("the last attempt: {last}"))?;
+        let reached = self.wait_greeted(camera, addr, limit.saturating_sub(start.elapsed()))?;
         Ok(Seen { named, reached })
     }
 
-    /// Waits until a viewer who connects to this address at [`PORT`] reaches nobody.
+    /// Waits until a viewer who connects to this address at [`PORT`] is greeted by this camera.
+    pub fn wait_greeted(&self, camera: &str, addr: IpAddr, limit: Duration) -> Result<Instant> {
+        let target = SocketAddr::from((addr, PORT));
+        let mut last = String::new();
+        let mut glances = GLANCES.iter().copied();
+        until(&format!("a viewer reaches {camera} at {target}"), limit, || {
+            let limit = Duration::from_millis(glances.next().unwrap_or(500));
+            last = probe::banner(&self.internet, target, limit).unwrap_or_else(|error| format!("{error:#}"));
+            (last == camera).then(Instant::now)
+        })
+        .with_context(|| format!("the last attempt: {last}"))
+    }
+
+    /// Waits until a viewer who connects to this address at [`PORT`] reaches nobody; says since when.
     pub fn wait_closed(&self, addr: IpAddr, limit: Duration) -> Result<Instant> {
         let target = SocketAddr::from((addr, PORT));
         until(&format!("nobody answers at {target}"), limit, || {
-            probe::banner(&self.internet, target, GLANCE).is_err().then(Instant::now)
+            let start = Instant::now();
+            probe::banner(&self.internet, target, STARE).is_err().then_some(start)
         })
     }
 }

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// The longest message over UDP that is read, and the longest answer that is made.
 const MAX_UDP: usize = 4096;
+/// The first octet of the flags of an update, a request of opcode 5 (RFC 2136 section 2.2).
+const OPCODE_UPDATE: u8 = 5 << 3;
 /// A TCP client that is silent for so long is dropped.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -45,7 +47,24 @@ pub struct Update {
     pub rcode: Option<Rcode>,
     /// The names and addresses that it asked to publish.
     pub wants: Vec<(String, IpAddr)>,
+    /// Whether the zone is another one after it.
+    pub changed: bool,
 }
+
+/// A moment in the life of an update, for those who aim at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    /// It came in whole; nothing is done yet.
+    Received,
+    /// It is carried out, or refused; the answer is not sent yet.
+    Done,
+    /// The answer is sent.
+    Answered,
+}
+
+/// Called at each moment of each update over UDP, on the server's thread, which waits for it. An update
+/// for which it says false when it is received is lost: not carried out, not counted, not answered.
+pub type Hook = Arc<dyn Fn(Moment) -> bool + Send + Sync>;
 
 /// A running server. Its sockets live in the namespace that it was started in.
 #[derive(Clone)]
@@ -60,6 +79,7 @@ struct Inner {
     zone: Zone,
     mood: Mood,
     updates: Vec<Update>,
+    hook: Option<Hook>,
 }
 
 impl Nameserver {
@@ -68,7 +88,7 @@ impl Nameserver {
     pub fn start(place: &Ns, zone: Zone, key: &str, secret: &[u8], at: &[SocketAddr]) -> Result<Nameserver> {
         let name = FromStr::from_str(key).map_err(|e| anyhow!("key name {key}: {e}"))?;
         let key = Key::new(Algorithm::Sha256, secret, name, None, None)?;
-        let inner = Inner { zone, mood: Mood::Well, updates: Vec::new() };
+        let inner = Inner { zone, mood: Mood::Well, updates: Vec::new(), hook: None };
         let server = Nameserver(Arc::new(Shared { key, inner: Mutex::new(inner) }));
         for addr in at {
             let (udp, tcp) = place.enter(|| {
@@ -85,6 +105,19 @@ impl Nameserver {
     /// Changes how updates are met from now on.
     pub fn set_mood(&self, mood: Mood) {
         self.lock().mood = mood;
+    }
+
+    /// Calls this at each moment of each update from now on.
+    pub fn set_hook(&self, hook: Hook) {
+        self.lock().hook = Some(hook);
+    }
+
+    /// Publishes an address by the owner's own hand: true if that changed anything. Counted nowhere.
+    pub fn publish(&self, name: &str, addr: IpAddr) -> Result<bool> {
+        let mut inner = self.lock();
+        let before = inner.zone.serial();
+        inner.zone.put(FromStr::from_str(name).map_err(|e| anyhow!("name {name}: {e}"))?, addr);
+        Ok(inner.zone.serial() != before)
     }
 
     /// Every update received so far.
@@ -114,10 +147,26 @@ impl Nameserver {
             // An error here is an ICMP message about an earlier answer: the next datagram may be fine.
             let Ok((length, client)) = socket.recv_from(&mut buffer) else { continue };
             let request = buffer.get(..length).unwrap_or_default().to_vec();
-            if let Some(answer) = self.answer(request) {
+            let is_update = request.get(2).is_some_and(|flags| flags & 0xf8 == OPCODE_UPDATE);
+            if is_update && !self.reached(Moment::Received) {
+                continue;
+            }
+            let answer = self.answer(request);
+            if is_update {
+                self.reached(Moment::Done);
+            }
+            if let Some(answer) = answer {
                 let _ = socket.send_to(&answer, client);
+                if is_update {
+                    self.reached(Moment::Answered);
+                }
             }
         }
+    }
+
+    fn reached(&self, moment: Moment) -> bool {
+        let hook = self.lock().hook.clone();
+        hook.is_none_or(|hook| hook(moment))
     }
 
     fn serve_tcp(&self, listener: &TcpListener) {
@@ -156,8 +205,10 @@ impl Nameserver {
     fn update(&self, mut message: Message<Vec<u8>>) -> Option<Vec<u8>> {
         let wants = wants(&message);
         let mut inner = self.lock();
+        let before = inner.zone.serial();
         let note = |inner: &mut Inner, rcode| {
-            inner.updates.push(Update { at: Instant::now(), rcode, wants: wants.clone() });
+            let changed = inner.zone.serial() != before;
+            inner.updates.push(Update { at: Instant::now(), rcode, wants: wants.clone(), changed });
         };
         if inner.mood == Mood::Silent {
             note(&mut inner, None);

@@ -38,22 +38,46 @@ impl Answer {
 
 /// Asks `server` once over UDP for the addresses of `name`: `Rtype::A` or `Rtype::AAAA`.
 pub fn ask(from: &Ns, server: SocketAddr, name: &str, rtype: Rtype, limit: Duration) -> Result<Answer> {
-    let (id, query) = question(name, rtype)?;
-    let bytes = from.enter(|| {
+    Asker::new(from, server, limit)?.ask(name, rtype)
+}
+
+/// Somebody who asks one server again and again, without the cost of entering the namespace each time.
+pub struct Asker {
+    socket: UdpSocket,
+    server: SocketAddr,
+}
+
+impl Asker {
+    /// At this place; each answer must come within `limit`.
+    pub fn new(from: &Ns, server: SocketAddr, limit: Duration) -> Result<Asker> {
         let any: IpAddr =
             if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = UdpSocket::bind((any, 0))?;
-        socket.connect(server)?;
-        socket.set_read_timeout(Some(limit))?;
-        socket.send(&query)?;
-        let mut buffer = vec![0; MAX_ANSWER];
-        let length = socket.recv(&mut buffer).with_context(|| format!("{server} does not answer"))?;
-        buffer.truncate(length);
-        Ok(buffer)
-    })?;
-    let answer = Message::from_octets(bytes).ok().context("an answer shorter than a header")?;
-    ensure!(answer.header().id() == id && answer.header().qr(), "an answer to another question");
-    read_answer(&answer)
+        let socket = from.enter(|| {
+            let socket = UdpSocket::bind((any, 0))?;
+            socket.connect(server)?;
+            socket.set_read_timeout(Some(limit))?;
+            Ok(socket)
+        })?;
+        Ok(Asker { socket, server })
+    }
+
+    /// Asks for the addresses of `name`: `Rtype::A` or `Rtype::AAAA`.
+    pub fn ask(&self, name: &str, rtype: Rtype) -> Result<Answer> {
+        let (id, query) = question(name, rtype)?;
+        self.socket.send(&query)?;
+        loop {
+            let mut buffer = vec![0; MAX_ANSWER];
+            let length =
+                self.socket.recv(&mut buffer).with_context(|| format!("{} does not answer", self.server))?;
+            buffer.truncate(length);
+            let answer = Message::from_octets(buffer).ok().context("an answer shorter than a header")?;
+            ensure!(answer.header().qr(), "a question in place of an answer");
+            // An answer that came too late for its own question is passed over.
+            if answer.header().id() == id {
+                return read_answer(&answer);
+            }
+        }
+    }
 }
 
 fn question(name: &str, rtype: Rtype) -> Result<(u16, Vec<u8>)> {

@@ -13,6 +13,7 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("nft", "nftables"),
     ("named", "bind9"),
     ("nsupdate", "bind9-dnsutils"),
+    ("dig", "bind9-dnsutils"),
     ("knotd", "knot"),
     ("dnsmasq", "dnsmasq-base"),
     ("busybox", "busybox"),
@@ -23,7 +24,11 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("strace", "strace"),
     ("inadyn", "inadyn"),
     ("ddclient", "ddclient"),
+    (PERL_TLS, "libio-socket-ssl-perl"),
 ];
+
+/// No program, but found like one beside /usr/bin: the module without which ddclient has no HTTPS.
+pub const PERL_TLS: &str = "../share/perl5/IO/Socket/SSL.pm";
 
 /// What every lab needs.
 pub const BASE: &[&str] = &["ip", "nft"];
@@ -66,15 +71,12 @@ pub fn require(programs: &[&'static str], may_install: bool) -> Result<()> {
     let packages: Vec<&str> =
         TOOLS.iter().filter(|(name, _)| lacking.contains(name)).map(|row| row.1).collect();
     let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let line = line_to_type(&system, &packages);
     if !may_install || !geteuid().is_root() || !is_like(&system, "debian") {
-        bail!(
-            "this machine lacks {}. Install it with: {}",
-            lacking.join(", "),
-            line_to_type(&system, &packages)
-        );
+        bail!("this machine lacks {}. Install it with: {line}", lacking.join(", "));
     }
     anstream::eprintln!("This machine lacks {}: installing {}.", lacking.join(", "), packages.join(", "));
-    install(&packages)?;
+    install(&packages).with_context(|| format!("could not install what is missing; try: {line}"))?;
     let still = missing(programs);
     ensure!(still.is_empty(), "installed {}, yet {} is not there", packages.join(" "), still.join(", "));
     Ok(())

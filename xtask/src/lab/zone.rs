@@ -5,7 +5,7 @@ use domain::base::name::FlattenInto;
 use domain::base::{Message, Name, ParsedName, Rtype, ToName, Ttl};
 use domain::rdata::{Aaaa, AllRecordData, Ns, Soa, A};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A name of the zone, lower case.
 pub type Owner = Name<Vec<u8>>;
@@ -69,6 +69,19 @@ impl Zone {
         match self.sets.get(&(self.apex.clone(), Rtype::SOA)).map(|set| set.1.as_slice()) {
             Some([AllRecordData::Soa(soa)]) => soa.serial().into_int(),
             _ => 0,
+        }
+    }
+
+    /// Makes this the only address of its family at a name.
+    pub fn put(&mut self, owner: Owner, addr: IpAddr) {
+        let (rtype, data) = match addr {
+            IpAddr::V4(addr) => (Rtype::A, Data::from(A::new(addr))),
+            IpAddr::V6(addr) => (Rtype::AAAA, Data::from(Aaaa::new(addr))),
+        };
+        let set = (TTL, vec![data]);
+        if self.sets.get(&(lower(&owner), rtype)) != Some(&set) {
+            self.sets.insert((lower(&owner), rtype), set);
+            self.raise_serial();
         }
     }
 

@@ -2,50 +2,69 @@
 //! recorder, in a sealed room, and their requests are kept in tests/provider/peers. Our own rows are
 //! compared with these files, so that the expectation is never our own table.
 
-mod ddclient;
-mod inadyn;
-mod names;
+pub mod ddclient;
+pub mod inadyn;
+pub mod names;
 mod note;
-mod recorder;
-mod seal;
+pub mod recorder;
+pub mod room;
 
+use crate::lab::{seal, tools};
 use anyhow::{bail, Context, Result};
 use note::Case;
 use recorder::{Authority, Recorder, Seen};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The room's certificate authority, in the scratch directory.
-const TRUST: &str = "authority.pem";
+pub const TRUST: &str = "authority.pem";
 /// How long a peer's request is waited for after the peer ended.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The programs, and what they need for HTTPS.
+pub const TOOLS: [&str; 4] = ["ip", "inadyn", "ddclient", tools::PERL_TLS];
+/// The hidden subcommand of the sealed part.
+pub const SEALED: &str = "__peers";
+/// All recordings together, at the longest.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// `cargo xtask peers record` writes the files, `check` only says which would change.
 ///
 /// # Errors
-/// When the room cannot be made or a peer does not send what it should.
+/// When the room cannot be made.
 pub fn main(args: &[String]) -> Result<i32> {
-    let write = match args.first().map(String::as_str) {
-        Some("record") => true,
-        Some("check") => false,
-        _ => bail!("say record or check"),
-    };
-    if let Some(code) = seal::enter()? {
-        return Ok(code);
+    let [what] = args else { bail!("say record or check") };
+    if what != "record" && what != "check" {
+        bail!("say record or check");
     }
-    let scratch = seal::furnish()?;
-    names::serve()?;
+    tools::require(&TOOLS, true)?;
+    Ok(seal::exit_code(seal::run(&[SEALED.into(), what.into()], LIMIT)?))
+}
+
+/// The sealed part.
+///
+/// # Errors
+/// When the room cannot be furnished or a file not be written.
+pub fn sealed(args: &[String]) -> Result<i32> {
+    let write = args.first().is_some_and(|word| word == "record");
+    let scratch = room::enter()?;
+    names::Names::serve()?;
     let authority = Authority::new()?;
     authority.write_pem(&scratch.join(TRUST))?;
     let recorder = Recorder::start(IpAddr::V4(Ipv4Addr::LOCALHOST), authority, Arc::new(content))?;
-    let mut room =
-        Room { recorder, scratch, write, date: seal::run("date", &["-u", "+%F"])?, changed: 0, failed: 0 };
+    let mut room = Room { recorder, scratch, write, date: today()?, changed: 0, failed: 0 };
     room.peer("inadyn", &inadyn::version()?, inadyn::cases(), inadyn::update)?;
     room.peer("ddclient", &ddclient::version()?, ddclient::cases(), ddclient::update)?;
     println!("{} changed, {} failed", room.changed, room.failed);
     Ok(i32::from(room.failed > 0 || (!write && room.changed > 0)))
+}
+
+fn today() -> Result<String> {
+    let date = Command::new("date").args(["-u", "+%F"]).output().context("cannot start date")?;
+    Ok(String::from_utf8_lossy(&date.stdout).trim().to_owned())
 }
 
 struct Room {
@@ -65,7 +84,7 @@ impl Room {
         cases: Vec<Case>,
         update: fn(&Case, &Path) -> Result<()>,
     ) -> Result<()> {
-        let folder = Path::new("tests/provider/peers").join(peer);
+        let folder = tools::workspace().join("tests/provider/peers").join(peer);
         for case in cases {
             let name = format!("{}-{}", case.service, case.family);
             match self.record(version, &case, update) {
@@ -99,7 +118,7 @@ impl Room {
         if more > 0 {
             bail!("it sent {} requests instead of one", more + 1);
         }
-        Ok(note::text(version, self.date.trim(), case, &seen))
+        Ok(note::text(version, &self.date, case, &seen))
     }
 }
 

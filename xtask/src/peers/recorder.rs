@@ -216,7 +216,10 @@ fn serve(stream: TcpStream, tls: Option<Arc<ServerConfig>>, shared: &Shared, ans
         }
     };
     // Say that this was all, then wait for the client to hang up, so that no reset overtakes the answer.
-    stream.shutdown(Shutdown::Write)?;
+    // One that has already done so is content.
+    if stream.shutdown(Shutdown::Write).is_err() {
+        return Ok(());
+    }
     while stream.read(&mut [0; 512]).is_ok_and(|count| count > 0) {}
     Ok(())
 }

@@ -4,10 +4,21 @@
 mod cases;
 mod stage;
 
+use super::Scenario;
 use crate::lab::*;
 use anyhow::{ensure, Context, Result};
 use cases::{secrets, Bound, Case, Heals, CASES, RETRY_AFTER};
 use stage::{Stage, Usage};
+
+/// The row of the table.
+pub const FAULTS: Scenario = Scenario {
+    name: "faults",
+    about: "every fault of DNS and HTTPS providers at once, one account each, and no storm",
+    needs: &["named", "knotd", "nginx", "faketime"],
+    limit: Duration::from_secs(300),
+    slow: true,
+    run: faults,
+};
 
 /// For so long the faults stay.
 const FAULTY: Duration = Duration::from_secs(120);
@@ -40,12 +51,12 @@ const GROWN: u64 = 1024;
 const PEAK: u64 = 6 * 1024;
 
 /// The story.
-pub fn faults(lab: &mut Lab) -> Result<Summary> {
+fn faults(lab: &mut Lab) -> Result<Summary> {
     let mut stage = Stage::build(lab)?;
     let idle = stage.usage()?;
     let mut addr = IpAddr::from(ADDRESSES[0].1);
-    lab.wan_add4(WAN4)?;
     let start = Instant::now();
+    lab.wan_add4(WAN4)?;
     let mut reaction = stage.wait_right(&all(|case| case.heals == Heals::Healthy), addr, SECOND)?;
     let slowest = |right: &[(&Case, Instant)], since: Instant| {
         right.iter().map(|(_, at)| at.saturating_duration_since(since)).max().unwrap_or_default()

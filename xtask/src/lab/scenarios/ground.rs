@@ -32,6 +32,7 @@ pub fn lab(lab: &mut Lab) -> Result<Summary> {
     ensure!(nsupdate(lab, SECRET, WAN4.into()).is_err(), "a refusal is not heard");
     dns.set_mood(Mood::Well);
     ensure!(dns.count() == (4, 2), "the server counts {:?}", dns.count());
+    by_the_rules(lab, &dns)?;
 
     lab.wait_dad(WAN6)?;
     lab.wan_gone()?;
@@ -51,13 +52,43 @@ pub fn lab(lab: &mut Lab) -> Result<Summary> {
     Ok(Summary::line(format!("zone serial {} after {} updates", dns.serial(), dns.count().1)))
 }
 
+/// The embedded server against nsupdate's prerequisites and errors (RFC 2136 sections 3.2 to 3.4).
+fn by_the_rules(lab: &Lab, dns: &Nameserver) -> Result<()> {
+    let cases = [
+        ("prereq nxdomain new.example.com\nupdate add new.example.com 60 TXT here", ""),
+        ("prereq nxdomain new.example.com\nupdate add new.example.com 60 TXT there", "YXDOMAIN"),
+        ("prereq yxrrset cam.example.com A\nupdate add new.example.com 60 A 192.0.2.1", ""),
+        ("prereq yxrrset new.example.com A 192.0.2.1\nupdate add new.example.com 60 A 192.0.2.2", ""),
+        ("prereq yxrrset new.example.com AAAA\nupdate delete new.example.com", "NXRRSET"),
+        ("prereq nxrrset new.example.com A\nupdate delete new.example.com", "YXRRSET"),
+        ("prereq yxdomain none.example.com\nupdate delete new.example.com", "NXDOMAIN"),
+        ("update delete new.example.com A 192.0.2.1", ""),
+        ("prereq nxrrset new.example.com CNAME\nupdate add new.example.com 60 CNAME cam.example.com", ""),
+        ("prereq yxrrset new.example.com CNAME\nupdate delete new.example.com", "NXRRSET"),
+        ("update delete new.example.com", ""),
+        ("update delete new.example.com", ""),
+        ("prereq nxdomain new.example.com\nupdate delete example.com NS", ""),
+        ("update add cam.example.org 60 A 192.0.2.1", "NOTZONE"),
+    ];
+    let serial = dns.serial();
+    for (script, error) in cases {
+        let said = send(lab, SECRET, script)?;
+        let met = if error.is_empty() { said.status.success() } else { said.stderr.contains(error) };
+        ensure!(met, "{script}\n{} instead of '{error}': {}", said.status, said.stderr);
+    }
+    let changes = dns.serial() - serial;
+    ensure!(changes == 5, "five of the cases change the zone, the serial rose by {changes}");
+    Ok(())
+}
+
 fn nsupdate(lab: &Lab, secret: &str, addr: IpAddr) -> Result<String> {
     let rtype = if addr.is_ipv4() { "A" } else { "AAAA" };
-    let text = format!(
-        "server {DNS4}\nzone {ZONE}\nkey hmac-sha256:{KEY} {secret}\nupdate delete {NAME} {rtype}\n\
-         update add {NAME} 60 {rtype} {addr}\nsend\n"
-    );
-    lab.router
-        .enter(|| process::run(Command::new("nsupdate").args(["-t", "5"]), Some(&text), 2 * SECOND * 5))?
-        .success()
+    let script = format!("update delete {NAME} {rtype}\nupdate add {NAME} 60 {rtype} {addr}");
+    send(lab, secret, &script)?.success()
+}
+
+fn send(lab: &Lab, secret: &str, script: &str) -> Result<process::Finished> {
+    let text = format!("server {DNS4}\nzone {ZONE}\nkey hmac-sha256:{KEY} {secret}\n{script}\nsend\n");
+    let mut command = Command::new("nsupdate");
+    lab.router.enter(|| process::run(command.args(["-t", "5"]), Some(&text), 10 * SECOND))
 }

@@ -1,7 +1,9 @@
 //! The table of scenarios: each a story in a fresh lab, run by `cargo xtask test`.
 
+pub mod changes;
 pub mod faults;
 pub mod ground;
+pub mod kill;
 
 use super::{Lab, Summary};
 use anyhow::Result;
@@ -24,18 +26,24 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order in which they run.
-pub const SCENARIOS: &[Scenario] = &[Scenario {
-    name: "lab",
-    about: "the lab itself: names, addresses, updates and connections work without an agent",
-    needs: &["nsupdate"],
-    limit: Duration::from_secs(60),
-    slow: false,
-    run: ground::lab,
-}, Scenario {
-    name: "faults",
-    about: "every fault of DNS and HTTPS providers at once, one account each: class, next try, message, and no request storm",
-    needs: &["named", "knotd", "nginx", "faketime"],
-    limit: Duration::from_secs(420),
-    slow: true,
-    run: faults::faults,
-}];
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "lab",
+        about: "the lab itself: names, addresses, updates and connections work without an agent",
+        needs: &["nsupdate"],
+        limit: Duration::from_secs(60),
+        slow: false,
+        run: ground::lab,
+    },
+    changes::BIND,
+    changes::KNOT,
+    faults::FAULTS,
+    Scenario {
+        name: "kill",
+        about: "killed a hundred times, right each time, nothing sent twice",
+        needs: &["strace"],
+        limit: Duration::from_secs(400),
+        slow: true,
+        run: kill::kill_anywhere,
+    },
+];
