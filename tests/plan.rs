@@ -228,7 +228,8 @@ impl Stage {
     fn done(&mut self, words: &[&str]) {
         let told = words.iter().position(|word| *word == "requests");
         let requests = told.map_or(1, |at| words[at + 1].parse().unwrap());
-        let end = settle::End { now: self.now, floor: Duration::ZERO, random: u32::MAX, requests };
+        let none = Duration::ZERO;
+        let end = settle::End { now: self.now, floor: none, random: u32::MAX, requests, last_request: none };
         let failure = |word: &str| {
             let failure = Failure::new(kind(word), "said so");
             match words.iter().position(|w| *w == "after") {

@@ -79,7 +79,13 @@ impl Agent {
             flying.filter(|f| f.generation == job.generation).map_or(self.state.change, |f| f.change);
         let entry = self.record(&job.record).and_then(|record| provider::find(&record.provider));
         let floor = entry.map_or(Duration::ZERO, |entry| entry.floor);
-        let end = End { now, floor, random: random(), requests: effort.requests };
+        let end = End {
+            now,
+            floor,
+            random: random(),
+            requests: effort.requests,
+            last_request: effort.last_request,
+        };
         let verdicts = settle::published(&mut self.state, job, memo, result, end);
         let mut told = Vec::new();
         for (id, verdict) in verdicts {
@@ -158,7 +164,8 @@ impl Agent {
                 Err(failure) => self.warn(&format!("{id}: what is published could not be told: {failure}")),
             }
         }
-        let end = End { now, floor: Duration::ZERO, random: random(), requests: 0 };
+        let none = Duration::ZERO;
+        let end = End { now, floor: none, random: random(), requests: 0, last_request: none };
         settle::looked(&mut self.state, job, answers, end);
     }
 

@@ -26,16 +26,16 @@ const WINDOW: Duration = Duration::from_secs(120);
 /// The wait is no longer than this only to keep room for one more try, which a healing signal may call for.
 const RESERVE: Duration = Duration::from_secs(60);
 
-/// The failed tries of an account in the last [`WINDOW`]: when each ended and how many requests it made,
-/// oldest first.
+/// The failed tries of an account in the last [`WINDOW`]: when each made its last request, and how many it
+/// made; oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spent(Vec<(Time, u32)>);
 
 impl Spent {
     /// Adds a failed try, and forgets what is too old to matter.
-    pub fn add(&mut self, ended: Time, requests: u32) {
-        self.0.retain(|(at, _)| at.plus(WINDOW) > ended);
-        self.0.push((ended, requests));
+    pub fn add(&mut self, last: Time, requests: u32) {
+        self.0.retain(|(at, _)| at.plus(WINDOW) > last);
+        self.0.push((last, requests));
     }
 
     /// From when on so many more requests keep within [`MOST`].

@@ -62,6 +62,8 @@ pub struct End {
     pub random: u32,
     /// How many requests the provider was sent.
     pub requests: u32,
+    /// From the job's start to the last of them.
+    pub last_request: Duration,
 }
 
 /// Takes the job out of flight; `None` if it is an older one's outcome. Returns when it was started.
@@ -88,7 +90,7 @@ pub fn published(
     let failures = || verdicts.iter().filter_map(|(_, verdict)| verdict.as_ref().err());
     let account = state.accounts.entry(job.account.clone()).or_default();
     if failures().any(|failure| failure.kind != Kind::NotReady) {
-        account.spent.add(attempt.ended, attempt.requests);
+        account.spent.add(attempt.started.plus(end.last_request), attempt.requests);
     } else if failures().next().is_none() {
         account.spent = Spent::default();
     }
