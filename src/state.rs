@@ -173,7 +173,9 @@ pub struct MappingState {
     pub generation: u64,
     /// The running job's rules and start.
     pub in_flight: Option<(u64, Time)>,
-    /// The last failure.
+    /// The rules of the last job, whatever became of it.
+    pub tried: Vec<Rule>,
+    /// The last failure. While there is one, it is not known what is in force.
     pub retry: Option<Retry>,
 }
 

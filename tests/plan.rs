@@ -166,12 +166,14 @@ impl Stage {
 
     /// The owner edits the configuration, and it is reloaded.
     fn edit(&mut self, words: &[&str]) {
+        let before = self.config.clone();
         match words {
             ["without", "mappings"] => self.config.mappings.clear(),
+            ["zone", zone] => self.config.records[0].zone = Some(zone.to_string()),
             ["mapping_backend", "none"] => self.config.global.backend = BackendChoice::None,
             other => panic!("script: config {other:?}"),
         }
-        settle::prune(&mut self.state, &self.config);
+        settle::reconfigured(&mut self.state, &before, &self.config);
     }
 
     fn wan(&mut self, name: &str, words: &[&str]) {

@@ -28,8 +28,8 @@ const HEADER: usize = 12;
 /// Sends a provider's message and waits for the server's answer.
 ///
 /// # Errors
-/// [`Kind::NotReady`] without route or resolver, [`Kind::Unreachable`] when nothing answers there,
-/// [`Kind::Unconfirmed`] when a write may have been received, [`Kind::Garbled`] for an answer that is none,
+/// [`Kind::NotReady`] without route or resolver, or when the address that asked is lost, [`Kind::Unreachable`]
+/// when nothing answers there, [`Kind::Unconfirmed`] when a write may have been received, [`Kind::Garbled`] for an answer that is none,
 /// [`Kind::Refused`] when `server` names no host and port.
 pub async fn exchange(request: &provider::Dns, timeout: Duration) -> Result<Reply, Failure> {
     let until = Instant::now() + timeout;
@@ -143,6 +143,8 @@ enum Udp {
     Silence,
     /// No address has anything that listens, or a route.
     Nobody(io::Error),
+    /// This machine lost the address that the message was sent from.
+    Moved,
 }
 
 impl Ask<'_> {
@@ -154,6 +156,7 @@ impl Ask<'_> {
                 Udp::Answer(bytes) if !is_cut(&bytes) => return Ok(bytes),
                 Udp::Answer(_) | Udp::Silence => sent = true,
                 Udp::Nobody(error) => return Err(net::judge_connect(self.who, self.addrs, &error)),
+                Udp::Moved => return Err(self.moved()),
             }
         }
         let mut server = match net::connect(self.who, self.addrs, self.until).await {
@@ -161,10 +164,21 @@ impl Ask<'_> {
             Err(_) if sent => return Err(self.no_answer()),
             Err(failure) => return Err(failure),
         };
-        match net::within(self.until, self.tcp(&mut server)).await {
-            Some(Ok(bytes)) if fits(&bytes) => Ok(bytes),
-            Some(Ok(_)) => Err(garbled(self.who)),
-            Some(Err(_)) | None => Err(self.no_answer()),
+        let Ok(source) = server.get_ref().local_addr() else { return Err(self.no_answer()) };
+        match net::within(self.until, net::while_ours(source, self.tcp(&mut server))).await {
+            Some(Some(Ok(bytes))) if fits(&bytes) => Ok(bytes),
+            Some(Some(Ok(_))) => Err(garbled(self.who)),
+            Some(None) => Err(self.moved()),
+            Some(Some(Err(_))) | None => Err(self.no_answer()),
+        }
+    }
+
+    /// The address that the message was sent from is gone, and the answer with it.
+    fn moved(&self) -> Failure {
+        let text = "this machine's address changed before the answer came";
+        match self.write {
+            true => Failure::new(Kind::Unconfirmed, format!("{}: the change was sent, but {text}", self.who)),
+            false => Failure::new(Kind::NotReady, format!("{}: {text}", self.who)),
         }
     }
 
@@ -194,6 +208,8 @@ impl Ask<'_> {
             let Some(at) = turn.checked_rem(sockets.len()) else {
                 break;
             };
+            let source = sockets.get(at).and_then(|socket| socket.get_ref().local_addr().ok());
+            let Some(source) = source else { break };
             if let Some(Err(error)) = sockets.get(at).map(|socket| socket.get_ref().send(self.message)) {
                 if error.kind() != io::ErrorKind::WouldBlock {
                     last = error;
@@ -202,9 +218,10 @@ impl Ask<'_> {
                 }
             }
             let until = self.until.min(Instant::now() + self.wait);
-            match net::within(until, receive(&mut sockets, fits)).await {
-                Some(Ok(bytes)) => return Udp::Answer(bytes),
-                Some(Err(error)) => last = error,
+            match net::within(until, net::while_ours(source, receive(&mut sockets, fits))).await {
+                Some(Some(Ok(bytes))) => return Udp::Answer(bytes),
+                Some(Some(Err(error))) => last = error,
+                Some(None) => return Udp::Moved,
                 None if Instant::now() >= self.until => return Udp::Silence,
                 None => silent = true,
             }

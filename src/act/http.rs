@@ -110,6 +110,7 @@ impl Http {
         let local = |error: io::Error| {
             Failure::new(Kind::NotReady, format!("{who}: no tunnel on the loopback interface: {error}"))
         };
+        let source = server.get_ref().local_addr().map_err(local)?;
         let tunnel = Tunnel::new(&origin.host, origin.port, origin.tls).map_err(local)?;
         let prepared = self.prepare(request, &tunnel.address().map_err(local)?);
         let prepared = prepared.map_err(|fault| self.judge(fault, &tunnel, request.write, who))?;
@@ -125,7 +126,11 @@ impl Http {
                 tunnel.run(&client, &server).await;
                 future::pending().await
             };
-            net::within(until, pump).await.unwrap_or(Err(Fault::Late))
+            match net::within(until, net::while_ours(source, pump)).await {
+                Some(Some(never)) => never,
+                Some(None) => Err(Fault::Moved),
+                None => Err(Fault::Late),
+            }
         };
         let result =
             async { receiver.recv().await.unwrap_or(Err(Fault::Garbled("its headers are too long"))) };
@@ -197,6 +202,7 @@ impl Http {
             Fault::NoStatusLine if tunnel.spoke() => failure(Kind::Garbled, "the answer is not HTTP".into()),
             Fault::NoStatusLine => broke("the connection was closed without an answer"),
             Fault::Late => broke("no whole answer in time"),
+            Fault::Moved => broke("this machine's address changed before the whole answer was there"),
             Fault::Cut => broke("the connection was cut before the whole answer was there"),
             Fault::TooLong => {
                 failure(Kind::Garbled, format!("the answer is longer than {} KiB", BODY_CAP / 1024))
@@ -256,6 +262,8 @@ impl Http {
 enum Fault {
     /// The deadline passed.
     Late,
+    /// This machine lost the address that it spoke from.
+    Moved,
     /// The connection ended too early.
     Cut,
     /// The answer does not begin with a status line, or does not begin at all.

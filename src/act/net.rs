@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 pub(super) const MAX_ADDRS: usize = 6;
 /// How long an address may be silent before the next one is tried beside it (RFC 8305 section 5).
 const STAGGER: Duration = Duration::from_millis(250);
+/// While an answer is awaited, how often it is checked that it can still come (see [`while_ours`]).
+const SOURCE_CHECK: Duration = Duration::from_millis(50);
 /// The most name look-ups that may be stuck in the C library at once.
 const MAX_LOOKUPS: usize = 32;
 /// Stack of a thread that looks up one name; the C libraries keep their answers' buffers on it.
@@ -30,6 +32,26 @@ pub(super) async fn within<T>(until: Instant, work: impl Future<Output = T>) -> 
         None
     })
     .await
+}
+
+/// The future's result, or `None` once this machine has lost `source`, the address that it speaks from: an
+/// answer cannot come any more, and to wait for it would only hold up the new address.
+pub(super) async fn while_ours<T>(source: SocketAddr, work: impl Future<Output = T>) -> Option<T> {
+    future::or(async { Some(work.await) }, async {
+        loop {
+            Timer::after(SOURCE_CHECK).await;
+            if !is_ours(source) {
+                return None;
+            }
+        }
+    })
+    .await
+}
+
+/// Whether this machine has an address; true where it cannot be told. Sends nothing.
+fn is_ours(addr: SocketAddr) -> bool {
+    let lost = |error: &io::Error| error.kind() == io::ErrorKind::AddrNotAvailable;
+    !UdpSocket::bind((addr.ip(), 0)).as_ref().is_err_and(lost)
 }
 
 /// Runs all of them at once; the results are in the order of the futures.
@@ -301,6 +323,20 @@ mod tests {
         assert_eq!(stream.get_ref().peer_addr().unwrap(), addrs[1]);
         let soon = Instant::now() + Duration::from_millis(100);
         assert_eq!(smol::block_on(connect("x", &[silent], soon)).unwrap_err().kind, Kind::Unreachable);
+    }
+
+    #[test]
+    fn a_lost_source_ends_the_wait() {
+        let ours = SocketAddr::from(([127, 0, 0, 1], 9));
+        let lost = SocketAddr::from(([192, 0, 2, 1], 9));
+        assert!(is_ours(ours) && is_ours("[::ffff:0:0]:9".parse().unwrap()) && !is_ours(lost));
+        assert_eq!(smol::block_on(while_ours(ours, async { 7 })), Some(7));
+        assert_eq!(smol::block_on(while_ours(lost, future::pending::<u8>())), None);
+        let slow = async {
+            Timer::after(SOURCE_CHECK * 3).await;
+            7
+        };
+        assert_eq!(smol::block_on(while_ours(ours, slow)), Some(7));
     }
 
     #[test]

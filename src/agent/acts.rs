@@ -119,13 +119,17 @@ impl Agent {
 
     /// Looks whether our table still stands, after somebody changed the packet filter.
     pub(crate) fn check_filter(&mut self) {
-        if self.checking_filter || self.state.mapping.applied.is_none() {
+        let memory = &self.state.mapping;
+        if memory.applied.is_none() && memory.in_flight.is_none() {
+            return;
+        }
+        if self.checking_filter {
+            self.check_filter_again = true;
             return;
         }
         self.checking_filter = true;
         let (nft, tx) = (self.nft.clone(), self.tx.clone());
-        let rules = self.state.mapping.applied.iter().flatten();
-        let targets: Vec<IpAddr> = rules.map(|rule| rule.target).collect();
+        let targets: Vec<IpAddr> = memory.targets.iter().copied().collect();
         let work = async move {
             smol::Timer::after(FILTER_SETTLE).await;
             let mut nft = nft.lock().await;

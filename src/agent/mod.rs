@@ -4,6 +4,8 @@
 mod acts;
 mod reload;
 mod report;
+#[cfg(test)]
+mod tests;
 
 pub use reload::{read_config, Reading};
 
@@ -81,6 +83,8 @@ pub struct Agent {
     pub(crate) confirm_at_once: Arc<smol::lock::Semaphore>,
     /// A look at the packet filter is under way.
     pub(crate) checking_filter: bool,
+    /// It changed while it was being looked at: look again.
+    pub(crate) check_filter_again: bool,
     /// Changes of the packet filter are heard.
     following_filter: bool,
     /// What the file last written said.
@@ -127,6 +131,7 @@ impl Agent {
             confirming: BTreeMap::new(),
             confirm_at_once: Arc::new(smol::lock::Semaphore::new(acts::CONFIRM_AT_ONCE)),
             checking_filter: false,
+            check_filter_again: false,
             following_filter: false,
             saved: String::new(),
             boot_id,

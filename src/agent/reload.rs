@@ -29,10 +29,20 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Stands for a configuration that cannot be read: nothing to do, and `status` says why.
+    pub fn without(paths: &Paths, why: String) -> Reading {
+        let (config, redactor) = (Config::default(), Redactor::new([]));
+        Reading { config, problems: vec![unreadable(paths, why)], redactor }
+    }
+
     /// Whether any part of it is unusable.
     pub fn is_faulty(&self) -> bool {
         self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }
+}
+
+fn unreadable(paths: &Paths, why: String) -> Problem {
+    Problem { severity: Severity::Error, file: paths.config.display().to_string(), line: 0, text: why }
 }
 
 /// Files below the root, and this process's environment.
@@ -80,7 +90,11 @@ impl Agent {
     pub(crate) fn reload(&mut self) {
         let reading = match read_config(&self.paths) {
             Ok(reading) => reading,
-            Err(why) => return log::error!("not reloaded, the old configuration stays: {why}"),
+            Err(why) => {
+                log::error!("not reloaded, the old configuration stays: {why}");
+                self.problems = vec![unreadable(&self.paths, why)];
+                return;
+            }
         };
         for problem in &reading.problems {
             log::warn!("{}", reading.redactor.redact(&problem.to_string()));
@@ -95,9 +109,14 @@ impl Agent {
             log::warn!("option cacert takes effect when porchlight is restarted");
         }
         log::set_max_level(reading.config.global.log_level);
-        self.config = reading.config;
+        let mut after = reading.config;
+        if !after.global.enabled {
+            log::info!("option enabled is '0': nothing to do until it is '1' and reloaded");
+            (after.records, after.cameras, after.mappings) = Default::default();
+        }
+        let before = std::mem::replace(&mut self.config, after);
         self.redactor = Arc::new(reading.redactor);
-        settle::prune(&mut self.state, &self.config);
+        settle::reconfigured(&mut self.state, &before, &self.config);
         if let Some(network) = &self.network {
             network.set_wans(&self.config.wans);
         }

@@ -250,6 +250,9 @@ impl Agent {
             self.warn("somebody changed or removed the table of the port mappings; it is made anew");
             self.state.mapping.applied = None;
         }
+        if std::mem::take(&mut self.check_filter_again) {
+            self.check_filter();
+        }
     }
 }
 

@@ -3,10 +3,8 @@
 use super::{no_arguments, FAILED, OK};
 use crate::act::http::Http;
 use crate::agent::{read_config, Agent, Mode, Reading, Setting};
-use crate::config::Config;
 use crate::control::{self, Instance};
 use crate::paths::Paths;
-use crate::secret::Redactor;
 use simple_logger::SimpleLogger;
 use smol::LocalExecutor;
 use std::rc::Rc;
@@ -26,7 +24,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
     // A daemon whose configuration is broken stays and says so; it gets well by a reload.
     let reading = start_log(read_config(paths)).unwrap_or_else(|why| {
         log::error!("{why}; nothing to do until it is there and reloaded");
-        Reading { config: Config::default(), problems: Vec::new(), redactor: Redactor::new([]) }
+        Reading::without(paths, why)
     });
     if !reading.config.global.enabled {
         log::info!("option enabled is '0': nothing to do");

@@ -175,13 +175,17 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut
     }
     let rules = wanted(config, world, state, now, plan);
     let memory = &state.mapping;
-    if memory.in_flight.is_some() || memory.applied.as_ref() == Some(&rules) {
+    // After a failure it is not known what is in force, whatever was so before.
+    let sure = memory.retry.is_none();
+    if memory.in_flight.is_some() || (sure && memory.applied.as_ref() == Some(&rules)) {
         return;
     }
     if memory.applied.is_none() && config.mappings.is_empty() && memory.targets.is_empty() {
         return;
     }
-    if let Some(at) = memory.retry.as_ref().and_then(|retry| retry.next).filter(|at| *at > now) {
+    // The wait is for the change that failed; another one, such as a close, goes at once.
+    let waits = memory.retry.as_ref().filter(|_| memory.tried == rules).and_then(|retry| retry.next);
+    if let Some(at) = waits.filter(|at| *at > now) {
         return plan.wake(at);
     }
     let cut = cut(memory, &rules);

@@ -15,7 +15,7 @@ const LONGEST: u64 = 3600;
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(24 * 3600);
 /// While this machine is not ready, nothing leaves it: a look now and then costs the provider nothing.
 const NOT_READY_STEPS: [u64; 5] = [1, 2, 5, 10, 30];
-/// Healing signals end a wait at once, but not more often than this.
+/// Healing signals end the first wait at once, those after it not more often than this.
 const HEAL_GAP: Duration = Duration::from_secs(1);
 
 /// The most requests that a failing account is sent in any [`WINDOW`], whatever heals meanwhile. A try
@@ -125,10 +125,9 @@ pub fn due(retry: &Retry, world: &World) -> Option<Time> {
         Kind::Clock | Kind::Untrusted => world.clock_set,
         _ => None,
     };
+    let gap = if retry.tries > 1 { HEAL_GAP } else { Duration::ZERO };
     match healed_by {
-        Some(at) if at > retry.started => {
-            Some(next.min(at.max(retry.started.plus(HEAL_GAP)).max(retry.floor)))
-        }
+        Some(at) if at > retry.started => Some(next.min(at.max(retry.started.plus(gap)).max(retry.floor))),
         _ => Some(next),
     }
 }
@@ -235,8 +234,10 @@ mod tests {
 
     #[test]
     fn healing_ends_a_transient_wait_but_not_more_than_once_a_second() {
-        let retry = after(None, Failure::new(Kind::Unreachable, "x"), attempt(10_000, 0));
         let healed = |at| World { healed: Some(Time(at)), ..World::default() };
+        let first = after(None, Failure::new(Kind::Unreachable, "x"), attempt(5_000, 0));
+        assert_eq!(due(&first, &healed(5_001)), Some(Time(5_001)));
+        let retry = after(Some(&first), Failure::new(Kind::Unreachable, "x"), attempt(10_000, 0));
         assert_eq!(due(&retry, &healed(9_000)), retry.next);
         assert_eq!(due(&retry, &healed(10_200)), Some(Time(11_000)));
         assert_eq!(due(&retry, &healed(12_500)), Some(Time(12_500)));

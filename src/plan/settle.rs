@@ -2,8 +2,9 @@
 
 use super::retry::{after, Attempt, Spent};
 use super::{Action, LookJob, MapJob, PublishJob, Rule};
-use crate::model::{Now, RecordId, Time};
-use crate::provider::{Failure, Kind, Outcome, Verdicts};
+use crate::config::Config;
+use crate::model::{Family, Now, RecordId, Time};
+use crate::provider::{Failure, Kind, Outcome, Verdicts, Wanted};
 use crate::state::{InFlight, Known, RecordState, Retry, Seen, State};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -37,6 +38,7 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
             state.change += 1;
             state.mapping.generation = job.generation;
             state.mapping.in_flight = Some((job.generation, now.boot));
+            state.mapping.tried.clone_from(&job.rules);
             // Until they are cut, connections may lead to the old and to the new places.
             state.mapping.targets.extend(job.rules.iter().map(|rule| rule.target));
             state.change
@@ -94,44 +96,23 @@ pub fn published(
     } else if failures().next().is_none() {
         account.spent = Spent::default();
     }
-    let (spent, before) = (account.spent.clone(), account.retry.take());
-    // A failure of the record and one of the account, in turn, are one series.
-    let (mut own, mut all_failed) = (None::<Retry>, true);
+    let series = Series { account: account.retry.take(), spent: account.spent.clone(), attempt };
+    let mut own = Vec::new();
     for wanted in &job.records {
-        let Some((_, verdict)) = verdicts.iter().find(|(id, _)| *id == wanted.id) else { continue };
-        let memory = memory(state, &job.account, &wanted.id);
-        let previous = memory.retry.take();
-        all_failed &= previous.is_some();
-        own = own.into_iter().chain(previous.clone()).min_by_key(|retry| retry.tries);
-        match verdict {
-            Ok(outcome) => record_right(memory, wanted.addr, outcome, end.now),
-            Err(failure) => {
-                if failure.kind == Kind::Unconfirmed {
-                    memory.known = Known::Unknown;
-                }
-                if !concerns_account(failure.kind) {
-                    let previous = previous.or_else(|| before.clone());
-                    memory.retry = Some(after(previous.as_ref(), failure.clone(), attempt, &spent));
-                }
+        if let Some((id, verdict)) = verdicts.iter().find(|(id, _)| *id == wanted.id) {
+            own.push(record_verdict(state, &job.account, wanted, verdict, &series, end.now));
+            if let Some(failure) = verdict.as_ref().err().filter(|f| f.kind == Kind::Credentials) {
+                rest_other_family(state, job, id, failure, attempt);
             }
         }
     }
-    let previous = before.or(own.filter(|_| all_failed));
+    let previous = series.of_account(own);
     let worst = failures().filter(|failure| concerns_account(failure.kind));
     let worst = worst.max_by_key(|failure| failure.retry_after.unwrap_or_default());
     let account = state.accounts.entry(job.account.clone()).or_default();
     account.memo = memo;
-    account.retry = worst.map(|failure| after(previous.as_ref(), failure.clone(), attempt, &spent));
+    account.retry = worst.map(|failure| after(previous.as_ref(), failure.clone(), attempt, &series.spent));
     verdicts
-}
-
-/// The memory of a record, emptied if it was about another account.
-fn memory<'a>(state: &'a mut State, account: &str, id: &RecordId) -> &'a mut RecordState {
-    let memory = state.records.entry(id.clone()).or_default();
-    if memory.account != account {
-        *memory = RecordState { account: account.to_string(), ..RecordState::default() };
-    }
-    memory
 }
 
 fn attempt(started: Option<Time>, end: End) -> Attempt {
@@ -145,18 +126,80 @@ fn attempt(started: Option<Time>, end: End) -> Attempt {
     }
 }
 
-/// Failures that would meet every other record of the account as well.
+/// Failures that would meet every other record of the account as well. Refused credentials are not among
+/// them: a token may have rights in one zone only, and some services answer a wrong name in the same words.
 fn concerns_account(kind: Kind) -> bool {
-    !matches!(kind, Kind::NoSuchName | Kind::Refused | Kind::Garbled)
+    !matches!(kind, Kind::Credentials | Kind::NoSuchName | Kind::Refused | Kind::Garbled)
 }
 
-/// The record is as it should be.
-fn record_right(memory: &mut RecordState, addr: IpAddr, outcome: &Outcome, now: Now) {
-    memory.known = Known::Published(addr);
-    if *outcome == Outcome::Updated {
-        memory.changed_at = Some(now.wall);
-        memory.seen = Seen::Asking;
+/// What is refused for a name in one family would be in the other: it rests too, unless it has its own verdict.
+fn rest_other_family(state: &mut State, job: &PublishJob, id: &RecordId, why: &Failure, attempt: Attempt) {
+    let others = Family::BOTH.into_iter().filter(|family| *family != id.family);
+    for other in others.map(|family| RecordId { family, ..id.clone() }) {
+        if job.records.iter().all(|wanted| wanted.id != other) {
+            let memory = record_of(state, &job.account, other);
+            memory.retry = Some(after(memory.retry.as_ref(), why.clone(), attempt, &Spent::default()));
+        }
     }
+}
+
+/// A record's memory; what it held of another account is forgotten.
+fn record_of<'a>(state: &'a mut State, account: &str, id: RecordId) -> &'a mut RecordState {
+    let memory = state.records.entry(id).or_default();
+    if memory.account != account {
+        *memory = RecordState { account: account.to_string(), ..Default::default() };
+    }
+    memory
+}
+
+/// What an attempt adds to: failures of a record and of its account, in turn, are one series.
+struct Series {
+    /// The account's, until now.
+    account: Option<Retry>,
+    spent: Spent,
+    attempt: Attempt,
+}
+
+impl Series {
+    /// What a failure of the whole account goes on with: its own series, else the shortest of its records',
+    /// if each of them has one.
+    fn of_account(&self, records: Vec<Option<Retry>>) -> Option<Retry> {
+        let records: Option<Vec<Retry>> = records.into_iter().collect();
+        let shortest = records.into_iter().flatten().min_by_key(|retry| retry.tries);
+        self.account.clone().or(shortest)
+    }
+}
+
+/// Takes in the verdict on one record. Returns its own series until now.
+fn record_verdict(
+    state: &mut State,
+    account: &str,
+    wanted: &Wanted,
+    verdict: &Result<Outcome, Failure>,
+    series: &Series,
+    now: Now,
+) -> Option<Retry> {
+    let memory = record_of(state, account, wanted.id.clone());
+    let before = memory.retry.take();
+    match verdict {
+        Ok(outcome) => {
+            memory.known = Known::Published(wanted.addr);
+            if *outcome == Outcome::Updated {
+                memory.changed_at = Some(now.wall);
+                memory.seen = Seen::Asking;
+            }
+        }
+        Err(failure) => {
+            if failure.kind == Kind::Unconfirmed {
+                memory.known = Known::Unknown;
+            }
+            if !concerns_account(failure.kind) {
+                let previous = before.as_ref().or(series.account.as_ref());
+                memory.retry = Some(after(previous, failure.clone(), series.attempt, &series.spent));
+            }
+        }
+    }
+    before
 }
 
 /// Takes in what the name servers said is published. A value that could not be told counts as different:
@@ -171,7 +214,7 @@ pub fn looked(
     let attempt = attempt(started, end);
     let mut not_ready = None;
     for (id, answer) in answers {
-        let memory = memory(state, &job.account, &id);
+        let memory = record_of(state, &job.account, id);
         memory.known = match answer {
             Ok(addrs) => match addrs.as_slice() {
                 [addr] => Known::Published(*addr),
@@ -219,13 +262,23 @@ pub fn try_again(state: &mut State) {
     for account in state.accounts.values_mut() {
         (account.retry, account.spent) = (None, Spent::default());
     }
-    state.mapping.retry = None;
+    // Not forgotten: until a change of the packet filter succeeds, what is in force is in doubt.
+    if let Some(retry) = &mut state.mapping.retry {
+        retry.next = None;
+    }
 }
 
-/// Forgets what the configuration no longer has.
-pub fn prune(state: &mut State, config: &crate::config::Config) {
-    let keep: Vec<RecordId> = config.records.iter().flat_map(super::publish::ids).collect();
+/// Takes in a new configuration: what it no longer has is forgotten, and a record whose section is another
+/// one now rests no more and waits no more for its own sake.
+pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
+    let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();
     state.records.retain(|id, _| keep.contains(id));
-    let keys: Vec<String> = config.records.iter().map(super::account::account_key).collect();
+    let keys: Vec<String> = now.records.iter().map(super::account::account_key).collect();
     state.accounts.retain(|key, account| account.in_flight.is_some() || keys.contains(key));
+    let changed = now.records.iter().filter(|record| !before.records.contains(record));
+    for id in changed.flat_map(super::publish::ids) {
+        if let Some(memory) = state.records.get_mut(&id) {
+            memory.retry = None;
+        }
+    }
 }

@@ -50,6 +50,9 @@ const MEMO: &str = "zone of ";
 const UNSIGNED: &str = "unsigned refusals";
 /// So many of them in a row are believed: anyone on the way could have made them, but not for ever.
 const UNSIGNED_LIMIT: u8 = 3;
+/// What a key of the memo begins with; a record follows, its value is the address of an update whose answer
+/// never came. The server may carry it out yet: until then a look that finds another address proves nothing.
+const DOUBT: &str = "unconfirmed ";
 
 /// What stands at a name already.
 enum Seen {
@@ -144,7 +147,11 @@ fn plan<'a>(
     };
     let kept = match there.as_slice() {
         [] => None,
-        [(addr, ttl)] if *addr == wanted.addr && job.ttl.is_none_or(|wish| wish == *ttl) => return Ok(None),
+        [(_, ttl)] if in_doubt(job, wanted) => Some(*ttl),
+        [(addr, ttl)] if *addr == wanted.addr && job.ttl.is_none_or(|wish| wish == *ttl) => {
+            job.memo.remove(&doubt(wanted));
+            return Ok(None);
+        }
         [(_, ttl)] => Some(*ttl),
         several if several.iter().any(|(addr, _)| *addr == wanted.addr) => return Ok(None),
         _ => {
@@ -154,6 +161,16 @@ fn plan<'a>(
     };
     let write = Write { wanted, ttl: job.ttl.or(kept).unwrap_or(DEFAULT_TTL), unseen: kept.is_none() };
     Ok(Some((zone_of(job, session, domain)?, write)))
+}
+
+/// The memo's key for an update of this record that was not answered.
+fn doubt(wanted: &Wanted) -> String {
+    format!("{DOUBT}{} {}", wanted.id.domain, wanted.id.family.rtype())
+}
+
+/// Whether an update with another address may still be carried out.
+fn in_doubt(job: &Job, wanted: &Wanted) -> bool {
+    job.memo.get(&doubt(wanted)).is_some_and(|addr| *addr != wanted.addr.to_string())
 }
 
 /// The zone of a domain: the owner's, a remembered one, or the server's answer.
@@ -198,6 +215,7 @@ fn write_all(
     let trouble = match verdict {
         Ok(()) => {
             job.memo.remove(UNSIGNED);
+            writes.iter().for_each(|write| drop(job.memo.remove(&doubt(write.wanted))));
             verdicts.extend(writes.iter().map(|write| (write.wanted.id.clone(), Ok(Outcome::Updated))));
             return;
         }
@@ -214,6 +232,10 @@ fn write_all(
         job.memo.retain(|key, known| !(key.starts_with(MEMO) && known == zone));
     }
     let failure = if trouble.unsigned { doubted(job, trouble.failure) } else { trouble.failure };
+    if failure.kind == Kind::Unconfirmed && ended.is_none() {
+        let sent = writes.iter().map(|write| (doubt(write.wanted), write.wanted.addr.to_string()));
+        job.memo.extend(sent);
+    }
     *ended = ended.take().or_else(|| ends_account(failure.kind).then(|| failure.clone()));
     verdicts.extend(writes.iter().map(|write| (write.wanted.id.clone(), Err(failure.clone()))));
 }

@@ -2,6 +2,7 @@
 //! and [`lab`] is the ground on which they stand.
 
 pub mod bench;
+pub mod build;
 pub mod demo;
 pub mod lab;
 pub mod peers;

@@ -1,11 +1,11 @@
-//! Porchlight's development tasks: `cargo demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask peers`.
+//! Porchlight's development tasks: `cargo demo`, `cargo xtask test`, `cargo xtask build`, `cargo xtask bench`, `cargo xtask peers`.
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use xtask::{bench, demo, lab, peers, test};
+use xtask::{bench, build, demo, lab, peers, test};
 
 /// Development tasks of Porchlight.
 #[derive(Parser)]
@@ -21,6 +21,8 @@ enum Task {
     Demo(demo::Options),
     /// Run everything: format, lints, house rules, unit tests, and the scenarios in the lab
     Test(test::Options),
+    /// Build the program for a router: one static file, as small as can be
+    Build(build::Options),
     /// Measure beside inadyn and ddclient, in one table (bench --help tells more)
     #[command(disable_help_flag = true)]
     Bench {
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<i32> {
     match task {
         Task::Demo(options) => demo::run(&options),
+        Task::Build(options) => build::run(&options),
         Task::Bench { args } => bench::main(&args),
         Task::Peers { args } => peers::main(&args),
         Task::Test(options) => test::run(&options),

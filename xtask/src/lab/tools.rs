@@ -70,16 +70,22 @@ pub fn require(programs: &[&'static str], may_install: bool) -> Result<()> {
     }
     let packages: Vec<&str> =
         TOOLS.iter().filter(|(name, _)| lacking.contains(name)).map(|row| row.1).collect();
-    let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let line = line_to_type(&system, &packages);
-    if !may_install || !geteuid().is_root() || !is_like(&system, "debian") {
-        bail!("this machine lacks {}. Install it with: {line}", lacking.join(", "));
-    }
-    anstream::eprintln!("This machine lacks {}: installing {}.", lacking.join(", "), packages.join(", "));
-    install(&packages).with_context(|| format!("could not install what is missing; try: {line}"))?;
+    require_packages(&lacking.join(", "), &packages, may_install)?;
     let still = missing(programs);
     ensure!(still.is_empty(), "installed {}, yet {} is not there", packages.join(" "), still.join(", "));
     Ok(())
+}
+
+/// Installs packages for `what` is lacking, as root on Debian or a relative, after saying so, if `may_install`;
+/// else the error holds the line to type.
+pub fn require_packages(what: &str, packages: &[&str], may_install: bool) -> Result<()> {
+    let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let line = line_to_type(&system, packages);
+    if !may_install || !geteuid().is_root() || !is_like(&system, "debian") {
+        bail!("this machine lacks {what}. Install it with: {line}");
+    }
+    anstream::eprintln!("This machine lacks {what}: installing {}.", packages.join(", "));
+    install(packages).with_context(|| format!("could not install what is missing; try: {line}"))
 }
 
 fn install(packages: &[&str]) -> Result<()> {

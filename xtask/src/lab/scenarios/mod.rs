@@ -3,6 +3,7 @@
 pub mod changes;
 pub mod faults;
 pub mod ground;
+pub mod idle;
 pub mod kill;
 
 use super::{Lab, Summary};
@@ -45,5 +46,21 @@ pub const SCENARIOS: &[Scenario] = &[
         limit: Duration::from_secs(400),
         slow: true,
         run: kill::kill_anywhere,
+    },
+    Scenario {
+        name: "idle",
+        about: "at rest no system call; chatty neighbours are not heard, the camera is",
+        needs: &["strace"],
+        limit: Duration::from_secs(200),
+        slow: true,
+        run: idle::idle,
+    },
+    Scenario {
+        name: "writes",
+        about: "a read-only root: every write is in tmpfs, none when nothing changed",
+        needs: &["strace"],
+        limit: Duration::from_secs(90),
+        slow: false,
+        run: idle::writes,
     },
 ];
