@@ -448,7 +448,7 @@ impl Agent {
         if open && !self.config.global.keep_on_stop {
             match self.nft.lock().await.remove().await {
                 Ok(cut) => {
-                    self.state.mapping.targets.clear();
+                    self.state.mapping.targets = Set::new();
                     log::info!("stopped; the port mappings are closed, {cut}");
                 }
                 Err(why) => {

@@ -2,6 +2,7 @@
 
 pub mod changes;
 pub mod control;
+pub mod faults;
 pub mod ground;
 pub mod idle;
 pub mod kill;
@@ -42,6 +43,7 @@ pub const SCENARIOS: &[Scenario] = &[
     changes::KNOT,
     ready::BIND,
     lease::DNSMASQ,
+    faults::FAULTS,
     Scenario {
         name: "kill",
         about: "killed a hundred times, right each time, nothing sent twice",
