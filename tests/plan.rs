@@ -260,12 +260,16 @@ impl Stage {
                 settle::published(&mut self.state, &job, Map::new(), result, end);
             }
             Action::Look(job) => {
-                let answer = match words[0] {
+                let answer = |word: &str| match word {
                     "absent" => Ok(Vec::new()),
                     word if word.parse::<std::net::IpAddr>().is_ok() => Ok(vec![word.parse().unwrap()]),
                     class => Err(failure(class)),
                 };
-                let answers = job.records.iter().map(|id| (id.clone(), answer.clone())).collect();
+                let each = |id: &RecordId| {
+                    let own = words.iter().find_map(|word| word.strip_prefix(&format!("{}=", id.domain)));
+                    (id.clone(), answer(own.unwrap_or(words[0])))
+                };
+                let answers = job.records.iter().map(each).collect();
                 settle::looked(&mut self.state, &job, answers, end);
             }
             Action::Map(job) => {

@@ -165,7 +165,8 @@ fn record_verdict(
 }
 
 /// Takes in what the name servers said is published. A value that could not be told counts as different:
-/// asking again would not help, and the provider itself is the better judge.
+/// asking again would not help, and the provider itself is the better judge. Where this machine could not ask,
+/// the record alone waits: other names of the account may lie in other zones.
 pub fn looked(
     state: &mut State,
     job: &LookJob,
@@ -174,7 +175,6 @@ pub fn looked(
 ) {
     let started = land(state, &job.account, job.generation);
     let attempt = attempt(started, end);
-    let mut not_ready = None;
     for (id, answer) in answers {
         let memory = record_of(state, &job.account, id);
         memory.known = match answer {
@@ -183,15 +183,11 @@ pub fn looked(
                 _ => Known::Differs,
             },
             Err(failure) if failure.kind == Kind::NotReady => {
-                not_ready = Some(failure);
+                memory.retry = Some(after(memory.retry.as_ref(), failure, attempt));
                 continue;
             }
             Err(_) => Known::Differs,
         };
-    }
-    let account = state.accounts.entry(job.account.clone()).or_default();
-    if let Some(failure) = not_ready {
-        account.retry = Some(after(account.retry.as_ref(), failure, attempt));
     }
 }
 
