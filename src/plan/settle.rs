@@ -175,6 +175,7 @@ pub fn looked(
 ) {
     let started = land(state, &job.account, job.generation);
     let attempt = attempt(started, end);
+    let mut told = false;
     for (id, answer) in answers {
         let memory = record_of(state, &job.account, id);
         memory.known = match answer {
@@ -188,7 +189,17 @@ pub fn looked(
             }
             Err(_) => Known::Differs,
         };
+        memory.retry.take_if(is_over);
+        told = true;
     }
+    if let Some(account) = state.accounts.get_mut(&job.account).filter(|_| told) {
+        account.retry.take_if(is_over);
+    }
+}
+
+/// This machine was not ready, and is so now. Where a service failed too, how often is kept.
+fn is_over(retry: &mut Retry) -> bool {
+    retry.failure.kind == Kind::NotReady && retry.tries == 0
 }
 
 /// Takes in the outcome of a change of the packet filter.
