@@ -47,7 +47,15 @@ impl View<'_> {
 
     fn retry(&self, record: &Record, id: &RecordId) -> Option<&Retry> {
         let own = self.memory(record, id).and_then(|memory| memory.retry.as_ref());
-        own.or_else(|| self.state.accounts.get(&account_key(record))?.retry.as_ref())
+        // What is right does not fail, whatever else of its account does.
+        let accounts = || self.state.accounts.get(&account_key(record))?.retry.as_ref();
+        own.or_else(|| accounts().filter(|_| !self.is_right(record, id)))
+    }
+
+    fn is_right(&self, record: &Record, id: &RecordId) -> bool {
+        let known = self.memory(record, id).map(|memory| memory.known);
+        let wish = wish(self.config, self.world, record, id.family);
+        matches!((known, wish), (Some(Known::Published(a) | Known::Remembered(a)), Wish::Address(b)) if a == b)
     }
 
     /// How one record stands.

@@ -1,6 +1,6 @@
 //! Planner scripts: what is sensed and answered, when, and what the plan makes of it. Pure data and a fake
 //! clock. Each file in `tests/plan/` says first why it exists, then `-- Config --`, `-- Script --` (a time
-//! and an event a line) and `-- Expect --` (every action, and what was asked with `wake?` or `exposure?`).
+//! and an event a line) and `-- Expect --` (every action, and what was asked with `wake?`, `failing?` or `exposure?`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use porchlight::config::load::{load, Sources};
@@ -162,6 +162,7 @@ impl Stage {
                 self.say(&text);
             }
             ["exposure?"] => self.exposure(),
+            ["failing?"] => self.failing(),
             other => panic!("script: {other:?}"),
         }
         self.decide();
@@ -229,6 +230,20 @@ impl Stage {
         }
     }
 
+    /// What has a failure, and which. Of an account's key only the provider.
+    fn failing(&mut self) {
+        let records =
+            self.state.records.iter().filter_map(|(id, m)| Some((id.to_string(), m.retry.as_ref()?)));
+        let provider = |key: &str| key.split(':').next().unwrap().to_string();
+        let accounts = self.state.accounts.iter();
+        let accounts = accounts.filter_map(|(key, account)| Some((provider(key), account.retry.as_ref()?)));
+        let all = records
+            .chain(accounts)
+            .map(|(who, retry)| format!("{who} fails: {}", kind_word(retry.failure.kind)));
+        let all: Vec<String> = all.collect();
+        self.say(&if all.is_empty() { "nothing fails".into() } else { all.join(", ") });
+    }
+
     /// `done ok|same|CLASS [after TIME] [requests N] [DOMAIN=RESULT ...]` for the oldest action in flight.
     fn done(&mut self, words: &[&str]) {
         let told = words.iter().position(|word| *word == "requests");
@@ -263,12 +278,16 @@ impl Stage {
                 settle::published(&mut self.state, &job, Map::new(), result, end);
             }
             Action::Look(job) => {
-                let answer = match words[0] {
+                let answer = |word: &str| match word {
                     "absent" => Ok(Vec::new()),
                     word if word.parse::<std::net::IpAddr>().is_ok() => Ok(vec![word.parse().unwrap()]),
                     class => Err(failure(class)),
                 };
-                let answers = job.records.iter().map(|id| (id.clone(), answer.clone())).collect();
+                let each = |id: &RecordId| {
+                    let own = words.iter().find_map(|word| word.strip_prefix(&format!("{}=", id.domain)));
+                    (id.clone(), answer(own.unwrap_or(words[0])))
+                };
+                let answers = job.records.iter().map(each).collect();
                 settle::looked(&mut self.state, &job, answers, end);
             }
             Action::Map(job) => {

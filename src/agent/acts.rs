@@ -1,16 +1,20 @@
 //! Starts what the plan asked for. Each act runs beside the loop and comes back as a message.
 
 use super::{Agent, Message};
+use crate::act::look;
 use crate::act::publish::{self, Effort, Outside};
-use crate::act::readback::{self, Seen, Servers};
+use crate::act::readback::{self, Servers};
 use crate::config::Record;
 use crate::model::{Now, RecordId};
 use crate::plan::{Action, LookJob, MapJob, PublishJob};
 use crate::provider::{self, Failure, Job, Kind};
+use smol::channel::bounded;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How long the names of an account may take to be looked up: no change is published meanwhile.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
 /// How long the name servers may take to show a change.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(300);
 /// Read-backs at a time.
@@ -76,17 +80,13 @@ impl Agent {
 
     fn start_look(&mut self, job: LookJob) {
         let (servers, tx) = (self.servers(), self.tx.clone());
+        let (until, healed) = bounded::<()>(1);
+        self.looking.insert(job.account.clone(), until);
         let work = async move {
-            let mut answers = Vec::new();
-            for id in &job.records {
-                let answer = readback::look(&id.domain, id.family, &servers).await;
-                let answer = answer.and_then(|published| match published.agreed() {
-                    Seen::Address(addrs) => Ok(addrs),
-                    Seen::Absent | Seen::Alias(_) => Ok(Vec::new()),
-                    Seen::Unknown(why) => Err(Failure::new(Kind::Garbled, why)),
-                });
-                answers.push((id.clone(), answer));
-            }
+            let healed = async {
+                let _ = healed.recv().await;
+            };
+            let answers = look::all(&job.records, &servers, LOOK_LIMIT, healed).await;
             let _ = tx.send(Message::Looked(job, answers)).await;
         };
         self.executor.spawn(work).detach();

@@ -86,6 +86,8 @@ pub struct Agent {
     pub(crate) tx: Sender<Message>,
     /// Running read-backs: a newer change of a record ends the older one's.
     pub(crate) confirming: Map<RecordId, Task<()>>,
+    /// Running looks by account: they end when their sender is dropped.
+    pub(crate) looking: Map<String, Sender<()>>,
     pub(crate) confirm_at_once: Arc<smol::lock::Semaphore>,
     /// A look at the packet filter is under way.
     pub(crate) checking_filter: bool,
@@ -139,6 +141,7 @@ impl Agent {
             executor,
             tx,
             confirming: Map::new(),
+            looking: Map::new(),
             confirm_at_once: Arc::new(smol::lock::Semaphore::new(acts::CONFIRM_AT_ONCE)),
             checking_filter: false,
             check_filter_again: false,
@@ -372,8 +375,17 @@ impl Agent {
             self.check_filter();
         }
         let before = self.world.wans.clone();
-        fold::event(&mut self.world, event, now);
+        self.fold(event, now);
         self.report_wans(&before);
+    }
+
+    /// Takes an event into the world. Where that heals, running looks end, and what they did not learn is asked anew.
+    fn fold(&mut self, event: Event, now: Now) {
+        let healed = self.world.healed;
+        fold::event(&mut self.world, event, now);
+        if self.world.healed != healed {
+            self.looking = Map::new();
+        }
     }
 
     fn asked(&mut self, asked: Asked, now: Now) {
@@ -400,7 +412,7 @@ impl Agent {
             settle::try_again(&mut self.state);
         }
         let event = if nudge == Nudge::Clock { Event::ClockSet } else { Event::Trigger };
-        fold::event(&mut self.world, event, now);
+        self.fold(event, now);
         self.next_look = now.boot;
     }
 

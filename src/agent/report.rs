@@ -154,6 +154,7 @@ impl Agent {
         answers: Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>,
         now: Now,
     ) {
+        self.looking.remove(&job.account);
         for (id, answer) in &answers {
             match answer {
                 Ok(addrs) if addrs.is_empty() => log::debug!("{id}: nothing is published"),
@@ -161,7 +162,15 @@ impl Agent {
                     let addrs: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
                     log::debug!("{id}: {} is published", addrs.join(" and "));
                 }
-                Err(failure) => self.warn(&format!("{id}: what is published could not be told: {failure}")),
+                Err(failure) => {
+                    let text = format!("{id}: what is published could not be told: {failure}");
+                    match self.state.records.get(id).and_then(|memory| memory.retry.as_ref()) {
+                        Some(retry) if retry.failure == *failure => {
+                            log::debug!("{}", self.redactor.redact(&text))
+                        }
+                        _ => self.warn(&text),
+                    }
+                }
             }
         }
         let none = Duration::ZERO;

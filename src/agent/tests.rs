@@ -152,3 +152,52 @@ fn a_state_that_cannot_be_written_is_told_once() {
     agent.save();
     assert!(!agent.unsaved && root.paths().state.exists());
 }
+
+const DYNAMIC: &str = "config wan 'wan'
+	option device 'wan0'
+	list accept '203.0.113.0/24'
+config record 'home'
+	option provider 'noip'
+	option username 'alice'
+	option password 'swordfish'
+	list domain 'cam.example.com'
+";
+
+/// The device wan0 has this address, and a route.
+fn online(addr: &str) -> Event {
+    let wan = crate::model::WanSnapshot {
+        device: Some("wan0".into()),
+        v4: Some(addr.parse().unwrap()),
+        route4: true,
+        ..Default::default()
+    };
+    let mut wans = Map::new();
+    wans.insert("wan".to_string(), wan);
+    Event::Network { wans, own: Vec::new() }
+}
+
+#[test]
+fn healing_ends_a_running_look_and_it_is_asked_anew() {
+    let root = Root::new("look");
+    let mut agent = root.agent(DYNAMIC);
+    let now = clock::now();
+    agent.sensed(online("203.0.113.7"), now);
+    agent.decide(now);
+    let flying = |agent: &Agent| {
+        let (key, account) = agent.state.accounts.iter().next().unwrap();
+        (key.clone(), account.in_flight.as_ref().map(|job| job.generation))
+    };
+    let (account, first) = flying(&agent);
+    assert!(first == Some(1) && agent.looking.contains_key(&account));
+    let later = Now { boot: now.boot.plus(Duration::from_millis(5)), ..now };
+    agent.sensed(Event::Leases(Vec::new()), later);
+    assert!(agent.looking.contains_key(&account), "nothing got better");
+    agent.sensed(Event::Resolver(true), later);
+    assert!(!agent.looking.contains_key(&account));
+    // The look comes back with what it learnt: nothing.
+    let records = agent.state.accounts.get(&account).unwrap().in_flight.as_ref().unwrap().records.clone();
+    let records = records.into_iter().map(|(id, _)| id).collect();
+    agent.looked(&LookJob { account: account.clone(), generation: 1, records }, Vec::new(), later);
+    agent.decide(later);
+    assert_eq!(flying(&agent), (account, Some(2)));
+}

@@ -203,7 +203,8 @@ fn record_verdict(
 }
 
 /// Takes in what the name servers said is published. A value that could not be told counts as different:
-/// asking again would not help, and the provider itself is the better judge.
+/// asking again would not help, and the provider itself is the better judge. Where this machine could not ask,
+/// the record alone waits: other names of the account may lie in other zones.
 pub fn looked(
     state: &mut State,
     job: &LookJob,
@@ -212,7 +213,7 @@ pub fn looked(
 ) {
     let started = land(state, &job.account, job.generation);
     let attempt = attempt(started, end);
-    let mut not_ready = None;
+    let mut told = false;
     for (id, answer) in answers {
         let memory = record_of(state, &job.account, id);
         memory.known = match answer {
@@ -221,16 +222,22 @@ pub fn looked(
                 _ => Known::Differs,
             },
             Err(failure) if failure.kind == Kind::NotReady => {
-                not_ready = Some(failure);
+                memory.retry = Some(after(memory.retry.as_ref(), failure, attempt, &Spent::default()));
                 continue;
             }
             Err(_) => Known::Differs,
         };
+        memory.retry.take_if(is_over);
+        told = true;
     }
-    let account = state.accounts.entry(job.account.clone()).or_default();
-    if let Some(failure) = not_ready {
-        account.retry = Some(after(account.retry.as_ref(), failure, attempt, &account.spent));
+    if let Some(account) = state.accounts.get_mut(&job.account).filter(|_| told) {
+        account.retry.take_if(is_over);
     }
+}
+
+/// This machine was not ready, and is so now. Where a service failed too, how often is kept.
+fn is_over(retry: &mut Retry) -> bool {
+    retry.failure.kind == Kind::NotReady && retry.tries == 0
 }
 
 /// Takes in the outcome of a change of the packet filter.
