@@ -7,6 +7,7 @@
 
 use crate::map::{Map, Set};
 use crate::model::{Family, Mac, RecordId, Time};
+use crate::plan::retry::Spent;
 use crate::plan::Rule;
 use crate::provider::{Failure, Kind};
 use sha2::{Digest, Sha256};
@@ -94,6 +95,8 @@ pub struct AccountState {
     pub last_start: Option<Time>,
     /// A failure that concerns every record of the account (the circuit breaker).
     pub retry: Option<Retry>,
+    /// What failed tries cost lately.
+    pub spent: Spent,
     /// What the provider learnt (zone ids).
     pub memo: Map<String, String>,
 }
@@ -124,6 +127,8 @@ pub struct Retry {
     pub started: Time,
     /// Next try; `None`: rests until the config changes or a person asks.
     pub next: Option<Time>,
+    /// Nothing that heals ends the wait before this: the account had its requests.
+    pub floor: Time,
 }
 
 /// One camera's memory.
@@ -293,7 +298,8 @@ impl State {
                 state.account = (*account).to_string();
                 let failure = Failure::new(kind_of(kind)?, *text);
                 let zero = Time::default();
-                state.retry = Some(Retry { failure, tries: 1, since: zero, started: zero, next: None });
+                state.retry =
+                    Some(Retry { failure, tries: 1, since: zero, started: zero, next: None, floor: zero });
             }
             ["memo", key, name, value] => {
                 let account = self.accounts.entry((*key).to_string()).or_default();
@@ -307,6 +313,7 @@ impl State {
                     since: time(since)?,
                     started: time(started)?,
                     next: if *next == "rest" { None } else { Some(time(next)?) },
+                    floor: Time::default(),
                 };
                 let account = self.accounts.entry((*key).to_string()).or_default();
                 if same_boot || retry.next.is_none() {
@@ -420,6 +427,7 @@ mod tests {
             since: Time(1),
             started: Time(2),
             next,
+            floor: Time::default(),
         };
         let account = |retry| AccountState { retry: Some(retry), ..AccountState::default() };
         state.accounts.insert("x:1".into(), account(retry(Kind::Credentials, None)));

@@ -229,9 +229,12 @@ impl Stage {
         }
     }
 
-    /// `done ok|same|CLASS [after TIME] [DOMAIN=RESULT ...]` for the oldest action in flight.
+    /// `done ok|same|CLASS [after TIME] [requests N] [DOMAIN=RESULT ...]` for the oldest action in flight.
     fn done(&mut self, words: &[&str]) {
-        let end = settle::End { now: self.now, floor: Duration::ZERO, random: u32::MAX };
+        let told = words.iter().position(|word| *word == "requests");
+        let requests = told.map_or(1, |at| words[at + 1].parse().unwrap());
+        let none = Duration::ZERO;
+        let end = settle::End { now: self.now, floor: none, random: u32::MAX, requests, last_request: none };
         let failure = |word: &str| {
             let failure = Failure::new(kind(word), "said so");
             match words.iter().position(|w| *w == "after") {

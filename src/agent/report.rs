@@ -79,8 +79,14 @@ impl Agent {
             flying.filter(|f| f.generation == job.generation).map_or(self.state.change, |f| f.change);
         let entry = self.record(&job.record).and_then(|record| provider::find(&record.provider));
         let floor = entry.map_or(Duration::ZERO, |entry| entry.floor);
-        let verdicts =
-            settle::published(&mut self.state, job, memo, result, End { now, floor, random: random() });
+        let end = End {
+            now,
+            floor,
+            random: random(),
+            requests: effort.requests,
+            last_request: effort.last_request,
+        };
+        let verdicts = settle::published(&mut self.state, job, memo, result, end);
         let mut told = Vec::new();
         for (id, verdict) in verdicts {
             let Some(addr) = job.records.iter().find(|w| w.id == id).map(|w| w.addr) else { continue };
@@ -158,7 +164,9 @@ impl Agent {
                 Err(failure) => self.warn(&format!("{id}: what is published could not be told: {failure}")),
             }
         }
-        settle::looked(&mut self.state, job, answers, End { now, floor: Duration::ZERO, random: random() });
+        let none = Duration::ZERO;
+        let end = End { now, floor: none, random: random(), requests: 0, last_request: none };
+        settle::looked(&mut self.state, job, answers, end);
     }
 
     pub(crate) fn confirmed(
