@@ -1,6 +1,7 @@
 //! The table of scenarios: each a story in a fresh lab, run by `cargo xtask test`.
 
 pub mod changes;
+pub mod faults;
 pub mod ground;
 pub mod idle;
 pub mod kill;
@@ -41,6 +42,7 @@ pub const SCENARIOS: &[Scenario] = &[
     changes::KNOT,
     ready::BIND,
     lease::DNSMASQ,
+    faults::FAULTS,
     Scenario {
         name: "kill",
         about: "killed a hundred times, right each time, nothing sent twice",
