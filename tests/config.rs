@@ -323,6 +323,21 @@ fn secrets_are_resolved() {
     assert_eq!(all, ["$x", "Authorization: abcdef", "https://u.example/secret"]);
 }
 
+/// What looks like a key in an option that may be shown is known to the redactor all the same; hosts, paths of
+/// words and the domains themselves are not.
+#[test]
+fn keys_in_plain_options_are_hidden() {
+    let lines = "list domain cam1.example.com\n\
+        option url 'https://user:passw0rd@dyn7.example.com/k3y-in-the-path/update?host=cam1.example.com&ip={ip}&id=abc12345'\n\
+        list header 'X-Token: abcdefghijklmnopqrst'\nlist header 'Accept: text/plain'\n\
+        option body '{\"key\": \"0123456789\", \"name\": \"{domain}\"}'\n";
+    let file = format!("config wan w\noption device auto\nconfig record r\noption provider custom\n{lines}");
+    let loaded = load(&file, "porchlight", porchlight::provider::PROVIDERS, &Fake::default());
+    let mut all: Vec<&str> = loaded.secrets.iter().map(|secret| secret.reveal()).collect();
+    all.sort_unstable();
+    assert_eq!(all, ["0123456789", "abc12345", "abcdefghijklmnopqrst", "k3y-in-the-path", "passw0rd"]);
+}
+
 /// Whatever is wrong with a secret, no problem, description or debug output shows it.
 #[test]
 fn secrets_never_show() {

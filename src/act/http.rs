@@ -22,6 +22,8 @@ const HEADERS_CAP: usize = 8 * 1024;
 const STATUS_LINE_CAP: usize = 1024;
 /// Stack of the thread that runs minreq: a TLS handshake with its chain of certificates. Only what is used is resident.
 const STACK: usize = 512 * 1024;
+/// A larger file is no file of trusted roots; the systems' have 200 to 300 KiB.
+const ROOTS_CAP: u64 = 4 << 20;
 /// Where the usual systems keep their trusted roots, OpenWrt (package ca-bundle) and Debian first.
 const ROOTS: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -178,6 +180,14 @@ impl Http {
         let path = self.roots.display();
         let mend = "install the package ca-bundle (Debian: ca-certificates), or set option cacert";
         let untrusted = |text: String| Failure::new(Kind::Untrusted, format!("{who}: {text}; {mend}"));
+        // The TLS library reads the file without a cap, and would wait for ever for a FIFO.
+        match std::fs::metadata(&self.roots) {
+            Ok(meta) if !meta.is_file() => return Err(untrusted(format!("{path} is not a plain file"))),
+            Ok(meta) if meta.len() > ROOTS_CAP => {
+                return Err(untrusted(format!("{path} is larger than {} MiB", ROOTS_CAP >> 20)))
+            }
+            _ => {}
+        }
         let found = CertificateDer::pem_file_iter(&self.roots);
         let found = found.map_err(|error| {
             untrusted(format!("the trusted certificates in {path} cannot be read ({error})"))

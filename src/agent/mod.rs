@@ -34,6 +34,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Clients that wait for a pass to end; more are turned away.
+const WAITING_CAP: usize = 64;
+
 /// Everything that the loop takes in.
 pub enum Message {
     /// From a sensor.
@@ -380,6 +383,9 @@ impl Agent {
                 self.look_now(nudge, now);
                 "{\"ok\":true}".into()
             }
+            Question::Once if self.waiting.len() >= WAITING_CAP => {
+                "{\"error\":\"too many wait for a pass already\"}".into()
+            }
             Question::Once => {
                 self.look_now(Nudge::World, now);
                 self.waiting.push(asked.answer);
@@ -441,12 +447,19 @@ impl Agent {
         let open = plan::mapping::may_be_open(&self.config, &self.world, &self.state);
         if open && !self.config.global.keep_on_stop {
             match self.nft.lock().await.remove().await {
-                Ok(cut) => log::info!("stopped; the port mappings are closed, {cut}"),
-                Err(why) => log::error!("stopped, but the port mappings may still be open: {why}"),
+                Ok(cut) => {
+                    self.state.mapping.targets = Set::new();
+                    log::info!("stopped; the port mappings are closed, {cut}");
+                }
+                Err(why) => {
+                    let why = self.redactor.redact(&why);
+                    log::error!("stopped, but the port mappings may still be open: {why}");
+                }
             }
         } else {
             log::info!("stopped");
         }
+        self.save();
     }
 }
 

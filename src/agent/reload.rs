@@ -98,7 +98,7 @@ impl Agent {
         let reading = match read_config(&self.paths) {
             Ok(reading) => reading,
             Err(why) => {
-                log::error!("not reloaded, the old configuration stays: {why}");
+                log::error!("not reloaded: the old configuration stays in force: {why}");
                 self.problems = vec![unreadable(&self.paths, why)];
                 return;
             }

@@ -1,11 +1,11 @@
 //! `porchlight help`.
 
 use super::output::say;
-use super::{no_arguments, OK, VERBS};
+use super::{no_arguments, Fault, OK, VERBS};
 use crate::paths::Paths;
 
 /// Prints what can be done.
-pub fn run(_: &Paths, arguments: &[String]) -> Result<u8, String> {
+pub fn run(_: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     no_arguments(arguments)?;
     let mut text = String::from(
         "Porchlight keeps a home camera reachable by name.\n\n\

@@ -3,7 +3,7 @@
 use super::output::{complain, say};
 use super::run::{live, start_log};
 use super::status::printed;
-use super::{no_arguments, FAILED, OK, USAGE};
+use super::{no_arguments, Fault, FAILED, OK, USAGE};
 use crate::agent::{read_config, Mode};
 use crate::control::{self, Question, ONCE_DEADLINE};
 use crate::paths::Paths;
@@ -14,7 +14,7 @@ use std::time::Duration;
 const LOCK_PAUSE: Duration = Duration::from_millis(200);
 
 /// Makes one pass under the lock and a deadline of 60 s.
-pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
+pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     no_arguments(arguments)?;
     let deadline = clock::now().boot.plus(ONCE_DEADLINE);
     let instance = loop {

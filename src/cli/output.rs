@@ -1,6 +1,7 @@
 //! What a person reads: the log on standard error, and the answers of the verbs on standard output.
 //! Neither may stop the agent: who reads them can be slow, stopped or gone, and a disk can be full.
 
+use crate::secret::printable;
 use log::{LevelFilter, Log, Metadata, Record};
 use rustix::event::{poll, PollFd, PollFlags};
 use rustix::time::Timespec;
@@ -93,9 +94,9 @@ pub fn tell(line: &str) {
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Likewise, with the program's name before it.
+/// Likewise, with the program's name before it, and safe for a terminal whatever is in it.
 pub fn complain(line: &str) {
-    tell(&format!("porchlight: {line}"));
+    tell(&printable(&format!("porchlight: {line}")));
 }
 
 #[cfg(test)]

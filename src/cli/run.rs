@@ -1,6 +1,6 @@
 //! `porchlight run`: the daemon, in the foreground; its log goes to standard error.
 
-use super::{no_arguments, output, FAILED, OK};
+use super::{no_arguments, output, Fault, FAILED, OK};
 use crate::act::http::Http;
 use crate::agent::{read_config, Agent, Mode, Reading, Setting};
 use crate::control::{self, Instance};
@@ -15,10 +15,10 @@ pub const USER_AGENT: &str =
     concat!("porchlight/", env!("CARGO_PKG_VERSION"), " +", env!("CARGO_PKG_REPOSITORY"));
 
 /// Runs until told to stop.
-pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
+pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     no_arguments(arguments)?;
     let Some(instance) = control::lock_in_time(paths)? else {
-        return Err(format!("another instance is running (it holds {})", paths.lock.display()));
+        return Err(format!("another instance is running (it holds {})", paths.lock.display()).into());
     };
     // A daemon whose configuration is broken stays and says so; it gets well by a reload.
     let reading = start_log(read_config(paths)).unwrap_or_else(|why| {
@@ -29,7 +29,8 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
         log::info!("option enabled is '0': nothing to do");
         return Ok(OK);
     }
-    live(paths, reading, Mode::Daemon, instance).map(|well| if well { OK } else { FAILED })
+    let well = live(paths, reading, Mode::Daemon, instance)?;
+    Ok(if well { OK } else { FAILED })
 }
 
 /// Starts the log at the configured level and tells the configuration's problems.

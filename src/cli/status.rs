@@ -1,7 +1,7 @@
 //! `porchlight status`: how things are.
 
 use super::output::say;
-use super::{FAILED, OK};
+use super::{unexpected, Fault, FAILED, OK};
 use crate::control::{self, Question};
 use crate::paths::Paths;
 use crate::secret::printable;
@@ -9,12 +9,12 @@ use crate::status::render;
 use crate::wire::json::Json;
 
 /// Prints the running agent's status; exit code 0 only if all is well.
-pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
+pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let json = match arguments.as_slice() {
         [] => false,
         ["--json"] => true,
-        [first, ..] => return Err(format!("unexpected argument {first}; see `porchlight help`")),
+        [first, ..] => return Err(unexpected(first)),
     };
     let Some(status) = control::ask(paths, &Question::Status)? else {
         return Err(

@@ -347,9 +347,18 @@ impl Nft {
             let listing = self.list().await?;
             let generation = generation().await;
             let alone = before.map(|before| before.wrapping_add(1)) == generation;
+            let torn = !alone && count_rules(listing.as_deref()) < count_rules(Some(&text));
             self.truth = Some(Truth { listing, generation });
-            if alone || attempt == MAX_TRIES {
-                break;
+            match attempt == MAX_TRIES {
+                true if torn => {
+                    // What is there now is no truth to compare with.
+                    self.truth = None;
+                    return Err(format!(
+                        "another program keeps removing table {TABLE} or its rules; find it, or let it leave that table alone"
+                    ));
+                }
+                last if last || alone => break,
+                _ => {}
             }
             // Somebody else's change came in between: was it to our table? Load it again to be sure.
             before = generation;
@@ -485,6 +494,12 @@ fn failure(what: &str, complaint: &str) -> String {
         ""
     };
     format!("{what}: {complaint}{hint}")
+}
+
+/// How many rules are in a table's text or listing; each of ours counts packets.
+fn count_rules(text: Option<&str>) -> usize {
+    let of_rule = |line: &&str| line.split_whitespace().any(|word| word == "counter");
+    text.unwrap_or_default().lines().filter(of_rule).count()
 }
 
 /// The cameras that a listing of our table translates to.

@@ -159,8 +159,8 @@ fn wanted(config: &Config, world: &World, state: &State, now: Time, plan: &mut P
     rules
 }
 
-/// Whether the backend is ours to use. Where it no longer is, what we have open is closed.
-fn off(config: &Config, world: &World, state: &State) -> bool {
+/// Whether the backend is not ours to use. Where it no longer is, what we have open is closed.
+pub fn off(config: &Config, world: &World, state: &State) -> bool {
     match config.global.backend {
         BackendChoice::None => state.mapping.targets.is_empty(),
         BackendChoice::Auto => world.fw4 && state.mapping.targets.is_empty(),
