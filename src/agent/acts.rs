@@ -103,18 +103,22 @@ impl Agent {
         self.confirming.insert(key, self.executor.spawn(work));
     }
 
+    /// A change that overtakes another ends it, and the look that is under way: it waits for neither.
     fn start_map(&mut self, job: MapJob, change: u64) {
         let (nft, tx) = (self.nft.clone(), self.tx.clone());
         let targets: Vec<IpAddr> = job.rules.iter().map(|rule| rule.target).collect();
         let work = async move {
-            let start = Instant::now();
+            let (start, generation) = (Instant::now(), job.generation);
             let mut nft = nft.lock().await;
             let result = nft.apply(&job).await;
-            let took = start.elapsed();
-            let droppers = nft.droppers(&targets).await.unwrap_or_default();
-            let _ = tx.send(Message::Mapped(job, change, took, result, droppers)).await;
+            let program = nft.program();
+            drop(nft);
+            let _ = tx.send(Message::Mapped(job, change, start.elapsed(), result)).await;
+            let droppers = program.droppers(&targets).await.unwrap_or_default();
+            let _ = tx.send(Message::Droppers(generation, droppers)).await;
         };
-        self.executor.spawn(work).detach();
+        self.check_filter_again |= self.checking_filter.take().is_some();
+        self.changing_filter = Some(self.executor.spawn(work));
     }
 
     /// Looks whether our table still stands, after somebody changed the packet filter.
@@ -123,20 +127,21 @@ impl Agent {
         if memory.applied.is_none() && memory.in_flight.is_none() {
             return;
         }
-        if self.checking_filter {
+        if self.checking_filter.is_some() {
             self.check_filter_again = true;
             return;
         }
-        self.checking_filter = true;
         let (nft, tx) = (self.nft.clone(), self.tx.clone());
         let targets: Vec<IpAddr> = memory.targets.iter().copied().collect();
         let work = async move {
             smol::Timer::after(FILTER_SETTLE).await;
             let mut nft = nft.lock().await;
             let intact = nft.intact().await;
-            let droppers = nft.droppers(&targets).await.unwrap_or_default();
+            let program = nft.program();
+            drop(nft);
+            let droppers = program.droppers(&targets).await.unwrap_or_default();
             let _ = tx.send(Message::Filter(intact, droppers)).await;
         };
-        self.executor.spawn(work).detach();
+        self.checking_filter = Some(self.executor.spawn(work));
     }
 }

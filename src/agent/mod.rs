@@ -51,8 +51,10 @@ pub enum Message {
     Looked(LookJob, Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>),
     /// A read-back ended.
     Confirmed(RecordId, IpAddr, u64, Result<Confirmed, Failure>),
-    /// A change of the packet filter came back, and which tables drop what we let in.
-    Mapped(MapJob, u64, Duration, Result<MapReport, String>, Vec<String>),
+    /// A change of the packet filter came back.
+    Mapped(MapJob, u64, Duration, Result<MapReport, String>),
+    /// After the change of this generation: which tables drop what we let in.
+    Droppers(u64, Vec<String>),
     /// The packet filter was looked at: is our table as we made it, and who drops?
     Filter(bool, Vec<String>),
     /// A sensor cannot go on.
@@ -89,8 +91,11 @@ pub struct Agent {
     /// Running looks by account: they end when their sender is dropped.
     pub(crate) looking: Map<String, Sender<()>>,
     pub(crate) confirm_at_once: Arc<smol::lock::Semaphore>,
-    /// A look at the packet filter is under way.
-    pub(crate) checking_filter: bool,
+    /// The change of the packet filter that is under way, until it is known who drops what it lets in: a newer
+    /// one ends it.
+    pub(crate) changing_filter: Option<Task<()>>,
+    /// The look at the packet filter that is under way: a change ends it.
+    pub(crate) checking_filter: Option<Task<()>>,
     /// It changed while it was being looked at: look again.
     pub(crate) check_filter_again: bool,
     /// Changes of the packet filter are heard.
@@ -143,7 +148,8 @@ impl Agent {
             confirming: Map::new(),
             looking: Map::new(),
             confirm_at_once: Arc::new(smol::lock::Semaphore::new(acts::CONFIRM_AT_ONCE)),
-            checking_filter: false,
+            changing_filter: None,
+            checking_filter: None,
             check_filter_again: false,
             following_filter: false,
             saved: String::new(),
@@ -345,9 +351,12 @@ impl Agent {
             Message::Published(job, memo, result, effort) => self.published(&job, memo, result, effort, now),
             Message::Looked(job, answers) => self.looked(&job, answers, now),
             Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
-            Message::Mapped(job, change, took, result, droppers) => {
-                self.set_droppers(droppers);
-                self.mapped(&job, change, took, result, now);
+            Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
+            Message::Droppers(generation, droppers) => {
+                if generation == self.state.mapping.generation {
+                    self.changing_filter = None;
+                    self.set_droppers(droppers);
+                }
             }
             Message::Filter(intact, droppers) => self.filter_checked(intact, droppers),
             Message::Deaf(name, why) => {
@@ -420,7 +429,8 @@ impl Agent {
     fn is_idle(&self, now: Time, wake_at: Time) -> bool {
         let flying = self.state.accounts.values().any(|account| account.in_flight.is_some());
         let soon = now.plus(self.config.global.debounce);
-        self.world.complete && !flying && self.state.mapping.in_flight.is_none() && wake_at > soon
+        let changing = self.state.mapping.in_flight.is_some() || self.changing_filter.is_some();
+        self.world.complete && !flying && !changing && wake_at > soon
     }
 
     fn answer_waiting(&mut self, now: Now) {

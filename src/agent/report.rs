@@ -238,6 +238,10 @@ impl Agent {
             }
         };
         settle::mapped(&mut self.state, job, result, now.boot);
+        // A look that the change ended.
+        if self.checking_filter.is_none() && std::mem::take(&mut self.check_filter_again) {
+            self.check_filter();
+        }
         if !crate::mapping::forwarding(&self.paths.root, Family::V4) && !job.rules.is_empty() {
             self.warn(
                 "this machine does not forward IPv4 (sysctl net.ipv4.ip_forward is 0): no mapping can work",
@@ -253,7 +257,7 @@ impl Agent {
     }
 
     pub(crate) fn filter_checked(&mut self, intact: bool, droppers: Vec<String>) {
-        self.checking_filter = false;
+        self.checking_filter = None;
         self.set_droppers(droppers);
         if !intact && self.state.mapping.in_flight.is_none() {
             self.warn("somebody changed or removed the table of the port mappings; it is made anew");

@@ -53,13 +53,13 @@ fn a_filter_that_changes_while_it_is_looked_at_is_looked_at_again() {
     agent.state.mapping.applied = Some(Vec::new());
     agent.sensed(Event::RulesetChanged, clock::now());
     agent.filter_checked(true, Vec::new());
-    assert!(!agent.checking_filter, "one change, one look");
+    assert!(agent.checking_filter.is_none(), "one change, one look");
     agent.sensed(Event::RulesetChanged, clock::now());
     agent.sensed(Event::RulesetChanged, clock::now());
     agent.filter_checked(true, Vec::new());
-    assert!(agent.checking_filter, "the second change may have come behind the look");
+    assert!(agent.checking_filter.is_some(), "the second change may have come behind the look");
     agent.filter_checked(true, Vec::new());
-    assert!(!agent.checking_filter);
+    assert!(agent.checking_filter.is_none());
 }
 
 #[test]
@@ -67,10 +67,10 @@ fn a_filter_that_changes_while_the_first_mapping_is_made_is_looked_at() {
     let root = Root::new("first");
     let mut agent = root.agent(MAPPED);
     agent.sensed(Event::RulesetChanged, clock::now());
-    assert!(!agent.checking_filter, "nothing of ours is there");
+    assert!(agent.checking_filter.is_none(), "nothing of ours is there");
     agent.state.mapping.in_flight = Some((1, Time(0)));
     agent.sensed(Event::RulesetChanged, clock::now());
-    assert!(agent.checking_filter);
+    assert!(agent.checking_filter.is_some());
 }
 
 #[test]
@@ -200,4 +200,57 @@ fn healing_ends_a_running_look_and_it_is_asked_anew() {
     agent.looked(&LookJob { account: account.clone(), generation: 1, records }, Vec::new(), later);
     agent.decide(later);
     assert_eq!(flying(&agent), (account, Some(2)));
+}
+
+/// A program that stands for nft.
+fn fake_nft(root: &Root, script: &str) -> Rc<smol::lock::Mutex<Nft>> {
+    use std::os::unix::fs::PermissionsExt;
+    let program = root.0.join("nft");
+    std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    Rc::new(smol::lock::Mutex::new(Nft::with_program(&root.0, &program)))
+}
+
+#[test]
+fn a_close_does_not_wait_for_an_nft_that_hangs() {
+    let root = Root::new("overtake");
+    root.configure(MAPPED);
+    let setting = Setting {
+        paths: root.paths(),
+        reading: read_config(&root.paths()).unwrap(),
+        http: Http::setup(None, "test", 0),
+    };
+    let executor = Rc::new(LocalExecutor::new());
+    let (mut agent, messages) = Agent::new(setting, executor.clone());
+    let hangs = "case \"$1\" in -f) if grep -q dnat; then echo > $0.hangs; exec sleep 60; fi;; esac";
+    agent.nft = fake_nft(&root, hangs);
+    let rule = plan::Rule {
+        mapping: "rtsp".into(),
+        wan_devices: vec!["wan0".into()],
+        wan_addrs: Vec::new(),
+        lan_device: "lan0".into(),
+        lan: crate::config::Network::new("192.168.1.0".parse().unwrap(), 24).unwrap(),
+        proto: crate::config::Proto::Tcp,
+        src_dport: (8554, 8554),
+        target: "192.168.1.20".parse().unwrap(),
+        dest_port: (554, 554),
+        sources: Vec::new(),
+    };
+    let now = clock::now();
+    let mut start = |generation, rules: Vec<plan::Rule>| {
+        let action = plan::Action::Map(MapJob { generation, rules, cut: Vec::new() });
+        let change = settle::begin(&mut agent.state, &action, now);
+        agent.start(action, change, now);
+    };
+    let begun = std::time::Instant::now();
+    smol::block_on(executor.run(async {
+        start(1, vec![rule]);
+        while !root.0.join("nft.hangs").exists() {
+            Timer::after(Duration::from_millis(5)).await;
+        }
+        start(2, Vec::new());
+        let Ok(Message::Mapped(job, _, _, result)) = messages.recv().await else { panic!("another message") };
+        assert_eq!((job.generation, result.is_ok()), (2, true), "{result:?}");
+    }));
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
 }

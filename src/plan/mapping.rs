@@ -183,7 +183,12 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut
     let memory = &state.mapping;
     // After a failure it is not known what is in force, whatever was so before.
     let sure = memory.retry.is_none();
-    if memory.in_flight.is_some() || (sure && memory.applied.as_ref() == Some(&rules)) {
+    // A change under way is waited for, but not by a close.
+    let under_way = memory.in_flight.is_some();
+    if under_way && !closes(&memory.tried, &rules) {
+        return;
+    }
+    if !under_way && sure && memory.applied.as_ref() == Some(&rules) {
         return;
     }
     if memory.applied.is_none() && config.mappings.is_empty() && memory.targets.is_empty() {
@@ -204,11 +209,19 @@ fn same_way(a: &Rule, b: &Rule) -> bool {
         == (b.proto, b.src_dport, b.target, b.dest_port, &b.sources)
 }
 
+/// Whether somebody whom the rules before let in is no more let in by those after.
+fn closes(before: &[Rule], after: &[Rule]) -> bool {
+    let still = |old: &Rule, new: &Rule| {
+        same_way(old, new) && old.wan_devices.iter().all(|device| new.wan_devices.contains(device))
+    };
+    before.iter().any(|old| !after.iter().any(|new| still(old, new)))
+}
+
 /// Targets of rules that are no more: their live connections go too. Of rules that were made before the agent
-/// was killed, or in a change that failed, the target alone is known.
+/// was killed the target alone is known.
 fn cut(memory: &MappingState, after: &[Rule]) -> Vec<IpAddr> {
-    let before = memory.applied.as_deref().unwrap_or_default();
-    let gone = before.iter().filter(|old| !after.iter().any(|new| same_way(old, new)));
+    let before = memory.applied.iter().flatten().chain(&memory.perhaps);
+    let gone = before.filter(|old| !after.iter().any(|new| same_way(old, new)));
     let left = memory.targets.iter().filter(|old| !after.iter().any(|new| new.target == **old));
     let mut targets: Vec<IpAddr> = gone.map(|rule| rule.target).chain(left.copied()).collect();
     targets.sort();

@@ -14,6 +14,8 @@ use std::time::Duration;
 const MAP_WAIT: Duration = Duration::from_secs(1);
 /// ... and from then on.
 const MAP_WAIT_LONG: Duration = Duration::from_secs(30);
+/// The most rules that are kept of changes that failed or were overtaken; of older ones the targets are known.
+const PERHAPS_CAP: usize = 256;
 /// How many times count as the first few.
 const MAP_QUICK_TRIES: u32 = 5;
 
@@ -39,6 +41,10 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
             state.mapping.generation = job.generation;
             state.mapping.in_flight = Some((job.generation, now.boot));
             state.mapping.tried.clone_from(&job.rules);
+            let perhaps = &mut state.mapping.perhaps;
+            perhaps.retain(|old| !job.rules.contains(old));
+            perhaps.extend(job.rules.iter().cloned());
+            perhaps.drain(..perhaps.len().saturating_sub(PERHAPS_CAP));
             // Until they are cut, connections may lead to the old and to the new places.
             state.mapping.targets.extend(job.rules.iter().map(|rule| rule.target));
             state.change
@@ -240,16 +246,23 @@ fn is_over(retry: &mut Retry) -> bool {
     retry.failure.kind == Kind::NotReady && retry.tries == 0
 }
 
-/// Takes in the outcome of a change of the packet filter.
+/// Takes in the outcome of a change of the packet filter. That of one which was overtaken tells what was in force
+/// meanwhile, and satisfies nothing newer.
 pub fn mapped(state: &mut State, job: &MapJob, result: Result<Vec<Rule>, String>, now: Time) {
     let memory = &mut state.mapping;
     let Some((_, started)) = memory.in_flight.take_if(|(generation, _)| *generation == job.generation) else {
+        if let (Some((newer, _)), Ok(rules)) = (memory.in_flight, result) {
+            if job.generation < newer {
+                memory.applied = Some(rules);
+            }
+        }
         return;
     };
     match result {
         Ok(rules) => {
             memory.targets = rules.iter().map(|rule| rule.target).collect();
             memory.applied = Some(rules);
+            memory.perhaps.clear();
             memory.retry = None;
         }
         Err(text) => {
