@@ -8,22 +8,26 @@ use rustix::fs::{flock, FlockOperation};
 use smol::channel::{bounded, Sender};
 use smol::future::or;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
-use std::cell::Cell;
+use smol::lock::{Semaphore, SemaphoreGuardArc};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The longest question.
 const LINE_CAP: usize = 4096;
 /// The longest answer that the command line reads.
 const ANSWER_CAP: u64 = 4 << 20;
-/// Clients at a time; more are turned away.
-const CLIENTS_CAP: usize = 8;
-/// How long a client may take to ask, and to take the answer.
+/// Clients at a time; more wait in the socket's queue.
+const CLIENTS_CAP: usize = 16;
+/// How long a client may take to ask. Programs write their line as soon as they are connected; whoever does
+/// not must not keep the others waiting for long.
+const ASK_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a client may take to take the answer, and how long the command line waits for one.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long an ending instance is waited for ...
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
@@ -167,22 +171,21 @@ pub async fn serve(
     executor: Rc<smol::LocalExecutor<'static>>,
     questions: impl Fn(Asked) + Clone + 'static,
 ) {
-    let clients = Rc::new(Cell::new(0usize));
+    let places = Arc::new(Semaphore::new(CLIENTS_CAP));
     loop {
+        let place = places.acquire_arc().await;
         let Ok((stream, _)) = listener.accept().await else {
             // Out of descriptors, most likely: give others time to end.
             smol::Timer::after(Duration::from_secs(1)).await;
             continue;
         };
-        if clients.get() >= CLIENTS_CAP || !same_user(stream.get_ref()) {
+        if !same_user(stream.get_ref()) {
             continue;
         }
-        clients.set(clients.get() + 1);
-        let (clients, questions) = (clients.clone(), questions.clone());
+        let questions = questions.clone();
         let talk = async move {
             // A client that goes away or is too slow is its own loss.
-            let _ = client(stream, questions).await;
-            clients.set(clients.get() - 1);
+            let _ = client(stream, questions, place).await;
         };
         executor.spawn(talk).detach();
     }
@@ -194,12 +197,19 @@ fn same_user(stream: &UnixStream) -> bool {
     peer.is_ok_and(|peer| peer.uid == me || peer.uid.is_root())
 }
 
-async fn client(mut stream: Async<UnixStream>, questions: impl Fn(Asked)) -> io::Result<()> {
-    let answer = match in_time(PATIENCE, read_line(&mut stream)).await {
+/// One question, one answer. Who waits for a whole pass gives up the `place` meanwhile.
+async fn client(
+    mut stream: Async<UnixStream>,
+    questions: impl Fn(Asked),
+    place: SemaphoreGuardArc,
+) -> io::Result<()> {
+    let mut place = Some(place);
+    let answer = match in_time(ASK_PATIENCE, read_line(&mut stream)).await {
         Err(e) => error(&format!("the question could not be read: {e}")),
         Ok(line) => match Question::from_line(&line) {
             Err(why) => error(&why),
             Ok(question) => {
+                place.take_if(|_| question == Question::Once);
                 let (tx, rx) = bounded(1);
                 questions(Asked { question, answer: tx });
                 let answer = async { rx.recv().await.map_err(|_| io::ErrorKind::BrokenPipe.into()) };
@@ -240,16 +250,38 @@ async fn read_line(stream: &mut Async<UnixStream>) -> io::Result<String> {
     Err(io::Error::other("the line is too long"))
 }
 
+/// Whether an instance holds the lock. Makes nothing.
+fn is_locked(paths: &Paths) -> bool {
+    let taken = |file: File| flock(&file, FlockOperation::NonBlockingLockShared);
+    OpenOptions::new()
+        .read(true)
+        .open(&paths.lock)
+        .is_ok_and(|f| taken(f) == Err(rustix::io::Errno::WOULDBLOCK))
+}
+
+fn gone(paths: &Paths) -> String {
+    format!(
+        "an agent is running, or just starting or ending, but nobody listens at {}; \
+         if that stays so, somebody removed it: restart the agent",
+        paths.socket.display()
+    )
+}
+
 /// Asks the running agent, from the command line. `Ok(None)`: none is running.
 ///
 /// # Errors
 /// What went wrong with a running one, in plain words.
 pub fn ask(paths: &Paths, question: &Question) -> Result<Option<Json>, String> {
-    let failed = |e: io::Error| format!("the agent at {} does not answer: {e}", paths.socket.display());
+    let failed = |e: io::Error| match e.kind() {
+        io::ErrorKind::WouldBlock => "the agent is busy or stopped: it gave no answer in time".to_string(),
+        _ => format!("the agent at {} does not answer: {e}", paths.socket.display()),
+    };
     let mut stream = match UnixStream::connect(&paths.socket) {
         Ok(stream) => stream,
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Ok(None);
+            // A single pass has the lock and no socket: `once` waits for its end.
+            let running = *question != Question::Once && is_locked(paths);
+            return if running { Err(gone(paths)) } else { Ok(None) };
         }
         Err(e) => return Err(failed(e)),
     };

@@ -23,6 +23,7 @@ pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod map;
 pub mod mapping;
 pub mod model;
 pub mod paths;

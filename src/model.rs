@@ -1,7 +1,7 @@
 //! The plain data that flows through the loop: what was sensed, what is wanted, what is to be done.
 //! Nothing here reads a clock, opens a socket or touches a file.
 
-use std::collections::BTreeMap;
+use crate::map::Map;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -243,11 +243,11 @@ pub struct Lease {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct World {
     /// By the WAN section's name.
-    pub wans: BTreeMap<String, WanWorld>,
+    pub wans: Map<String, WanWorld>,
     /// Every address of the router.
     pub own: Vec<OwnAddr>,
     /// Neighbours that concern a camera: by its hardware address or its network address.
-    pub neighbours: BTreeMap<IpAddr, Neighbour>,
+    pub neighbours: Map<IpAddr, Neighbour>,
     /// DHCP leases of the LAN.
     pub leases: Vec<Lease>,
     /// True once every sensor has spoken: before that nothing is mapped, so that a restart changes nothing.
@@ -289,7 +289,7 @@ pub enum Event {
     /// The kernel's links, addresses or routes, as they concern the WANs and the LAN.
     Network {
         /// By WAN section.
-        wans: BTreeMap<String, WanSnapshot>,
+        wans: Map<String, WanSnapshot>,
         /// Every address of the router.
         own: Vec<OwnAddr>,
     },

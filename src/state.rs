@@ -5,11 +5,12 @@
 //! The format: a head line `porchlight-state VERSION SHA256`, then one line a fact, fields parted by
 //! tabs. A file that is torn, foreign or of another version is set aside with a warning.
 
+use crate::map::{Map, Set};
 use crate::model::{Family, Mac, RecordId, Time};
+use crate::plan::retry::Spent;
 use crate::plan::Rule;
 use crate::provider::{Failure, Kind};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io;
 use std::net::IpAddr;
@@ -29,11 +30,11 @@ pub struct State {
     /// The number of the last change; every log line of a change carries its number.
     pub change: u64,
     /// By record.
-    pub records: BTreeMap<RecordId, RecordState>,
+    pub records: Map<RecordId, RecordState>,
     /// By [`crate::plan::account::account_key`].
-    pub accounts: BTreeMap<String, AccountState>,
+    pub accounts: Map<String, AccountState>,
     /// By the camera section's name.
-    pub cameras: BTreeMap<String, CameraState>,
+    pub cameras: Map<String, CameraState>,
     /// The packet filter.
     pub mapping: MappingState,
     /// The last changes, oldest first, at most [`HISTORY`].
@@ -94,8 +95,10 @@ pub struct AccountState {
     pub last_start: Option<Time>,
     /// A failure that concerns every record of the account (the circuit breaker).
     pub retry: Option<Retry>,
+    /// What failed tries cost lately.
+    pub spent: Spent,
     /// What the provider learnt (zone ids).
-    pub memo: BTreeMap<String, String>,
+    pub memo: Map<String, String>,
 }
 
 /// A running job.
@@ -124,6 +127,8 @@ pub struct Retry {
     pub started: Time,
     /// Next try; `None`: rests until the config changes or a person asks.
     pub next: Option<Time>,
+    /// Nothing that heals ends the wait before this: the account had its requests.
+    pub floor: Time,
 }
 
 /// One camera's memory.
@@ -163,7 +168,7 @@ pub struct MappingState {
     pub applied: Option<Vec<Rule>>,
     /// Where rules of ours lead, or led until their connections are cut. Outlives a kill of the agent, and
     /// with it what was open then.
-    pub targets: BTreeSet<IpAddr>,
+    pub targets: Set<IpAddr>,
     /// Number of the last job.
     pub generation: u64,
     /// The running job's rules and start.
@@ -293,7 +298,8 @@ impl State {
                 state.account = (*account).to_string();
                 let failure = Failure::new(kind_of(kind)?, *text);
                 let zero = Time::default();
-                state.retry = Some(Retry { failure, tries: 1, since: zero, started: zero, next: None });
+                state.retry =
+                    Some(Retry { failure, tries: 1, since: zero, started: zero, next: None, floor: zero });
             }
             ["memo", key, name, value] => {
                 let account = self.accounts.entry((*key).to_string()).or_default();
@@ -307,6 +313,7 @@ impl State {
                     since: time(since)?,
                     started: time(started)?,
                     next: if *next == "rest" { None } else { Some(time(next)?) },
+                    floor: Time::default(),
                 };
                 let account = self.accounts.entry((*key).to_string()).or_default();
                 if same_boot || retry.next.is_none() {
@@ -420,6 +427,7 @@ mod tests {
             since: Time(1),
             started: Time(2),
             next,
+            floor: Time::default(),
         };
         let account = |retry| AccountState { retry: Some(retry), ..AccountState::default() };
         state.accounts.insert("x:1".into(), account(retry(Kind::Credentials, None)));
@@ -437,9 +445,9 @@ mod tests {
         let known: Vec<Known> = back.records.values().map(|r| r.known).collect();
         let remembered = |text: &str| Known::Remembered(text.parse().unwrap());
         assert_eq!(known, [remembered("203.0.113.7"), remembered("203.0.113.8")]);
-        assert_eq!(back.accounts["x:1"].retry.as_ref().unwrap().next, None);
-        assert_eq!(back.accounts["y:2"].retry.as_ref().unwrap().next, Some(Time(99)));
-        assert_eq!(back.accounts["y:2"].retry.as_ref().unwrap().failure.text, "said no");
+        assert_eq!(back.accounts.get("x:1").unwrap().retry.as_ref().unwrap().next, None);
+        assert_eq!(back.accounts.get("y:2").unwrap().retry.as_ref().unwrap().next, Some(Time(99)));
+        assert_eq!(back.accounts.get("y:2").unwrap().retry.as_ref().unwrap().failure.text, "said no");
         assert_eq!((back.change, back.history.len()), (7, 1));
         assert_eq!(back.cameras, sample().cameras);
         assert_eq!(back.mapping, sample().mapping);
@@ -448,8 +456,8 @@ mod tests {
     #[test]
     fn after_a_reboot_waits_are_dropped_and_rests_stay() {
         let back = State::from_text(&sample().to_text("boot"), "another").unwrap();
-        assert!(back.accounts["x:1"].retry.is_some());
-        assert!(back.accounts["y:2"].retry.is_none());
+        assert!(back.accounts.get("x:1").unwrap().retry.is_some());
+        assert!(back.accounts.get("y:2").unwrap().retry.is_none());
         assert!(back.mapping.targets.is_empty());
     }
 

@@ -213,12 +213,12 @@ fn every_typed_value() {
     assert_eq!((home.families.as_slice(), home.ttl), (&Family::BOTH[..], Some(120)));
     assert_eq!(home.zone.as_deref(), Some("example.com"));
     assert_eq!(home.options.text.get("proxied").map(String::as_str), Some("1"));
-    assert_eq!(home.options.secrets["token"].reveal(), "s3cret");
+    assert_eq!(home.options.secrets.get("token").unwrap().reveal(), "s3cret");
     assert!(!home.options.text.contains_key("token"));
     assert_eq!((noip.name.as_str(), noip.ttl, noip.zone.as_deref()), ("cam.example.net", None, None));
     assert_eq!(noip.wans, ["wan", "auto"]);
     assert_eq!(noip.families, [Family::V4]);
-    assert_eq!(noip.options.secrets["password"].reveal(), "$literal");
+    assert_eq!(noip.options.secrets.get("password").unwrap().reveal(), "$literal");
     assert_eq!(secrets.iter().map(|secret| secret.reveal()).collect::<Vec<_>>(), ["s3cret", "$literal"]);
 
     let [front] = config.cameras.as_slice() else { panic!("{}", config.cameras.len()) };
@@ -316,11 +316,26 @@ fn secrets_are_resolved() {
     let loaded = load(file, "porchlight", PROVIDERS, &sources);
     assert_eq!(lines(&loaded.problems), "");
     let secrets = &loaded.config.records[0].options.secrets;
-    assert_eq!(secrets["url"].reveal(), "https://u.example/secret");
-    assert_eq!(secrets["header"].reveal(), "Authorization: abcdef\n$x");
+    assert_eq!(secrets.get("url").unwrap().reveal(), "https://u.example/secret");
+    assert_eq!(secrets.get("header").unwrap().reveal(), "Authorization: abcdef\n$x");
     let mut all: Vec<&str> = loaded.secrets.iter().map(|secret| secret.reveal()).collect();
     all.sort_unstable();
     assert_eq!(all, ["$x", "Authorization: abcdef", "https://u.example/secret"]);
+}
+
+/// What looks like a key in an option that may be shown is known to the redactor all the same; hosts, paths of
+/// words and the domains themselves are not.
+#[test]
+fn keys_in_plain_options_are_hidden() {
+    let lines = "list domain cam1.example.com\n\
+        option url 'https://user:passw0rd@dyn7.example.com/k3y-in-the-path/update?host=cam1.example.com&ip={ip}&id=abc12345'\n\
+        list header 'X-Token: abcdefghijklmnopqrst'\nlist header 'Accept: text/plain'\n\
+        option body '{\"key\": \"0123456789\", \"name\": \"{domain}\"}'\n";
+    let file = format!("config wan w\noption device auto\nconfig record r\noption provider custom\n{lines}");
+    let loaded = load(&file, "porchlight", porchlight::provider::PROVIDERS, &Fake::default());
+    let mut all: Vec<&str> = loaded.secrets.iter().map(|secret| secret.reveal()).collect();
+    all.sort_unstable();
+    assert_eq!(all, ["0123456789", "abc12345", "abcdefghijklmnopqrst", "k3y-in-the-path", "passw0rd"]);
 }
 
 /// Whatever is wrong with a secret, no problem, description or debug output shows it.

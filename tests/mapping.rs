@@ -625,6 +625,25 @@ fn a_foreign_change_is_heard_once() {
 }
 
 #[test]
+fn a_table_that_is_removed_each_time_does_not_count_as_made() {
+    lab("a_table_that_is_removed_each_time_does_not_count_as_made", |_| {
+        let dir = std::env::temp_dir().join(format!("porchlight-mapping-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let program = dir.join("nft");
+        let script = "#!/bin/sh\nnft \"$@\" || exit\n\
+            [ \"$1\" = -f ] && nft delete table inet porchlight 2>/dev/null\nexit 0\n";
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let mut nft = Nft::with_program(Path::new("/"), &program);
+        let failure = smol::block_on(nft.apply(&job(&[tcp(8554, CAM1, 554)], &[]))).unwrap_err();
+        assert!(failure.contains("another program"), "{failure}");
+        // To be closed, it may be gone as often as it likes.
+        smol::block_on(nft.apply(&job(&[], &[]))).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+    });
+}
+
+#[test]
 fn who_drops_our_packets_is_named() {
     lab("who_drops_our_packets_is_named", |lab| {
         greeter(&lab.cam1, "cam1", CAM1, 554);

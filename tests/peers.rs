@@ -189,7 +189,7 @@ fn job(note: &Note) -> Job {
         records: records.collect(),
         now: 1_800_000_000,
         nonce: [7; 16],
-        memo: BTreeMap::new(),
+        memo: Default::default(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use porchlight::config::load::{load, Sources};
 use porchlight::config::{BackendChoice, Config, Severity};
+use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{exposure, Exposure};
 use porchlight::plan::publish::ids;
@@ -13,7 +14,6 @@ use porchlight::plan::{camera, fold, plan, settle, Action, Plan};
 use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
 use porchlight::state::{kind_word, State};
 use porchlight::status::{Standing, View};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -140,6 +140,7 @@ impl Stage {
                 self.event(Event::Neighbour(addr.parse().unwrap(), Some(entry)));
             }
             ["resolver", "yes"] => self.event(Event::Resolver(true)),
+            ["fw4"] => self.world.fw4 = true,
             ["trigger"] => self.event(Event::Trigger),
             ["clock"] => self.event(Event::ClockSet),
             ["person"] => settle::try_again(&mut self.state),
@@ -206,7 +207,7 @@ impl Stage {
                 },
             }
         }
-        let mut wans: BTreeMap<String, WanSnapshot> = BTreeMap::new();
+        let mut wans: Map<String, WanSnapshot> = Map::new();
         for (name, wan) in &self.world.wans {
             let (v4, v6) = (wan.v4.addr.seen(), wan.v6.addr.seen());
             let device = wan.device.clone();
@@ -243,9 +244,12 @@ impl Stage {
         }
     }
 
-    /// `done ok|same|CLASS [after TIME] [DOMAIN=RESULT ...]` for the oldest action in flight.
+    /// `done ok|same|CLASS [after TIME] [requests N] [DOMAIN=RESULT ...]` for the oldest action in flight.
     fn done(&mut self, words: &[&str]) {
-        let end = settle::End { now: self.now, floor: Duration::ZERO, random: u32::MAX };
+        let told = words.iter().position(|word| *word == "requests");
+        let requests = told.map_or(1, |at| words[at + 1].parse().unwrap());
+        let none = Duration::ZERO;
+        let end = settle::End { now: self.now, floor: none, random: u32::MAX, requests, last_request: none };
         let failure = |word: &str| {
             let failure = Failure::new(kind(word), "said so");
             match words.iter().position(|w| *w == "after") {
@@ -271,7 +275,7 @@ impl Stage {
                     Err(failure) if !words.iter().any(|word| word.contains('=')) => Err(failure),
                     _ => Ok(job.records.iter().map(|wanted| each(&wanted.id)).collect()),
                 };
-                settle::published(&mut self.state, &job, BTreeMap::new(), result, end);
+                settle::published(&mut self.state, &job, Map::new(), result, end);
             }
             Action::Look(job) => {
                 let answer = match words[0] {

@@ -6,11 +6,11 @@
 //! each ends with `-- End --`. DNS messages are hexadecimal; blanks do not count, and `#` begins a comment.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+use porchlight::map::Map;
 use porchlight::model::{Family, RecordId};
 use porchlight::provider::{self, Failure, Job, Kind, Options, Reply, Request, Wanted};
 use porchlight::secret::Secret;
 use porchlight::wire::json::Json;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -94,7 +94,7 @@ fn job(text: &str) -> (&'static provider::Entry, Job) {
         records: Vec::new(),
         now: 1_767_323_045,
         nonce: [0; 16],
-        memo: BTreeMap::new(),
+        memo: Map::new(),
     };
     for line in text.lines() {
         let (word, rest) = line.split_once(' ').unwrap_or_else(|| panic!("{line:?}"));

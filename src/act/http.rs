@@ -22,6 +22,8 @@ const HEADERS_CAP: usize = 8 * 1024;
 const STATUS_LINE_CAP: usize = 1024;
 /// Stack of the thread that runs minreq: a TLS handshake with its chain of certificates. Only what is used is resident.
 const STACK: usize = 512 * 1024;
+/// A larger file is no file of trusted roots; the systems' have 200 to 300 KiB.
+const ROOTS_CAP: u64 = 4 << 20;
 /// Where the usual systems keep their trusted roots, OpenWrt (package ca-bundle) and Debian first.
 const ROOTS: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -47,7 +49,7 @@ pub struct Http {
 }
 
 impl Http {
-    /// Sets up TLS for the whole process: ring as its cryptography, and the file of trusted roots, which is
+    /// Settles the file of trusted roots for the whole process, which is
     /// `cacert`, else what `SSL_CERT_FILE` names, else the system's. `clock_floor` is a Unix time in seconds
     /// that is surely past (the build's): a clock before it is wrong.
     ///
@@ -72,7 +74,6 @@ impl Http {
                 std::env::remove_var("MINREQ_TIMEOUT");
             }
         }
-        install_crypto();
         Http { roots, user_agent: user_agent.into(), clock_floor }
     }
 
@@ -170,7 +171,8 @@ impl Http {
         Ok(if request.body.is_empty() { out } else { out.with_body(request.body.as_str()) })
     }
 
-    /// Makes sure that there are trusted roots before minreq looks for them.
+    /// Makes sure that there are trusted roots before minreq looks for them, and sets TLS up at the first call:
+    /// an agent that never speaks HTTPS never has its code in memory.
     fn check_roots(&self, who: &str) -> Result<(), Failure> {
         if READ_ROOTS.get().is_some() {
             return Ok(());
@@ -178,6 +180,14 @@ impl Http {
         let path = self.roots.display();
         let mend = "install the package ca-bundle (Debian: ca-certificates), or set option cacert";
         let untrusted = |text: String| Failure::new(Kind::Untrusted, format!("{who}: {text}; {mend}"));
+        // The TLS library reads the file without a cap, and would wait for ever for a FIFO.
+        match std::fs::metadata(&self.roots) {
+            Ok(meta) if !meta.is_file() => return Err(untrusted(format!("{path} is not a plain file"))),
+            Ok(meta) if meta.len() > ROOTS_CAP => {
+                return Err(untrusted(format!("{path} is larger than {} MiB", ROOTS_CAP >> 20)))
+            }
+            _ => {}
+        }
         let found = CertificateDer::pem_file_iter(&self.roots);
         let found = found.map_err(|error| {
             untrusted(format!("the trusted certificates in {path} cannot be read ({error})"))
@@ -186,6 +196,7 @@ impl Http {
         if good == 0 {
             return Err(untrusted(format!("there is no certificate in {path}")));
         }
+        install_crypto();
         let _ = READ_ROOTS.set(self.roots.clone());
         Ok(())
     }

@@ -75,6 +75,8 @@ impl Outside {
 pub struct Effort {
     /// How many requests were made.
     pub requests: u32,
+    /// From the job's start to the beginning of its last request.
+    pub last_request: Duration,
     /// From the job's start to the first whole answer, if any came.
     pub first_answer: Option<Duration>,
     /// From the job's start to its end, waiting in line included.
@@ -126,6 +128,7 @@ fn run(
             return Err(Failure::new(Kind::Unreachable, text));
         }
         effort.requests += 1;
+        effort.last_request = start.elapsed();
         let reply = outside.ask(&request, outside.timeout.min(left));
         if reply.is_ok() && effort.first_answer.is_none() {
             effort.first_answer = Some(start.elapsed());

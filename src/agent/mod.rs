@@ -14,6 +14,7 @@ use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
 use crate::config::{Config, Problem};
 use crate::control::{self, Asked, Nudge, Question};
+use crate::map::{Map, Set};
 use crate::mapping::nft::{MapReport, Nft};
 use crate::model::{Event, Mac, Now, RecordId, Time, World};
 use crate::paths::Paths;
@@ -28,11 +29,13 @@ use crate::status::View;
 use smol::channel::{unbounded, Receiver, Sender};
 use smol::future::or;
 use smol::{LocalExecutor, Task, Timer};
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Clients that wait for a pass to end; more are turned away.
+const WAITING_CAP: usize = 64;
 
 /// Everything that the loop takes in.
 pub enum Message {
@@ -43,7 +46,7 @@ pub enum Message {
     /// From the system.
     Signal(Signal),
     /// A publish job came back, with the provider's memo.
-    Published(PublishJob, BTreeMap<String, String>, Result<Verdicts, Failure>, Effort),
+    Published(PublishJob, Map<String, String>, Result<Verdicts, Failure>, Effort),
     /// A look came back.
     Looked(LookJob, Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>),
     /// A read-back ended.
@@ -55,6 +58,9 @@ pub enum Message {
     /// A sensor cannot go on.
     Deaf(&'static str, String),
 }
+
+/// The sensor without which nothing can be kept right.
+const NETWORK: &str = "network";
 
 /// How the agent runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +85,7 @@ pub struct Agent {
     pub(crate) executor: Rc<LocalExecutor<'static>>,
     pub(crate) tx: Sender<Message>,
     /// Running read-backs: a newer change of a record ends the older one's.
-    pub(crate) confirming: BTreeMap<RecordId, Task<()>>,
+    pub(crate) confirming: Map<RecordId, Task<()>>,
     pub(crate) confirm_at_once: Arc<smol::lock::Semaphore>,
     /// A look at the packet filter is under way.
     pub(crate) checking_filter: bool,
@@ -89,12 +95,16 @@ pub struct Agent {
     following_filter: bool,
     /// What the file last written said.
     saved: String,
+    /// It could not be written, which was told.
+    unsaved: bool,
     boot_id: String,
     /// Sensors that have not spoken yet.
-    awaited: BTreeSet<&'static str>,
+    awaited: Set<&'static str>,
     interest: (Vec<Mac>, Vec<IpAddr>),
     next_look: Time,
     waiting: Vec<Sender<String>>,
+    /// Why it cannot go on.
+    failed: Option<String>,
 }
 
 /// What stands around an agent when it starts.
@@ -128,17 +138,19 @@ impl Agent {
             network: None,
             executor,
             tx,
-            confirming: BTreeMap::new(),
+            confirming: Map::new(),
             confirm_at_once: Arc::new(smol::lock::Semaphore::new(acts::CONFIRM_AT_ONCE)),
             checking_filter: false,
             check_filter_again: false,
             following_filter: false,
             saved: String::new(),
+            unsaved: false,
             boot_id,
-            awaited: BTreeSet::from(["network", "leases", "resolver"]),
+            awaited: Set::from([NETWORK, "leases", "resolver"]),
             interest: Default::default(),
             next_look: Time::default(),
             waiting: Vec::new(),
+            failed: None,
             paths,
         };
         (agent, rx)
@@ -163,8 +175,10 @@ impl Agent {
             let wake_at = if let Mode::Once(deadline) = mode { wake_at.min(deadline) } else { wake_at };
             if let Some(message) = next(&rx, wake_at).await {
                 if !self.take_all(message, &rx) {
-                    self.end().await;
-                    return Ok(true);
+                    if mode == Mode::Daemon {
+                        self.end().await;
+                    }
+                    return self.failed.take().map_or(Ok(true), Err);
                 }
             }
         }
@@ -182,7 +196,7 @@ impl Agent {
         self.world.fw4 = self.nft.lock().await.fw4_present().await;
         let paths = files::Paths::usual(&self.paths.root);
         let tx = events.clone();
-        self.spawn_sensor("network", async move { network.run(tx).await });
+        self.spawn_sensor(NETWORK, async move { network.run(tx).await });
         self.spawn_sensor("lease and resolver files", files::run(paths, events.clone()));
         self.spawn_sensor("clock", clock::run(events));
         self.follow_filter();
@@ -293,8 +307,13 @@ impl Agent {
         let interest = (macs, ips);
         if interest != self.interest {
             if let Some(network) = &self.network {
-                if let Err(e) = network.set_cameras(&interest.0, &interest.1) {
-                    log::warn!("the neighbour table cannot be followed: {e}");
+                match network.set_cameras(&interest.0, &interest.1) {
+                    // Nothing is opened before it is known who holds the cameras' addresses.
+                    Ok(()) => {
+                        self.awaited.insert("neighbours");
+                        self.world.complete = false;
+                    }
+                    Err(e) => log::warn!("the neighbour table cannot be followed: {e}"),
                 }
             }
             self.interest = interest;
@@ -328,14 +347,20 @@ impl Agent {
                 self.mapped(&job, change, took, result, now);
             }
             Message::Filter(intact, droppers) => self.filter_checked(intact, droppers),
-            Message::Deaf(name, why) => log::error!("the {name} sensor stopped: {why}"),
+            Message::Deaf(name, why) => {
+                let text = format!("the {name} sensor stopped: {why}");
+                log::error!("{text}");
+                // Blind to addresses and to other devices on the camera's: better begin anew.
+                self.failed = (name == NETWORK).then_some(text);
+                return self.failed.is_none();
+            }
         }
         true
     }
 
     fn sensed(&mut self, event: Event, now: Now) {
         let name = match &event {
-            Event::Network { .. } => "network",
+            Event::Network { .. } => NETWORK,
             Event::Leases(_) => "leases",
             Event::Resolver(_) => "resolver",
             Event::Neighbours(_) => "neighbours",
@@ -357,6 +382,9 @@ impl Agent {
             Question::Trigger(nudge) => {
                 self.look_now(nudge, now);
                 "{\"ok\":true}".into()
+            }
+            Question::Once if self.waiting.len() >= WAITING_CAP => {
+                "{\"error\":\"too many wait for a pass already\"}".into()
             }
             Question::Once => {
                 self.look_now(Nudge::World, now);
@@ -402,8 +430,12 @@ impl Agent {
         let text = self.state.to_text(&self.boot_id);
         if text != self.saved {
             match state::save(&self.paths.state, &text) {
-                Ok(()) => self.saved = text,
-                Err(why) => log::warn!("{why}"),
+                Ok(()) => (self.saved, self.unsaved) = (text, false),
+                Err(why) if self.unsaved => log::debug!("{why}"),
+                Err(why) => {
+                    log::warn!("{why}; after a restart what is published is asked anew");
+                    self.unsaved = true;
+                }
             }
         }
     }
@@ -412,16 +444,22 @@ impl Agent {
     async fn end(&mut self) {
         self.save();
         let _ = std::fs::remove_file(&self.paths.socket);
-        let mapped = !self.config.mappings.is_empty() || !self.state.mapping.targets.is_empty();
-        let ours = mapped && !plan::mapping::off(&self.config, &self.world, &self.state);
-        if ours && !self.config.global.keep_on_stop {
+        let open = plan::mapping::may_be_open(&self.config, &self.world, &self.state);
+        if open && !self.config.global.keep_on_stop {
             match self.nft.lock().await.remove().await {
-                Ok(cut) => log::info!("stopped; the port mappings are closed, {cut}"),
-                Err(why) => log::error!("stopped, but the port mappings may still be open: {why}"),
+                Ok(cut) => {
+                    self.state.mapping.targets = Set::new();
+                    log::info!("stopped; the port mappings are closed, {cut}");
+                }
+                Err(why) => {
+                    let why = self.redactor.redact(&why);
+                    log::error!("stopped, but the port mappings may still be open: {why}");
+                }
             }
         } else {
             log::info!("stopped");
         }
+        self.save();
     }
 }
 

@@ -7,6 +7,7 @@ use crate::paths::Paths;
 use crate::plan::settle;
 use crate::provider::PROVIDERS;
 use crate::secret::Redactor;
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -59,9 +60,15 @@ impl Sources for System<'_> {
     }
 }
 
+/// Reads a plain file, up to the cap. Anything else of that name (a FIFO, a terminal) could keep us waiting for ever.
 fn read(path: &Path, cap: u64) -> io::Result<String> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
     let mut text = String::new();
-    let count = File::open(path)?.take(cap + 1).read_to_string(&mut text)?;
+    let count = file.take(cap + 1).read_to_string(&mut text)?;
     if count as u64 > cap {
         return Err(io::Error::other(format!("it is larger than {} KiB", cap / 1024)));
     }
@@ -91,7 +98,7 @@ impl Agent {
         let reading = match read_config(&self.paths) {
             Ok(reading) => reading,
             Err(why) => {
-                log::error!("not reloaded, the old configuration stays: {why}");
+                log::error!("not reloaded: the old configuration stays in force: {why}");
                 self.problems = vec![unreadable(&self.paths, why)];
                 return;
             }
@@ -122,5 +129,25 @@ impl Agent {
         }
         self.follow_filter();
         log::info!("configuration reloaded");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_files_are_read_and_none_keeps_us_waiting() {
+        let dir = std::env::temp_dir().join(format!("porchlight-reload-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let (file, fifo) = (dir.join("file"), dir.join("fifo"));
+        std::fs::write(&file, "text").unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert_eq!(read(&file, 4).unwrap(), "text");
+        assert_eq!(read(&file, 3).unwrap_err().to_string(), "it is larger than 0 KiB");
+        for path in [&fifo, &dir, Path::new("/dev/zero"), Path::new("/dev/null")] {
+            assert_eq!(read(path, 4).unwrap_err().to_string(), "it is not a plain file");
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -3,6 +3,7 @@
 use super::Agent;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
+use crate::map::Map;
 use crate::mapping::nft::MapReport;
 use crate::model::{Family, Now, Reading, RecordId, WanWorld};
 use crate::plan::publish::{wish, Wish};
@@ -10,7 +11,6 @@ use crate::plan::settle::{self, End};
 use crate::plan::{LookJob, MapJob, PublishJob, Rule};
 use crate::provider::{self, Failure, Outcome, Verdicts, Wanted};
 use crate::state::{Known, Seen};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Agent {
     }
 
     /// Tells what changed at the WANs.
-    pub(crate) fn report_wans(&self, before: &BTreeMap<String, WanWorld>) {
+    pub(crate) fn report_wans(&self, before: &Map<String, WanWorld>) {
         for (name, wan) in &self.world.wans {
             for family in Family::BOTH {
                 let old = before.get(name).map(|wan| wan.line(family).addr).unwrap_or_default();
@@ -69,7 +69,7 @@ impl Agent {
     pub(crate) fn published(
         &mut self,
         job: &PublishJob,
-        memo: BTreeMap<String, String>,
+        memo: Map<String, String>,
         result: Result<Verdicts, Failure>,
         effort: Effort,
         now: Now,
@@ -79,8 +79,14 @@ impl Agent {
             flying.filter(|f| f.generation == job.generation).map_or(self.state.change, |f| f.change);
         let entry = self.record(&job.record).and_then(|record| provider::find(&record.provider));
         let floor = entry.map_or(Duration::ZERO, |entry| entry.floor);
-        let verdicts =
-            settle::published(&mut self.state, job, memo, result, End { now, floor, random: random() });
+        let end = End {
+            now,
+            floor,
+            random: random(),
+            requests: effort.requests,
+            last_request: effort.last_request,
+        };
+        let verdicts = settle::published(&mut self.state, job, memo, result, end);
         let mut told = Vec::new();
         for (id, verdict) in verdicts {
             let Some(addr) = job.records.iter().find(|w| w.id == id).map(|w| w.addr) else { continue };
@@ -158,7 +164,9 @@ impl Agent {
                 Err(failure) => self.warn(&format!("{id}: what is published could not be told: {failure}")),
             }
         }
-        settle::looked(&mut self.state, job, answers, End { now, floor: Duration::ZERO, random: random() });
+        let none = Duration::ZERO;
+        let end = End { now, floor: none, random: random(), requests: 0, last_request: none };
+        settle::looked(&mut self.state, job, answers, end);
     }
 
     pub(crate) fn confirmed(

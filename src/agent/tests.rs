@@ -98,3 +98,57 @@ fn a_reload_that_switches_off_leaves_nothing_to_do() {
     agent.reload();
     assert_eq!(agent.config.mappings.len(), 1, "and back on");
 }
+
+#[test]
+fn nothing_is_mapped_before_the_cameras_neighbours_were_heard() {
+    let root = Root::new("neighbours");
+    let mut agent = root.agent(MAPPED);
+    smol::block_on(async { agent.network = Some(Rc::new(Network::open().unwrap())) });
+    let now = clock::now();
+    agent.sensed(Event::Network { wans: Map::new(), own: Vec::new() }, now);
+    agent.sensed(Event::Resolver(true), now);
+    agent.sensed(Event::Leases(Vec::new()), now);
+    agent.decide(now);
+    assert!(!agent.world.complete && agent.state.mapping.in_flight.is_none());
+    agent.sensed(Event::Neighbours(Vec::new()), now);
+    agent.decide(now);
+    assert!(agent.world.complete && agent.state.mapping.in_flight.is_some());
+    // A camera that a reload adds, or that moved, is asked for likewise.
+    agent.config.cameras[0].macs.push(Mac([2, 0, 0, 0, 0, 0x21]));
+    agent.decide(now);
+    assert!(!agent.world.complete);
+}
+
+#[test]
+fn without_cameras_no_neighbours_are_waited_for() {
+    let root = Root::new("none");
+    let mut agent = root.agent("config wan 'wan'\n\toption device 'wan0'\n");
+    smol::block_on(async { agent.network = Some(Rc::new(Network::open().unwrap())) });
+    let now = clock::now();
+    agent.sensed(Event::Network { wans: Map::new(), own: Vec::new() }, now);
+    agent.sensed(Event::Resolver(true), now);
+    agent.sensed(Event::Leases(Vec::new()), now);
+    agent.decide(now);
+    assert!(agent.world.complete);
+}
+
+#[test]
+fn without_the_network_sensor_the_agent_ends_with_an_error() {
+    let root = Root::new("deaf");
+    let mut agent = root.agent("config wan 'wan'\n\toption device 'wan0'\n");
+    assert!(agent.take(Message::Deaf("clock", "no timer".into())), "the rest goes on without it");
+    assert_eq!(agent.failed, None);
+    assert!(!agent.take(Message::Deaf(NETWORK, "out of memory".into())));
+    assert!(agent.failed.is_some_and(|why| why.contains("out of memory")));
+}
+
+#[test]
+fn a_state_that_cannot_be_written_is_told_once() {
+    let root = Root::new("full");
+    let mut agent = root.agent("");
+    agent.save();
+    assert!(agent.unsaved, "there is no directory for it");
+    control::private_dir(&root.paths().run_dir).unwrap();
+    agent.save();
+    assert!(!agent.unsaved && root.paths().state.exists());
+}

@@ -3,6 +3,7 @@
 mod check;
 mod help;
 mod once;
+mod output;
 mod run;
 mod status;
 mod trigger;
@@ -10,6 +11,7 @@ mod unmap;
 
 use crate::paths::Paths;
 use lexopt::prelude::*;
+use output::{complain, say};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -21,7 +23,27 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 
 /// A verb: gets where everything lies and its own arguments, gives the exit code.
-type Run = fn(&Paths, &[String]) -> Result<u8, String>;
+type Run = fn(&Paths, &[String]) -> Result<u8, Fault>;
+
+/// Why a verb did not do its work.
+pub enum Fault {
+    /// Its arguments are faulty; exit code [`USAGE`].
+    Usage(String),
+    /// It failed; exit code [`FAILED`].
+    Failed(String),
+}
+
+impl From<String> for Fault {
+    fn from(text: String) -> Fault {
+        Fault::Failed(text)
+    }
+}
+
+impl From<&str> for Fault {
+    fn from(text: &str) -> Fault {
+        Fault::Failed(text.into())
+    }
+}
 
 /// A row of the help.
 pub struct Verb {
@@ -67,15 +89,17 @@ pub const VERBS: [Verb; 7] = [
 
 /// Reads the arguments of this process and runs the verb.
 pub fn main() -> ExitCode {
-    let code = match parse(lexopt::Parser::from_env()) {
-        Err(why) => {
-            eprintln!("porchlight: {why}; see `porchlight help`");
+    let done = parse(lexopt::Parser::from_env()).map_err(Fault::Usage);
+    let code = match done.and_then(|(verb, paths, arguments)| (verb.run)(&paths, &arguments)) {
+        Ok(code) => code,
+        Err(Fault::Usage(why)) => {
+            complain(&format!("{why}; see `porchlight help`"));
             USAGE
         }
-        Ok((verb, paths, arguments)) => (verb.run)(&paths, &arguments).unwrap_or_else(|why| {
-            eprintln!("porchlight: {why}");
+        Err(Fault::Failed(why)) => {
+            complain(&why);
             FAILED
-        }),
+        }
     };
     ExitCode::from(code)
 }
@@ -91,7 +115,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<(&'static Verb, Paths, Vec<String
             Long("config") => config = Some(value(&mut parser)?),
             Long("help") | Short('h') => verb = Some("help".to_string()),
             Long("version") | Short('V') => {
-                println!("porchlight {}", env!("CARGO_PKG_VERSION"));
+                say(concat!("porchlight ", env!("CARGO_PKG_VERSION"), "\n"));
                 std::process::exit(i32::from(OK));
             }
             Long(other) => arguments.push(format!("--{other}")),
@@ -115,9 +139,10 @@ fn value(parser: &mut lexopt::Parser) -> Result<PathBuf, String> {
 }
 
 /// For verbs that take nothing.
-fn no_arguments(arguments: &[String]) -> Result<(), String> {
-    match arguments.first() {
-        None => Ok(()),
-        Some(first) => Err(format!("unexpected argument {first}; see `porchlight help`")),
-    }
+fn no_arguments(arguments: &[String]) -> Result<(), Fault> {
+    arguments.first().map_or(Ok(()), |first| Err(unexpected(first)))
+}
+
+fn unexpected(argument: &str) -> Fault {
+    Fault::Usage(format!("unexpected argument {argument}"))
 }

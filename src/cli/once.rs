@@ -1,19 +1,20 @@
 //! `porchlight once`: one pass. Where a daemon runs, it is asked to make the pass.
 
+use super::output::{complain, say};
 use super::run::{live, start_log};
-use super::{no_arguments, FAILED, OK, USAGE};
+use super::status::printed;
+use super::{no_arguments, Fault, FAILED, OK, USAGE};
 use crate::agent::{read_config, Mode};
 use crate::control::{self, Question, ONCE_DEADLINE};
 use crate::paths::Paths;
 use crate::sense::clock;
-use crate::status::render;
 use std::time::Duration;
 
 /// How often the lock of another pass is tried.
 const LOCK_PAUSE: Duration = Duration::from_millis(200);
 
 /// Makes one pass under the lock and a deadline of 60 s.
-pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
+pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     no_arguments(arguments)?;
     let deadline = clock::now().boot.plus(ONCE_DEADLINE);
     let instance = loop {
@@ -21,7 +22,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
             break instance;
         }
         if let Some(status) = control::ask(paths, &Question::Once)? {
-            print!("{}", render(&status));
+            say(&printed(&status));
             return Ok(if status.get("healthy").bool() == Some(true) { OK } else { FAILED });
         }
         if clock::now().boot >= deadline {
@@ -32,7 +33,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
     let reading = match start_log(read_config(paths)) {
         Ok(reading) => reading,
         Err(why) => {
-            eprintln!("porchlight: {why}");
+            complain(&why);
             return Ok(USAGE);
         }
     };

@@ -1,11 +1,10 @@
 //! `porchlight run`: the daemon, in the foreground; its log goes to standard error.
 
-use super::{no_arguments, FAILED, OK};
+use super::{no_arguments, output, Fault, FAILED, OK};
 use crate::act::http::Http;
 use crate::agent::{read_config, Agent, Mode, Reading, Setting};
 use crate::control::{self, Instance};
 use crate::paths::Paths;
-use simple_logger::SimpleLogger;
 use smol::LocalExecutor;
 use std::rc::Rc;
 
@@ -16,10 +15,10 @@ pub const USER_AGENT: &str =
     concat!("porchlight/", env!("CARGO_PKG_VERSION"), " +", env!("CARGO_PKG_REPOSITORY"));
 
 /// Runs until told to stop.
-pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
+pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     no_arguments(arguments)?;
     let Some(instance) = control::lock_in_time(paths)? else {
-        return Err(format!("another instance is running (it holds {})", paths.lock.display()));
+        return Err(format!("another instance is running (it holds {})", paths.lock.display()).into());
     };
     // A daemon whose configuration is broken stays and says so; it gets well by a reload.
     let reading = start_log(read_config(paths)).unwrap_or_else(|why| {
@@ -30,16 +29,13 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
         log::info!("option enabled is '0': nothing to do");
         return Ok(OK);
     }
-    live(paths, reading, Mode::Daemon, instance).map(|well| if well { OK } else { FAILED })
+    let well = live(paths, reading, Mode::Daemon, instance)?;
+    Ok(if well { OK } else { FAILED })
 }
 
 /// Starts the log at the configured level and tells the configuration's problems.
 pub fn start_log(reading: Result<Reading, String>) -> Result<Reading, String> {
-    let started = SimpleLogger::new().with_level(log::LevelFilter::Trace).init();
-    if started.is_err() {
-        eprintln!("porchlight: the log could not be started");
-    }
-    log::set_max_level(log::LevelFilter::Info);
+    output::start_log();
     let reading = reading?;
     log::set_max_level(reading.config.global.log_level);
     for problem in &reading.problems {

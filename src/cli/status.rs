@@ -1,18 +1,20 @@
 //! `porchlight status`: how things are.
 
-use super::{FAILED, OK};
+use super::output::say;
+use super::{unexpected, Fault, FAILED, OK};
 use crate::control::{self, Question};
 use crate::paths::Paths;
 use crate::secret::printable;
 use crate::status::render;
+use crate::wire::json::Json;
 
 /// Prints the running agent's status; exit code 0 only if all is well.
-pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
+pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let json = match arguments.as_slice() {
         [] => false,
         ["--json"] => true,
-        [first, ..] => return Err(format!("unexpected argument {first}; see `porchlight help`")),
+        [first, ..] => return Err(unexpected(first)),
     };
     let Some(status) = control::ask(paths, &Question::Status)? else {
         return Err(
@@ -20,11 +22,14 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
         );
     };
     if json {
-        println!("{status}");
+        say(&format!("{status}\n"));
     } else {
-        for line in render(&status).lines() {
-            println!("{}", printable(line));
-        }
+        say(&printed(&status));
     }
     Ok(if status.get("healthy").bool() == Some(true) { OK } else { FAILED })
+}
+
+/// The status in words, with nothing in it that plays with a terminal.
+pub fn printed(status: &Json) -> String {
+    render(status).lines().map(|line| printable(line) + "\n").collect()
 }

@@ -1,12 +1,13 @@
 //! `porchlight unmap`: closes every port mapping that an agent left (`keep_on_stop`, or a kill).
 
-use super::{no_arguments, OK};
+use super::output::say;
+use super::{no_arguments, Fault, OK};
 use crate::control;
 use crate::mapping::nft::Nft;
 use crate::paths::Paths;
 
 /// Takes our table out of the packet filter. A running agent would put it back: stop that first.
-pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
+pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     no_arguments(arguments)?;
     let Some(_instance) = control::lock_in_time(paths)? else {
         return Err(
@@ -14,6 +15,6 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, String> {
         );
     };
     let cut = smol::block_on(Nft::new(&paths.root).remove())?;
-    println!("no port mapping of porchlight is open; {cut}");
+    say(&format!("no port mapping of porchlight is open; {cut}\n"));
     Ok(OK)
 }

@@ -206,7 +206,10 @@ impl<'a> Reader<'a> {
     /// A provider's option that may be shown.
     fn text(&mut self, fields: &mut Fields, own: &ProviderOption, option: &Opt) {
         match plain(&option.values.join("\n")) {
-            Ok(text) => drop(fields.options.text.insert(own.name.to_string(), text)),
+            Ok(text) => {
+                self.hide_parts(fields, own, &text);
+                fields.options.text.insert(own.name.to_string(), text);
+            }
             Err(reason) => self.fault(fields, own.name, &reason),
         }
     }

@@ -2,7 +2,7 @@
 //! forwarded packets. A drop is final in nftables, whatever another table says.    [pure]
 
 use super::nft::TABLE;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::map::{Map, Set};
 use std::net::IpAddr;
 
 /// The most chains that are named.
@@ -55,13 +55,13 @@ fn concerns(table: &str, target: IpAddr) -> bool {
 }
 
 /// The chains of each table, in the order of the listing.
-fn tables(listing: &str) -> Vec<(&str, BTreeMap<&str, Chain<'_>>)> {
-    let mut tables: Vec<(&str, BTreeMap<&str, Chain>)> = Vec::new();
+fn tables(listing: &str) -> Vec<(&str, Map<&str, Chain<'_>>)> {
+    let mut tables: Vec<(&str, Map<&str, Chain>)> = Vec::new();
     let mut blocks: Vec<&str> = Vec::new();
     for line in listing.lines().map(str::trim) {
         if let Some(block) = line.strip_suffix('{').map(str::trim) {
             match block.strip_prefix("table ") {
-                Some(table) if blocks.is_empty() => tables.push((table, BTreeMap::new())),
+                Some(table) if blocks.is_empty() => tables.push((table, Map::new())),
                 _ => {}
             }
             blocks.push(block);
@@ -94,10 +94,10 @@ fn refuses_all(rule: &str) -> bool {
 }
 
 /// Whether the chain, or one that it calls, accepts translated connections, or each target.
-fn lets_through(chains: &BTreeMap<&str, Chain>, start: &str, targets: &[IpAddr]) -> bool {
+fn lets_through(chains: &Map<&str, Chain>, start: &str, targets: &[IpAddr]) -> bool {
     let mut waiting: Vec<&str> = vec![start];
-    let mut seen: BTreeSet<&str> = BTreeSet::new();
-    let mut missing: BTreeSet<String> = targets.iter().map(IpAddr::to_string).collect();
+    let mut seen: Set<&str> = Set::new();
+    let mut missing: Set<String> = targets.iter().map(IpAddr::to_string).collect();
     while let Some(name) = waiting.pop() {
         let Some(chain) = chains.get(name).filter(|_| seen.insert(name)) else { continue };
         for rule in &chain.rules {

@@ -12,12 +12,12 @@
 use super::conntrack::{self, Cut};
 use super::{droppers, Heard, Netfilter};
 use crate::config::{Network, Proto};
+use crate::map::Set;
 use crate::model::Family;
 use crate::plan::{MapJob, Rule};
 use crate::wire::ctnetlink::{ask_generation, messages, Message};
 use async_io::Timer;
 use smol::future::or;
-use std::collections::BTreeSet;
 use std::fmt::{self, Display, Write};
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -109,14 +109,14 @@ impl Chains {
         let comment = comment(&rule.mapping);
         let act = format!("counter dnat {ip} to {to} comment \"{comment}\"");
 
-        let devices: BTreeSet<_> = rule.wan_devices.iter().map(|name| format!("\"{name}\"")).collect();
+        let devices: Set<_> = rule.wan_devices.iter().map(|name| format!("\"{name}\"")).collect();
         if !devices.is_empty() {
             let nfproto = if rule.target.is_ipv4() { "ipv4" } else { "ipv6" };
             let wan = format!("iifname {} meta nfproto {nfproto} fib daddr type local", set(&devices));
             self.prerouting.push(format!("{wan} {door} {act}"));
         }
         let family = Family::of(rule.target);
-        let addrs: BTreeSet<_> = rule.wan_addrs.iter().filter(|addr| Family::of(**addr) == family).collect();
+        let addrs: Set<_> = rule.wan_addrs.iter().filter(|addr| Family::of(**addr) == family).collect();
         if !addrs.is_empty() {
             let (lan, addrs) = (&rule.lan_device, set(&addrs));
             self.prerouting.push(format!("iifname \"{lan}\" {ip} daddr {addrs} {door} {act}"));
@@ -200,7 +200,7 @@ fn sources(rule: &Rule) -> Result<String, String> {
     }
     let family = Family::of(rule.target);
     let of_family = |network: &&Network| Family::of(network.addr) == family;
-    let networks: BTreeSet<_> = rule.sources.iter().filter(of_family).collect();
+    let networks: Set<_> = rule.sources.iter().filter(of_family).collect();
     if networks.is_empty() {
         return Err(format!("src_ip names no {family} network, so nobody could reach it by {family}"));
     }
@@ -209,7 +209,7 @@ fn sources(rule: &Rule) -> Result<String, String> {
     }
     // nft refuses a set in which one network lies within another.
     let within = |inner: &Network, outer: &Network| inner != outer && contains_network(outer, inner);
-    let outermost: BTreeSet<_> = networks
+    let outermost: Set<_> = networks
         .iter()
         .filter(|inner| !networks.iter().any(|outer| within(inner, outer)))
         .map(|network| format!("{}/{}", network.addr, network.prefix))
@@ -218,10 +218,13 @@ fn sources(rule: &Rule) -> Result<String, String> {
 }
 
 /// The target with its port. nft gives a range of ports out in any order, so a range that moves is
-/// a map of each port to its own.
+/// a map of each port to its own. A whole range may lead to one port.
 fn destination(rule: &Rule) -> Result<String, String> {
     let ((first, last), (to_first, to_last)) = (rule.src_dport, rule.dest_port);
     let count = u32::from(last.saturating_sub(first)) + 1;
+    if to_first == to_last && (count > 1 || first != to_first) {
+        return Ok(std::net::SocketAddr::new(rule.target, to_first).to_string());
+    }
     if u32::from(to_last.saturating_sub(to_first)) + 1 != count {
         return Err(format!(
             "src_dport {} and dest_port {} are not equally many ports",
@@ -232,16 +235,13 @@ fn destination(rule: &Rule) -> Result<String, String> {
     if first == to_first {
         return Ok(rule.target.to_string());
     }
-    if count == 1 {
-        return Ok(std::net::SocketAddr::new(rule.target, to_first).to_string());
-    }
     if count > MAX_MOVED_PORTS {
         return Err(format!(
             "more than {MAX_MOVED_PORTS} ports cannot change their numbers: \
              leave out dest_port, so that each keeps its own, or take fewer"
         ));
     }
-    let pairs: BTreeSet<_> =
+    let pairs: Set<_> =
         (first..=last).zip(to_first..=to_last).map(|(port, to)| format!("{port} : {to}")).collect();
     Ok(format!("{} : {} dport map {}", rule.target, proto_name(rule.proto), set(&pairs)))
 }
@@ -268,7 +268,7 @@ fn proto_name(proto: Proto) -> &'static str {
 }
 
 /// `{ a, b }`
-fn set<T: Display>(items: &BTreeSet<T>) -> String {
+fn set<T: Display>(items: &Set<T>) -> String {
     let items: Vec<_> = items.iter().map(T::to_string).collect();
     format!("{{ {} }}", items.join(", "))
 }
@@ -347,9 +347,18 @@ impl Nft {
             let listing = self.list().await?;
             let generation = generation().await;
             let alone = before.map(|before| before.wrapping_add(1)) == generation;
+            let torn = !alone && count_rules(listing.as_deref()) < count_rules(Some(&text));
             self.truth = Some(Truth { listing, generation });
-            if alone || attempt == MAX_TRIES {
-                break;
+            match attempt == MAX_TRIES {
+                true if torn => {
+                    // What is there now is no truth to compare with.
+                    self.truth = None;
+                    return Err(format!(
+                        "another program keeps removing table {TABLE} or its rules; find it, or let it leave that table alone"
+                    ));
+                }
+                last if last || alone => break,
+                _ => {}
             }
             // Somebody else's change came in between: was it to our table? Load it again to be sure.
             before = generation;
@@ -364,10 +373,10 @@ impl Nft {
         let mut guards: Vec<_> = self.guards.clone();
         guards
             .retain(|(guard, since)| now.duration_since(*since) < GUARD && !job.cut.contains(&guard.target));
-        for target in job.cut.iter().collect::<BTreeSet<_>>() {
+        for target in job.cut.iter().collect::<Set<_>>() {
             let of_target = |rule: &&Rule| rule.target == *target && rule.proto == Proto::Udp;
             let rules = self.rules.iter().chain(&job.rules).filter(of_target);
-            let udp: BTreeSet<_> = rules.map(|rule| rule.dest_port).collect();
+            let udp: Set<_> = rules.map(|rule| rule.dest_port).collect();
             guards.push((Guard { target: *target, udp: udp.into_iter().collect() }, now));
         }
         guards
@@ -487,8 +496,14 @@ fn failure(what: &str, complaint: &str) -> String {
     format!("{what}: {complaint}{hint}")
 }
 
+/// How many rules are in a table's text or listing; each of ours counts packets.
+fn count_rules(text: Option<&str>) -> usize {
+    let of_rule = |line: &&str| line.split_whitespace().any(|word| word == "counter");
+    text.unwrap_or_default().lines().filter(of_rule).count()
+}
+
 /// The cameras that a listing of our table translates to.
-fn targets(listing: &str) -> BTreeSet<IpAddr> {
+fn targets(listing: &str) -> Set<IpAddr> {
     let to = |line: &str| {
         let (_, to) = line.split_once(" dnat ip to ").or_else(|| line.split_once(" dnat ip6 to "))?;
         let word = to.split_whitespace().next()?;
@@ -614,6 +629,8 @@ table inet porchlight {
             "meta nfproto ipv6 fib daddr type local tcp dport 8554 counter dnat ip6 to [fd00::50]:554"
         ));
         assert!(v6.contains("ip6 daddr { 2001:db8::4 }") && !v6.contains("203.0.113.4"), "{v6}");
+        let one = text(|rule| (rule.src_dport, rule.dest_port) = ((8000, 8010), (554, 554)));
+        assert!(one.contains("tcp dport 8000-8010 counter dnat ip to 192.168.1.50:554 comment"), "{one}");
         assert!(refusal(|rule| rule.dest_port = (554, 555)).contains("not equally many"));
         assert!(refusal(|rule| rule.dest_port = (0, 0)).contains("0 is no range"));
         assert!(refusal(|rule| rule.src_dport = (10, 9)).contains("10-9 is no range"));

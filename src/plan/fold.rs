@@ -1,7 +1,7 @@
 //! Folds an event into the world, and tells when the world got better.
 
+use crate::map::Map;
 use crate::model::{Event, Line, Neighbour, Now, OwnAddr, Reading, Sighting, Time, WanSnapshot, World};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// The most neighbours that are kept; more are forgotten, oldest first.
@@ -48,7 +48,7 @@ fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
     changed
 }
 
-fn network(world: &mut World, wans: BTreeMap<String, WanSnapshot>, own: Vec<OwnAddr>, now: Time) -> bool {
+fn network(world: &mut World, wans: Map<String, WanSnapshot>, own: Vec<OwnAddr>, now: Time) -> bool {
     let mut changed = replace(&mut world.own, own);
     let mut better = false;
     world.wans.retain(|name, _| wans.contains_key(name));

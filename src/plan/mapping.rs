@@ -163,9 +163,15 @@ fn wanted(config: &Config, world: &World, state: &State, now: Time, plan: &mut P
 pub fn off(config: &Config, world: &World, state: &State) -> bool {
     match config.global.backend {
         BackendChoice::None => state.mapping.targets.is_empty(),
-        BackendChoice::Auto => world.fw4,
+        BackendChoice::Auto => world.fw4 && state.mapping.targets.is_empty(),
         BackendChoice::Nft => false,
     }
+}
+
+/// Whether rules of ours may be in the packet filter, so that a clean stop has something to close.
+pub fn may_be_open(config: &Config, world: &World, state: &State) -> bool {
+    let ours = config.global.backend == BackendChoice::Nft || !world.fw4;
+    !state.mapping.targets.is_empty() || (!config.mappings.is_empty() && ours)
 }
 
 /// Adds the change of the packet filter that is due now, if any.
@@ -208,4 +214,35 @@ fn cut(memory: &MappingState, after: &[Rule]) -> Vec<IpAddr> {
     targets.sort();
     targets.dedup();
     targets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_open_is_closed_at_the_end() {
+        let text = "config wan 'w'\n\toption device 'wan0'\nconfig camera 'c'\n\toption ip '192.168.1.9'\n\
+                    config mapping 'm'\n\toption camera 'c'\n\toption src_dport '80'\n";
+        struct Nothing;
+        impl crate::config::load::Sources for Nothing {
+            fn first_line(&self, _: &str) -> Result<String, String> {
+                Err("none".into())
+            }
+            fn var(&self, _: &str) -> Option<String> {
+                None
+            }
+        }
+        let mut config = crate::config::load::load(text, "config", &[], &Nothing).config;
+        let fw4 = World { fw4: true, ..World::default() };
+        let mut state = State::default();
+        assert!(may_be_open(&config, &World::default(), &state), "a table that an earlier run left");
+        assert!(!may_be_open(&config, &fw4, &state));
+        config.global.backend = BackendChoice::Nft;
+        assert!(may_be_open(&config, &fw4, &state), "the owner insisted on nft");
+        config = Config::default();
+        assert!(!may_be_open(&config, &World::default(), &state));
+        state.mapping.targets.insert("192.168.1.9".parse().unwrap());
+        assert!(may_be_open(&config, &fw4, &state), "what we opened is ours to close");
+    }
 }

@@ -1,12 +1,12 @@
 //! What an act does to the state: when it starts, and when its outcome comes back.
 
-use super::retry::{after, Attempt};
+use super::retry::{after, Attempt, Spent};
 use super::{Action, LookJob, MapJob, PublishJob, Rule};
 use crate::config::Config;
+use crate::map::Map;
 use crate::model::{Family, Now, RecordId, Time};
-use crate::provider::{Failure, Kind, Outcome, Verdicts};
+use crate::provider::{Failure, Kind, Outcome, Verdicts, Wanted};
 use crate::state::{InFlight, Known, RecordState, Retry, Seen, State};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -62,6 +62,10 @@ pub struct End {
     pub floor: Duration,
     /// Any number, for jitter.
     pub random: u32,
+    /// How many requests the provider was sent.
+    pub requests: u32,
+    /// From the job's start to the last of them.
+    pub last_request: Duration,
 }
 
 /// Takes the job out of flight; `None` if it is an older one's outcome. Returns when it was started.
@@ -75,7 +79,7 @@ fn land(state: &mut State, key: &str, generation: u64) -> Option<Time> {
 pub fn published(
     state: &mut State,
     job: &PublishJob,
-    memo: BTreeMap<String, String>,
+    memo: Map<String, String>,
     result: Result<Verdicts, Failure>,
     end: End,
 ) -> Verdicts {
@@ -85,24 +89,41 @@ pub fn published(
         Ok(verdicts) => verdicts,
         Err(failure) => job.records.iter().map(|w| (w.id.clone(), Err(failure.clone()))).collect(),
     };
+    let failures = || verdicts.iter().filter_map(|(_, verdict)| verdict.as_ref().err());
+    let account = state.accounts.entry(job.account.clone()).or_default();
+    if failures().any(|failure| failure.kind != Kind::NotReady) {
+        account.spent.add(attempt.started.plus(end.last_request), attempt.requests);
+    } else if failures().next().is_none() {
+        account.spent = Spent::default();
+    }
+    let series = Series { account: account.retry.take(), spent: account.spent.clone(), attempt };
+    let mut own = Vec::new();
     for wanted in &job.records {
-        let verdict = verdicts.iter().find(|(id, _)| *id == wanted.id).map(|(_, verdict)| verdict);
-        record_verdict(state, &job.account, &wanted.id, wanted.addr, verdict, attempt, end.now);
-        if let Some(Err(failure)) = verdict.filter(|v| matches!(v, Err(f) if f.kind == Kind::Credentials)) {
-            rest_other_family(state, job, &wanted.id, failure, attempt);
+        if let Some((id, verdict)) = verdicts.iter().find(|(id, _)| *id == wanted.id) {
+            own.push(record_verdict(state, &job.account, wanted, verdict, &series, end.now));
+            if let Some(failure) = verdict.as_ref().err().filter(|f| f.kind == Kind::Credentials) {
+                rest_other_family(state, job, id, failure, attempt);
+            }
         }
     }
+    let previous = series.of_account(own);
+    let worst = failures().filter(|failure| concerns_account(failure.kind));
+    let worst = worst.max_by_key(|failure| failure.retry_after.unwrap_or_default());
     let account = state.accounts.entry(job.account.clone()).or_default();
     account.memo = memo;
-    let worst = verdicts.iter().filter_map(|(_, v)| v.as_ref().err()).filter(|f| concerns_account(f.kind));
-    let worst = worst.max_by_key(|failure| failure.retry_after.unwrap_or_default());
-    account.retry = worst.map(|failure| after(account.retry.as_ref(), failure.clone(), attempt));
+    account.retry = worst.map(|failure| after(previous.as_ref(), failure.clone(), attempt, &series.spent));
     verdicts
 }
 
 fn attempt(started: Option<Time>, end: End) -> Attempt {
     let ended = end.now.boot;
-    Attempt { started: started.unwrap_or(ended), ended, floor: end.floor, random: end.random }
+    Attempt {
+        started: started.unwrap_or(ended),
+        ended,
+        floor: end.floor,
+        random: end.random,
+        requests: end.requests,
+    }
 }
 
 /// Failures that would meet every other record of the account as well. Refused credentials are not among
@@ -117,7 +138,7 @@ fn rest_other_family(state: &mut State, job: &PublishJob, id: &RecordId, why: &F
     for other in others.map(|family| RecordId { family, ..id.clone() }) {
         if job.records.iter().all(|wanted| wanted.id != other) {
             let memory = record_of(state, &job.account, other);
-            memory.retry = Some(after(memory.retry.as_ref(), why.clone(), attempt));
+            memory.retry = Some(after(memory.retry.as_ref(), why.clone(), attempt, &Spent::default()));
         }
     }
 }
@@ -131,37 +152,54 @@ fn record_of<'a>(state: &'a mut State, account: &str, id: RecordId) -> &'a mut R
     memory
 }
 
+/// What an attempt adds to: failures of a record and of its account, in turn, are one series.
+struct Series {
+    /// The account's, until now.
+    account: Option<Retry>,
+    spent: Spent,
+    attempt: Attempt,
+}
+
+impl Series {
+    /// What a failure of the whole account goes on with: its own series, else the shortest of its records',
+    /// if each of them has one.
+    fn of_account(&self, records: Vec<Option<Retry>>) -> Option<Retry> {
+        let records: Option<Vec<Retry>> = records.into_iter().collect();
+        let shortest = records.into_iter().flatten().min_by_key(|retry| retry.tries);
+        self.account.clone().or(shortest)
+    }
+}
+
+/// Takes in the verdict on one record. Returns its own series until now.
 fn record_verdict(
     state: &mut State,
     account: &str,
-    id: &RecordId,
-    addr: IpAddr,
-    verdict: Option<&Result<Outcome, Failure>>,
-    attempt: Attempt,
+    wanted: &Wanted,
+    verdict: &Result<Outcome, Failure>,
+    series: &Series,
     now: Now,
-) {
-    let memory = record_of(state, account, id.clone());
+) -> Option<Retry> {
+    let memory = record_of(state, account, wanted.id.clone());
+    let before = memory.retry.take();
     match verdict {
-        Some(Ok(outcome)) => {
-            memory.known = Known::Published(addr);
-            memory.retry = None;
+        Ok(outcome) => {
+            memory.known = Known::Published(wanted.addr);
             if *outcome == Outcome::Updated {
                 memory.changed_at = Some(now.wall);
                 memory.seen = Seen::Asking;
             }
         }
-        Some(Err(failure)) => {
+        Err(failure) => {
             if failure.kind == Kind::Unconfirmed {
                 memory.known = Known::Unknown;
             }
-            memory.retry = if concerns_account(failure.kind) {
-                None
-            } else {
-                Some(after(memory.retry.as_ref(), failure.clone(), attempt))
-            };
+            if !concerns_account(failure.kind) {
+                let previous = before.as_ref().or(series.account.as_ref());
+                memory.retry = Some(after(previous, failure.clone(), series.attempt, &series.spent));
+            }
         }
-        None => {}
     }
+    before
 }
 
 /// Takes in what the name servers said is published. A value that could not be told counts as different:
@@ -191,7 +229,7 @@ pub fn looked(
     }
     let account = state.accounts.entry(job.account.clone()).or_default();
     if let Some(failure) = not_ready {
-        account.retry = Some(after(account.retry.as_ref(), failure, attempt));
+        account.retry = Some(after(account.retry.as_ref(), failure, attempt, &account.spent));
     }
 }
 
@@ -212,7 +250,8 @@ pub fn mapped(state: &mut State, job: &MapJob, result: Result<Vec<Rule>, String>
             let wait = if tries <= MAP_QUICK_TRIES { MAP_WAIT } else { MAP_WAIT_LONG };
             let since = memory.retry.as_ref().map_or(started, |retry| retry.since);
             let failure = Failure::new(Kind::Refused, text);
-            memory.retry = Some(Retry { failure, tries, since, started, next: Some(now.plus(wait)) });
+            memory.retry =
+                Some(Retry { failure, tries, since, started, next: Some(now.plus(wait)), floor: now });
         }
     }
 }
@@ -220,7 +259,9 @@ pub fn mapped(state: &mut State, job: &MapJob, result: Result<Vec<Rule>, String>
 /// A person says "try now": nothing rests and nothing waits any more.
 pub fn try_again(state: &mut State) {
     state.records.values_mut().for_each(|record| record.retry = None);
-    state.accounts.values_mut().for_each(|account| account.retry = None);
+    for account in state.accounts.values_mut() {
+        (account.retry, account.spent) = (None, Spent::default());
+    }
     // Not forgotten: until a change of the packet filter succeeds, what is in force is in doubt.
     if let Some(retry) = &mut state.mapping.retry {
         retry.next = None;

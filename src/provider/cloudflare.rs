@@ -5,10 +5,10 @@ mod api;
 
 use super::web::{base_url, ends_account, not_tried};
 use super::{Ask, Entry, Failure, Job, Kind, Outcome, ProviderOption, Verdicts, Wanted};
+use crate::map::Map;
 use crate::model::Family;
 use crate::wire::json::Object;
 use api::{Api, Code, Found, Trouble, Write};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The row of this provider.
@@ -111,8 +111,8 @@ fn group<'a>(
     api: &mut Api,
     records: Vec<&'a Wanted>,
     verdicts: &mut Verdicts,
-) -> Result<BTreeMap<String, Vec<&'a Wanted>>, Failure> {
-    let mut groups: BTreeMap<String, Vec<&Wanted>> = BTreeMap::new();
+) -> Result<Map<String, Vec<&'a Wanted>>, Failure> {
+    let mut groups: Map<String, Vec<&Wanted>> = Map::new();
     if let Some(id) = job.option("zone_id") {
         groups.insert(id.to_owned(), records);
         return Ok(groups);
@@ -149,7 +149,7 @@ fn no_zone(domain: &str, zone: Option<&str>) -> Failure {
 }
 
 /// The id of the longest remembered zone that holds a domain.
-fn longest(memo: &BTreeMap<String, String>, domain: &str) -> Option<String> {
+fn longest(memo: &Map<String, String>, domain: &str) -> Option<String> {
     let zones = memo.iter().filter_map(|(key, id)| Some((key.strip_prefix(MEMO)?, id)));
     zones
         .filter(|(zone, _)| is_below(domain, zone))
@@ -443,7 +443,7 @@ mod tests {
         options.text.insert("zone_id".into(), "z".into());
         let records = (0..count).map(wanted).collect();
         let mut job =
-            Job { zone: None, ttl: None, options, records, now: 0, nonce: [0; 16], memo: BTreeMap::new() };
+            Job { zone: None, ttl: None, options, records, now: 0, nonce: [0; 16], memo: Map::new() };
         let verdicts = (ENTRY.update)(&mut job, &mut |request| match request {
             Request::Http(http) => Ok(zone.answer(&http)),
             Request::Dns(_) => panic!("no DNS here"),

@@ -2,8 +2,8 @@
 
 use super::web::{base_url, ends_account, garbled, http_failure, not_tried};
 use super::{Ask, Entry, Failure, Http, Job, Kind, Outcome, ProviderOption, Verdicts, Wanted};
+use crate::map::Map;
 use crate::model::Family;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -62,13 +62,13 @@ fn update(job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {
 }
 
 /// The names by their addresses, each name once.
-fn groups(records: &[Wanted]) -> BTreeMap<Pair, Vec<&str>> {
-    let mut pairs: BTreeMap<&str, Pair> = BTreeMap::new();
+fn groups(records: &[Wanted]) -> Map<Pair, Vec<&str>> {
+    let mut pairs: Map<&str, Pair> = Map::new();
     for wanted in records {
         let [v4, v6] = pairs.entry(label(&wanted.id.domain)).or_default();
         *if wanted.addr.is_ipv4() { v4 } else { v6 } = Some(wanted.addr);
     }
-    let mut groups: BTreeMap<Pair, Vec<&str>> = BTreeMap::new();
+    let mut groups: Map<Pair, Vec<&str>> = Map::new();
     for (name, pair) in pairs {
         groups.entry(pair).or_default().push(name);
     }

@@ -8,9 +8,9 @@ pub mod dyndns2;
 pub mod rfc2136;
 pub mod web;
 
+use crate::map::Map;
 use crate::model::{Family, RecordId};
 use crate::secret::Secret;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub struct Job {
     pub nonce: [u8; 16],
     /// What the provider learnt in earlier jobs of this account and may rely on (zone ids). Clear it
     /// when it turns out to be wrong.
-    pub memo: BTreeMap<String, String>,
+    pub memo: Map<String, String>,
 }
 
 impl Job {
@@ -66,9 +66,9 @@ impl Job {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Plain options by name. A list is joined with newlines.
-    pub text: BTreeMap<String, String>,
+    pub text: Map<String, String>,
     /// Secret options by name.
-    pub secrets: BTreeMap<String, Secret>,
+    pub secrets: Map<String, Secret>,
 }
 
 /// What a provider asks of the outside.

@@ -5,11 +5,11 @@ mod answer;
 
 use super::web::{ends_account, not_tried};
 use super::{Ask, Dns, Entry, Failure, Job, Kind, Outcome, ProviderOption, Request, Verdicts, Wanted};
+use crate::map::Map;
 use crate::model::Family;
 use crate::sign::tsig::{self, Key, Unverified, BADTIME};
 use crate::wire::dns::{self, Data, Message, Question, Rr};
-use answer::{bad_key, bad_name, by_code, clock, cname, odd, parse, servfail, untrusted, Trouble};
-use std::collections::BTreeMap;
+use answer::{bad_key, bad_name, by_code, clock, cname, odd, parse, servfail, unsteady, untrusted, Trouble};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -46,6 +46,10 @@ const DEFAULT_TTL: u32 = 120;
 const BATCH: usize = 100;
 /// What a key of the memo begins with; a domain follows, its value is the zone's name.
 const MEMO: &str = "zone of ";
+/// A key of the memo: how many refusals in a row had no signature.
+const UNSIGNED: &str = "unsigned refusals";
+/// So many of them in a row are believed: anyone on the way could have made them, but not for ever.
+const UNSIGNED_LIMIT: u8 = 3;
 /// What a key of the memo begins with; a record follows, its value is the address of an update whose answer
 /// never came. The server may carry it out yet: until then a look that finds another address proves nothing.
 const DOUBT: &str = "unconfirmed ";
@@ -88,7 +92,7 @@ fn update(job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {
     let mut session = Session { server: server.to_owned(), key: key(job)?, now: job.now, id, ask };
     let records = job.records.clone();
     let mut verdicts = Verdicts::new();
-    let mut zones: BTreeMap<String, Vec<Write>> = BTreeMap::new();
+    let mut zones: Map<String, Vec<Write>> = Map::new();
     let mut ended: Option<Failure> = None;
     for wanted in &records {
         let step = match &ended {
@@ -185,7 +189,7 @@ fn zone_of(job: &mut Job, session: &mut Session, domain: &str) -> Result<String,
     if let Some(zone) = job.memo.get(&memo) {
         return Ok(zone.clone());
     }
-    let zone = session.find_zone(domain)?;
+    let zone = session.find_zone(domain).map_err(|failure| doubted(job, failure))?;
     job.memo.insert(memo, zone.clone());
     Ok(zone)
 }
@@ -210,6 +214,7 @@ fn write_all(
     };
     let trouble = match verdict {
         Ok(()) => {
+            job.memo.remove(UNSIGNED);
             writes.iter().for_each(|write| drop(job.memo.remove(&doubt(write.wanted))));
             verdicts.extend(writes.iter().map(|write| (write.wanted.id.clone(), Ok(Outcome::Updated))));
             return;
@@ -222,16 +227,36 @@ fn write_all(
         }
         return;
     }
-    if trouble.failure.kind == Kind::Unconfirmed && ended.is_none() {
-        let sent = writes.iter().map(|write| (doubt(write.wanted), write.wanted.addr.to_string()));
-        job.memo.extend(sent);
-    }
     if trouble.failure.kind == Kind::NoSuchName {
         // The zone may have been cut anew: ask again next time.
         job.memo.retain(|key, known| !(key.starts_with(MEMO) && known == zone));
     }
-    *ended = ended.take().or_else(|| ends_account(trouble.failure.kind).then(|| trouble.failure.clone()));
-    verdicts.extend(writes.iter().map(|write| (write.wanted.id.clone(), Err(trouble.failure.clone()))));
+    let failure = if trouble.unsigned { doubted(job, trouble.failure) } else { trouble.failure };
+    if failure.kind == Kind::Unconfirmed && ended.is_none() {
+        let sent = writes.iter().map(|write| (doubt(write.wanted), write.wanted.addr.to_string()));
+        job.memo.extend(sent);
+    }
+    *ended = ended.take().or_else(|| ends_account(failure.kind).then(|| failure.clone()));
+    verdicts.extend(writes.iter().map(|write| (write.wanted.id.clone(), Err(failure.clone()))));
+}
+
+/// What an answer without a signature says. A refusal that is for good must come several times in a row to
+/// be believed; what is not for good is tried again anyway.
+fn doubted(job: &mut Job, failure: Failure) -> Failure {
+    if !matches!(failure.kind, Kind::Refused | Kind::NoSuchName) {
+        return failure;
+    }
+    let before = job.memo.get(UNSIGNED).and_then(|count| count.parse().ok()).unwrap_or(0u8);
+    let count = before.saturating_add(1).min(UNSIGNED_LIMIT);
+    job.memo.insert(UNSIGNED.to_owned(), count.to_string());
+    if count == UNSIGNED_LIMIT {
+        return failure;
+    }
+    let text = format!(
+        "{}. The answer is not signed and may be anyone's, so it is tried again ({count} of {UNSIGNED_LIMIT})",
+        failure.text
+    );
+    Failure::new(Kind::Unconfirmed, text)
 }
 
 impl Session<'_, '_> {
@@ -320,7 +345,8 @@ impl Session<'_, '_> {
             match verdict {
                 Ok(tsig::Verified { error: BADTIME, server_time }) => match server_time {
                     Some(time) if !last => self.now = time,
-                    _ => return Err(clock(ours, server_time).into()),
+                    Some(time) => return Err(unsteady(self.now, time).into()),
+                    None => return Err(clock(ours, None).into()),
                 },
                 Ok(tsig::Verified { error: 0, .. }) => {
                     return by_code(zone, &self.server, &parsed, Some(&key))
@@ -334,7 +360,7 @@ impl Session<'_, '_> {
                 Err(Unverified::Unsigned) => {
                     // Anyone on the way could have said it; still it is all there is to go by.
                     let verdict = by_code(zone, &self.server, &parsed, Some(&key));
-                    return verdict.map_err(|trouble| trouble.failure.into());
+                    return verdict.map_err(|told| Trouble { split: false, unsigned: true, ..told });
                 }
                 Err(wrong) => return Err(untrusted(wrong).into()),
             }

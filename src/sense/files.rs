@@ -5,13 +5,13 @@
 //! the same, so that one that is missing, or goes and comes, is no matter. Of links, both the link's directory and the
 //! target's are.
 
+use crate::map::{Map, Set};
 use crate::model::{Event, Lease};
 use crate::sense::leases;
 use async_io::{Async, Timer};
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags};
 use smol::channel::Sender;
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -186,13 +186,13 @@ fn way(root: &Path, path: &Path) -> Vec<(PathBuf, OsString)> {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Watch {
     /// Names in the directory that concern us; none for a file's own watch.
-    names: BTreeSet<OsString>,
+    names: Set<OsString>,
 }
 
 /// The inotify instance, and its watches by descriptor.
 struct Watches {
     fd: Async<OwnedFd>,
-    all: BTreeMap<i32, Watch>,
+    all: Map<i32, Watch>,
     complained: bool,
 }
 
@@ -210,14 +210,14 @@ enum Change {
 impl Watches {
     fn new() -> io::Result<Watches> {
         let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        Ok(Watches { fd: Async::new_nonblocking(fd)?, all: BTreeMap::new(), complained: false })
+        Ok(Watches { fd: Async::new_nonblocking(fd)?, all: Map::new(), complained: false })
     }
 
     /// Watches what there is to watch now, and nothing else.
     fn set(&mut self, paths: &Paths) {
         for _ in 0..MAX_ROUNDS {
             let (places, files) = targets(paths);
-            let mut all: BTreeMap<i32, Watch> = BTreeMap::new();
+            let mut all: Map<i32, Watch> = Map::new();
             for (directory, name) in &places {
                 if let Some(wd) = self.add(directory, IN_DIRECTORY) {
                     all.entry(wd).or_default().names.insert(name.clone());
@@ -306,8 +306,8 @@ impl Watches {
 }
 
 /// Directories with the names to wait for in them, and the plain files that exist.
-fn targets(paths: &Paths) -> (BTreeSet<(PathBuf, OsString)>, Vec<PathBuf>) {
-    let mut places = BTreeSet::new();
+fn targets(paths: &Paths) -> (Set<(PathBuf, OsString)>, Vec<PathBuf>) {
+    let mut places = Set::new();
     let mut files = Vec::new();
     for path in paths.leases.iter().chain([&paths.resolver, &paths.upstream]) {
         let (end, links) = follow(&paths.root, path);

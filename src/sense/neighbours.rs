@@ -1,6 +1,7 @@
 //! The cameras' entries of the kernel's neighbour table, on a socket of their own: its filter lets nothing else
 //! through, so a chatty LAN does not wake the agent. Without cameras it hears nothing at all.
 
+use crate::map::Map;
 use crate::model::{Event, Mac, Sighting};
 use crate::sense::filter;
 use crate::sense::netlink::{Received, Socket};
@@ -8,7 +9,6 @@ use crate::sense::network::REFUSED_PAUSE;
 use crate::wire::rtnl::{self, kind, Header, Message, Neigh};
 use smol::channel::{Receiver, Sender};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 
@@ -33,7 +33,7 @@ struct State {
     due: bool,
     asking: Option<u32>,
     again: bool,
-    found: BTreeMap<IpAddr, Sighting>,
+    found: Map<IpAddr, Sighting>,
     events: Vec<Event>,
 }
 

@@ -5,6 +5,7 @@
 //! for routes at every change, see [`View::happened`]) it is asked for all it knows, one table after the other.
 
 use crate::config::Wan;
+use crate::map::Map;
 use crate::model::{Event, Mac, OwnAddr, WanSnapshot};
 use crate::sense::clock::boot_seconds;
 use crate::sense::filter;
@@ -14,7 +15,6 @@ use crate::sense::view::{Table, Tables, View};
 use crate::wire::rtnl::{self, kind, Header, Message};
 use smol::channel::{Receiver, Sender};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -50,7 +50,7 @@ struct State {
     synced: bool,
     rescan: bool,
     turns: u32,
-    last: Option<(BTreeMap<String, WanSnapshot>, Vec<OwnAddr>)>,
+    last: Option<(Map<String, WanSnapshot>, Vec<OwnAddr>)>,
 }
 
 /// A dump under way.
@@ -262,7 +262,7 @@ impl State {
             return None;
         }
         self.turns = 0;
-        let empty = BTreeMap::new();
+        let empty = Map::new();
         let before = self.last.as_ref().map_or(&empty, |last| &last.0);
         let now = self.view.snapshot(&self.wans, before);
         let due = self.rescan && settled;

@@ -7,10 +7,10 @@
 //! a VPN's own table must not make the VPN the WAN.
 
 use crate::config::{Device, Wan};
+use crate::map::Map;
 use crate::model::{Family, OwnAddr, WanSnapshot};
 use crate::sense::choose::{choose_v4, choose_v6, Candidate};
 use crate::wire::rtnl::{Addr, Link, Message, Route, FOREVER};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// The most devices that are kept; a router has tens.
@@ -100,9 +100,9 @@ struct KnownAddr {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct View {
-    links: BTreeMap<u32, Kept<Link>>,
-    addrs: BTreeMap<(u32, IpAddr, u8), Kept<KnownAddr>>,
-    routes: BTreeMap<Family, Vec<Route>>,
+    links: Map<u32, Kept<Link>>,
+    addrs: Map<(u32, IpAddr, u8), Kept<KnownAddr>>,
+    routes: Map<Family, Vec<Route>>,
     arriving: Vec<Route>,
 }
 
@@ -180,8 +180,8 @@ impl View {
     pub fn snapshot(
         &self,
         wans: &[Wan],
-        last: &BTreeMap<String, WanSnapshot>,
-    ) -> (BTreeMap<String, WanSnapshot>, Vec<OwnAddr>) {
+        last: &Map<String, WanSnapshot>,
+    ) -> (Map<String, WanSnapshot>, Vec<OwnAddr>) {
         let wans = wans.iter().map(|wan| (wan.name.clone(), self.wan(wan, last.get(&wan.name)))).collect();
         (wans, self.own())
     }
@@ -317,7 +317,7 @@ mod tests {
     }
 
     fn seen(view: &View, wans: &[Wan]) -> WanSnapshot {
-        view.snapshot(wans, &BTreeMap::new()).0.remove("wan").unwrap()
+        view.snapshot(wans, &Map::new()).0.remove("wan").unwrap()
     }
 
     fn two_lines() -> View {
@@ -451,13 +451,17 @@ mod tests {
         assert_eq!(seen(&view, &named("eth0")).v6, Some(ip("2600::2")), "till 1400, not 1000");
         view.happened(Message::Addr(six("2600::9", FOREVER)), 0);
         assert_eq!(seen(&view, &named("eth0")).v6, Some(ip("2600::9")));
-        let last = BTreeMap::from([(
+        let last = Map::from([(
             "wan".to_string(),
             WanSnapshot { v6: Some(ip("2600::1")), ..WanSnapshot::default() },
         )]);
-        assert_eq!(view.snapshot(&named("eth0"), &last).0["wan"].v6, Some(ip("2600::1")), "kept");
+        assert_eq!(
+            view.snapshot(&named("eth0"), &last).0.get("wan").unwrap().v6,
+            Some(ip("2600::1")),
+            "kept"
+        );
         view.happened(Message::Addr(Addr { flags: ifa::DEPRECATED, ..six("2600::1", 0) }), 600);
-        assert_eq!(view.snapshot(&named("eth0"), &last).0["wan"].v6, Some(ip("2600::9")));
+        assert_eq!(view.snapshot(&named("eth0"), &last).0.get("wan").unwrap().v6, Some(ip("2600::9")));
     }
 
     #[test]

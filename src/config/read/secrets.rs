@@ -5,6 +5,24 @@ use super::{plain, quoted, Fields, Opt, ProviderOption, Reader, Secret};
 
 /// The longest secret, in bytes.
 pub const SECRET_CAP: usize = 4 * 1024;
+/// A part of a plain option of this length (bytes) may be a secret if it has a digit ...
+const HIDE_MIN: usize = 8;
+/// ... and of this length in any case.
+const HIDE_LONG: usize = 20;
+
+/// Whether a word looks more like a key than like a word.
+fn looks_secret(word: &str) -> bool {
+    word.len() >= HIDE_LONG || word.len() >= HIDE_MIN && word.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// What stands before the `@` of a URL, and its path and query.
+fn without_host(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let login = authority.rsplit_once('@').map_or("", |(login, _)| login);
+    format!("{login} {path}")
+}
+
 impl Reader<'_> {
     /// A provider's option that must be there, or must not be shown.
     pub(super) fn own_option(&mut self, fields: &mut Fields, own: &ProviderOption) {
@@ -55,6 +73,14 @@ impl Reader<'_> {
         let [path] = option.values.as_slice() else {
             return self.fault(fields, &option.name, "takes one path");
         };
+        if !path.starts_with('/') {
+            // Not quoted: it may be the secret itself.
+            return self.fault(
+                fields,
+                &option.name,
+                "is no path, which begins with /; for the secret itself leave out _file",
+            );
+        }
         if !fields.enabled {
             return;
         }
@@ -66,8 +92,26 @@ impl Reader<'_> {
         }
     }
 
+    /// An option that may be shown, but in which people write secrets all the same: a service's address with a
+    /// key in its path, a header with a token. What looks like one is kept from what services repeat of it.
+    pub(super) fn hide_parts(&mut self, fields: &Fields, own: &ProviderOption, text: &str) {
+        let text = match own.name {
+            "url" => without_host(text),
+            "header" | "body" => text.to_string(),
+            _ => return,
+        };
+        let domains = fields.list("domain");
+        let parts = text.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.~+=".contains(c)));
+        let values = parts.map(|part| part.split_once('=').map_or(part, |(_, value)| value));
+        let hidden = values.filter(|value| looks_secret(value) && !domains.contains(value));
+        self.secrets.extend(hidden.map(Secret::new));
+    }
+
     fn keep(&mut self, fields: &mut Fields, own: &ProviderOption, option: &str, parts: Vec<String>) {
         self.secrets.extend(parts.iter().map(Secret::new));
+        // As a header carries those that were written over several lines.
+        let broken = parts.iter().filter(|part| part.contains(char::is_control));
+        self.secrets.extend(broken.map(|part| Secret::new(part.replace(char::is_control, ""))));
         let whole = parts.join("\n");
         if whole.len() > SECRET_CAP {
             return self.fault(fields, option, &format!("is longer than {SECRET_CAP} bytes"));

@@ -1,10 +1,10 @@
 //! Cloudflare's API: lists and writes, and what its codes mean.
 //! <https://developers.cloudflare.com/api/resources/dns/subresources/records/>
 
+use crate::map::Set;
 use crate::provider::web::{http_failure, quote};
 use crate::provider::{Ask, Failure, Http, Kind, Outcome, Reply, Verdicts, Wanted};
 use crate::wire::json::{array, Json, Object};
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -119,10 +119,10 @@ impl Api<'_, '_> {
     /// The records of a zone that concern the wanted ones, in as few requests as it takes: for one name by
     /// its name, for several page by page, unless asking for each name takes fewer.
     pub(super) fn records(&mut self, zone: &str, members: &[&Wanted]) -> Result<Vec<Found>, Trouble> {
-        let names: BTreeSet<&str> = members.iter().map(|wanted| wanted.id.domain.as_str()).collect();
+        let names: Set<&str> = members.iter().map(|wanted| wanted.id.domain.as_str()).collect();
         let mut found = Vec::new();
         if names.len() > 1 {
-            let types: BTreeSet<&str> = members.iter().map(|wanted| wanted.id.family.rtype()).collect();
+            let types: Set<&str> = members.iter().map(|wanted| wanted.id.family.rtype()).collect();
             let per_page = PAGE.to_string();
             let mut query = vec![("per_page", per_page.as_str())];
             if let (1, Some(only)) = (types.len(), types.first()) {
@@ -154,7 +154,7 @@ impl Api<'_, '_> {
         zone: &str,
         query: &[(&str, &str)],
         of_name: bool,
-        names: &BTreeSet<&str>,
+        names: &Set<&str>,
         found: &mut Vec<Found>,
     ) -> Result<usize, Trouble> {
         let json = self.call("GET", &format!("/zones/{zone}/dns_records"), query, None)?;

@@ -4,15 +4,18 @@ use crate::provider::{Failure, Kind};
 use crate::sign::tsig::{Key, Unverified};
 use crate::wire::dns::{self, Message};
 
-/// A refused message, and whether it is worth trying its records one by one.
+/// A refused message.
 pub(super) struct Trouble {
     pub(super) failure: Failure,
+    /// It is worth trying its records one by one.
     pub(super) split: bool,
+    /// It should have been signed and was not.
+    pub(super) unsigned: bool,
 }
 
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Trouble {
-        Trouble { failure, split: false }
+        Trouble { failure, split: false, unsigned: false }
     }
 }
 
@@ -54,7 +57,7 @@ pub(super) fn by_code(zone: &str, server: &str, answer: &Message, key: Option<&K
         ),
         code => (Kind::Garbled, format!("the server answers the update with response code {code}"), false),
     };
-    Err(Trouble { failure: Failure::new(kind, text), split })
+    Err(Trouble { failure: Failure::new(kind, text), split, unsigned: false })
 }
 
 /// The words for REFUSED, which servers say for many reasons.
@@ -97,6 +100,16 @@ pub(super) fn clock(ours: u64, server: Option<u64>) -> Failure {
         Some(server) => format!("this machine's clock is {} s ahead of the server's; set it", ours - server),
         None => "this machine's clock and the server's differ by more than five minutes; set them".to_owned(),
     };
+    Failure::new(Kind::Clock, text)
+}
+
+/// The failure for a server that does not take its own time.
+pub(super) fn unsteady(first: u64, second: u64) -> Failure {
+    let text = format!(
+        "BADTIME at the time that the server itself told, and {} s from it the next time: its clock is not \
+         steady, or several servers answer whose clocks differ; set them, and this machine's",
+        first.abs_diff(second)
+    );
     Failure::new(Kind::Clock, text)
 }
 

@@ -60,13 +60,15 @@ impl Samples {
     /// For the remarks.
     pub fn told(&self) -> String {
         format!(
-            "Samples: {} address changes for porchlight, {} for inadyn, {} for ddclient; {} redials; {} changes found by \
-             polling; {} passes ({} of ddclient); {} idle seconds. Times are from before the first step of the change to \
-             the first byte at the server (TLS included in the second figure: the whole request).",
+            "Samples: {} address changes for porchlight, {} for inadyn, {} for ddclient; {} redials ({} for \
+             ddclient); {} changes found by polling, spread evenly over the interval; {} passes ({} of ddclient); {} idle \
+             seconds. Times are from before the first step of the change to the first byte at the server, and in the \
+             second figure to the whole request, with the TLS handshake.",
             self.ours,
             self.inadyn,
             self.ddclient,
             self.redials,
+            self.redials / 5,
             self.polls,
             self.passes,
             self.passes / 10,

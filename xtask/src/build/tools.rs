@@ -68,7 +68,11 @@ fn zig(dir: &Path, may_install: bool) -> Result<String> {
     }
     if !is_ours(&mut Command::new(&program)) {
         install(&own, may_install)?;
-        ensure!(is_ours(&mut Command::new(&program)), "installed zig, yet {} does not run", program.display());
+        ensure!(
+            is_ours(&mut Command::new(&program)),
+            "installed zig, yet {} does not run",
+            program.display()
+        );
     }
     Ok(format!("'{}'", program.display()))
 }
@@ -84,7 +88,9 @@ fn install(own: &Path, may_install: bool) -> Result<()> {
     anstream::eprintln!("This machine lacks zig {ZIG}: installing it into {}.", own.display());
     let _ = fs::remove_dir_all(own);
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]).arg(own).arg(&wanted);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
+        .arg(own)
+        .arg(&wanted);
     let status = pip.stdin(Stdio::null()).stdout(std::io::stderr()).status().context("cannot run python3")?;
     ensure!(status.success(), "could not install zig; try: python3 -m pip install {wanted}");
     Ok(())

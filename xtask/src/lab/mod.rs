@@ -48,6 +48,8 @@ pub mod process;
 pub mod scenarios;
 pub mod seal;
 pub mod tools;
+pub mod web;
+pub mod wire;
 pub mod zone;
 
 pub use agent::Agent;

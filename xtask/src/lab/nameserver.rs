@@ -32,6 +32,8 @@ pub enum Mood {
     Well,
     /// With this code, whatever they hold; signed, as a real server does.
     Refuse(Rcode),
+    /// With this code and without a signature, as anyone on the way could.
+    Forge(Rcode),
     /// Not at all.
     Silent,
 }
@@ -211,6 +213,10 @@ impl Nameserver {
         if inner.mood == Mood::Silent {
             note(&mut inner, None);
             return None;
+        }
+        if let Mood::Forge(rcode) = inner.mood {
+            note(&mut inner, Some(rcode));
+            return Some(plain(&message, rcode).ok()?.finish());
         }
         let signed = match ServerTransaction::request(&&self.0.key, &mut message, Time48::now()) {
             Ok(Some(signed)) => signed,

@@ -19,6 +19,7 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("busybox", "busybox"),
     ("nginx", "nginx"),
     ("openssl", "openssl"),
+    ("faketime", "faketime"),
     ("conntrack", "conntrack"),
     ("strace", "strace"),
     ("inadyn", "inadyn"),

@@ -187,7 +187,7 @@ fn chatter(lab: &Lab, crowd: &[Host], round: usize) -> Result<()> {
         "neigh flush dev eth0",
     ])?;
     host.speak()?;
-    let state = if round % 2 == 0 { "stale" } else { "reachable" };
+    let state = if round.is_multiple_of(2) { "stale" } else { "reachable" };
     let last = 200 + round % 20;
     lab.router.ip(&format!(
         "neigh replace 192.168.1.{last} lladdr 02:00:00:03:{high:02x}:{low:02x} nud {state} dev lan0"
@@ -200,7 +200,7 @@ fn news_of_the_camera(lab: &Lab, tracer: &Tracer, rest: &Rest) -> Result<String>
     let wall = SystemTime::now();
     let place = PLACES[0];
     for round in 0..TIMES {
-        let state = if round % 2 == 0 { "permanent" } else { "stale" };
+        let state = if round.is_multiple_of(2) { "permanent" } else { "stale" };
         lab.router.ip(&format!("neigh replace {place} lladdr {CAMERA_MAC} nud {state} dev lan0"))?;
         wait_confirmed(lab, round % 2 == 0)?;
     }
@@ -407,7 +407,7 @@ fn judge(trace: &str, run_dir: &Path) -> Result<(usize, usize)> {
             continue;
         }
         written += 1;
-        if paths.is_empty() || !paths.iter().all(|path| inside(&path)) {
+        if paths.is_empty() || !paths.iter().all(inside) {
             wrong.push(line);
         }
     }

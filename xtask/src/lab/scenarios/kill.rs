@@ -1,21 +1,20 @@
 //! Kills: the agent ends by SIGKILL at a hundred instants, most of them aimed at where it hurts, and has to
 //! be right again each time it is started anew, without sending anything twice.
 
-use crate::lab::nameserver::{Moment, Update};
+mod range;
+
+use self::range::{Aim, Range, Service, Whose};
+use crate::lab::nameserver::Moment;
 use crate::lab::*;
 use anyhow::{anyhow, bail, ensure, Context, Result};
-use domain::base::iana::Rcode;
 use domain::base::Rtype;
-use nix::sys::signal::{kill, Signal};
-use nix::unistd::Pid;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,19 +28,8 @@ const LEAST_IN_FLIGHT: usize = 20;
 const LEAST: usize = 100;
 /// The name at the service of the dyndns2 family.
 const OTHER: &str = "second.example.com";
-/// The longest request that the service's stand-in reads.
-const MAX_REQUEST: usize = 8192;
 /// Both places of the camera on the LAN.
 const PLACES: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 168, 1, 20), Ipv4Addr::new(192, 168, 1, 60)];
-
-/// Whose job is aimed at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Whose {
-    /// `rfc2136`, which reads before it writes.
-    Dns,
-    /// `dyn`, which cannot: what is published is looked up first.
-    Web,
-}
 
 /// Where in the life of a change the agent died, as found out afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,131 +63,6 @@ impl Phase {
     /// Between a request sent and the state written.
     fn in_flight(self) -> bool {
         matches!(self, Phase::RequestLost | Phase::RequestHeld | Phase::AnsweredNotWritten)
-    }
-}
-
-/// A moment that is waited for, and how long after it the shot falls.
-#[derive(Clone, Copy)]
-struct Aim {
-    whose: Whose,
-    moment: Moment,
-    delay: Duration,
-    lose: bool,
-}
-
-/// Shared with the servers, on whose threads the shots fall.
-#[derive(Default)]
-struct Gun {
-    pid: i32,
-    aim: Option<Aim>,
-    lost: bool,
-    met: Vec<(Whose, Moment, Instant)>,
-    shot: Option<Instant>,
-}
-
-#[derive(Clone, Default)]
-struct Range(Arc<Mutex<Gun>>);
-
-impl Range {
-    fn lock(&self) -> MutexGuard<'_, Gun> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn load(&self, pid: u32, aim: Option<Aim>) {
-        *self.lock() = Gun { pid: pid as i32, aim, ..Gun::default() };
-    }
-
-    fn fire(&self) {
-        let mut gun = self.lock();
-        if gun.shot.is_none() {
-            // It may have ended by itself, which shows elsewhere.
-            let _ = kill(Pid::from_raw(gun.pid), Signal::SIGKILL);
-            gun.shot = Some(Instant::now());
-        }
-    }
-
-    /// A server reached a moment; false if the request is to be lost.
-    fn reached(&self, whose: Whose, moment: Moment) -> bool {
-        let mut gun = self.lock();
-        gun.met.push((whose, moment, Instant::now()));
-        let Some(aim) = gun.aim.take_if(|aim| (aim.whose, aim.moment) == (whose, moment)) else {
-            return true;
-        };
-        gun.lost = aim.lose;
-        drop(gun);
-        if !aim.delay.is_zero() {
-            thread::sleep(aim.delay);
-        }
-        self.fire();
-        !aim.lose
-    }
-}
-
-/// The stand-in of a service of the dyndns2 family: what it takes, the zone has at once.
-#[derive(Clone)]
-struct Service {
-    dns: Nameserver,
-    range: Range,
-    updates: Arc<Mutex<Vec<Update>>>,
-}
-
-impl Service {
-    fn start(lab: &Lab, dns: &Nameserver, range: &Range) -> Result<Service> {
-        let service = Service { dns: dns.clone(), range: range.clone(), updates: Arc::default() };
-        let listener = lab.internet.enter(|| Ok(TcpListener::bind((WEB4, 80))?))?;
-        let server = service.clone();
-        thread::spawn(move || {
-            for call in listener.incoming().flatten() {
-                let server = server.clone();
-                // A caller that is killed breaks off.
-                thread::spawn(move || server.serve(call));
-            }
-        });
-        Ok(service)
-    }
-
-    fn serve(&self, mut call: TcpStream) -> Result<()> {
-        call.set_read_timeout(Some(HIT_WITHIN))?;
-        let mut text = Vec::new();
-        let mut chunk = [0; 1024];
-        while !text.windows(4).any(|four| four == b"\r\n\r\n") {
-            let count = call.read(&mut chunk)?;
-            ensure!(count > 0 && text.len() < MAX_REQUEST, "half a request, or a long one");
-            text.extend(chunk.iter().take(count));
-        }
-        if !self.range.reached(Whose::Web, Moment::Received) {
-            return Ok(());
-        }
-        let text = String::from_utf8_lossy(&text);
-        let target = text.split(' ').nth(1).unwrap_or_default();
-        let field = |name: &str| {
-            let query = target.split_once('?')?.1;
-            query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-        };
-        let name = field("hostname").context("no hostname")?;
-        let addr = field("myip").context("no myip")?.parse()?;
-        let changed = self.dns.publish(name, addr)?;
-        let update = Update {
-            at: Instant::now(),
-            rcode: Some(Rcode::NOERROR),
-            wants: vec![(name.into(), addr)],
-            changed,
-        };
-        self.updates.lock().unwrap_or_else(PoisonError::into_inner).push(update);
-        self.range.reached(Whose::Web, Moment::Done);
-        let body = format!("{} {addr}", if changed { "good" } else { "nochg" });
-        let length = body.len();
-        write!(
-            call,
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
-             Connection: close\r\n\r\n{body}"
-        )?;
-        self.range.reached(Whose::Web, Moment::Answered);
-        Ok(())
-    }
-
-    fn updates(&self) -> Vec<Update> {
-        self.updates.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -1,6 +1,8 @@
 //! The table of scenarios: each a story in a fresh lab, run by `cargo xtask test`.
 
 pub mod changes;
+pub mod control;
+pub mod faults;
 pub mod ground;
 pub mod idle;
 pub mod kill;
@@ -41,6 +43,7 @@ pub const SCENARIOS: &[Scenario] = &[
     changes::KNOT,
     ready::BIND,
     lease::DNSMASQ,
+    faults::FAULTS,
     Scenario {
         name: "kill",
         about: "killed a hundred times, right each time, nothing sent twice",
@@ -64,5 +67,29 @@ pub const SCENARIOS: &[Scenario] = &[
         limit: Duration::from_secs(90),
         slow: false,
         run: idle::writes,
+    },
+    Scenario {
+        name: "control",
+        about: "the control socket, one instance, reloads, a clean end",
+        needs: &[],
+        limit: Duration::from_secs(90),
+        slow: false,
+        run: control::control,
+    },
+    Scenario {
+        name: "verbs",
+        about: "once, trigger, check and their exit codes",
+        needs: &[],
+        limit: Duration::from_secs(90),
+        slow: false,
+        run: control::verbs,
+    },
+    Scenario {
+        name: "secrets",
+        about: "no secret in log, status, check, state or arguments",
+        needs: &[],
+        limit: Duration::from_secs(90),
+        slow: false,
+        run: control::secrets,
     },
 ];
