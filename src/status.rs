@@ -58,12 +58,20 @@ impl View<'_> {
         matches!((known, wish), (Some(Known::Published(a) | Known::Remembered(a)), Wish::Address(b)) if a == b)
     }
 
+    /// Whether a job that may change the record is under way, be it for an address that was wanted before.
+    fn is_flying(&self, record: &Record, id: &RecordId) -> bool {
+        let account = self.state.accounts.get(&account_key(record));
+        let job = account.and_then(|account| account.in_flight.as_ref());
+        job.is_some_and(|job| job.records.iter().any(|(other, addr)| other == id && addr.is_some()))
+    }
+
     /// How one record stands.
     pub fn standing(&self, record: &Record, id: &RecordId) -> Standing {
         let Wish::Address(addr) = wish(self.config, self.world, record, id.family) else {
             return Standing::Waiting;
         };
         match self.memory(record, id).map(|memory| memory.known) {
+            _ if self.is_flying(record, id) => Standing::Busy,
             Some(Known::Published(a) | Known::Remembered(a)) if a == addr => Standing::Right,
             _ if self.retry(record, id).is_some() => Standing::Failing,
             _ => Standing::Busy,

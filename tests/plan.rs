@@ -1,6 +1,7 @@
 //! Planner scripts: what is sensed and answered, when, and what the plan makes of it. Pure data and a fake
 //! clock. Each file in `tests/plan/` says first why it exists, then `-- Config --`, `-- Script --` (a time
-//! and an event a line) and `-- Expect --` (every action, and what was asked with `wake?`, `failing?` or `exposure?`).
+//! and an event a line) and `-- Expect --` (every action, and what was asked with `wake?`, `exposure?`,
+//! `failing?` or `standing?`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use porchlight::config::load::{load, Sources};
@@ -8,9 +9,11 @@ use porchlight::config::{BackendChoice, Config, Severity};
 use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{exposure, Exposure};
+use porchlight::plan::publish::ids;
 use porchlight::plan::{camera, fold, plan, settle, Action, Plan};
 use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
 use porchlight::state::{kind_word, State};
+use porchlight::status::{Standing, View};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -163,9 +166,21 @@ impl Stage {
             }
             ["exposure?"] => self.exposure(),
             ["failing?"] => self.failing(),
+            ["standing?"] => self.standing(),
             other => panic!("script: {other:?}"),
         }
         self.decide();
+    }
+
+    /// How each record stands that has something to publish.
+    fn standing(&mut self) {
+        let (config, state) = (self.config.clone(), self.state.clone());
+        let view = View { config: &config, problems: &[], world: &self.world, state: &state, now: self.now };
+        let of_record = |record| ids(record).map(|id| (view.standing(record, &id), id)).collect::<Vec<_>>();
+        let all: Vec<_> = config.records.iter().flat_map(of_record).collect();
+        for (standing, id) in all.into_iter().filter(|(standing, _)| *standing != Standing::Waiting) {
+            self.say(&format!("{id} is {standing:?}"));
+        }
     }
 
     /// The owner edits the configuration, and it is reloaded.
