@@ -24,6 +24,9 @@ const SIZE_CAP: u64 = 1 << 20;
 /// How many changes `status` shows.
 pub const HISTORY: usize = 5;
 
+/// Lines that mean nothing after a reboot: the packet filter and the neighbour table are empty then.
+const OF_THE_BOOT: [&str; 4] = ["moved", "lease", "conflict", "target"];
+
 /// Everything that was done.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
@@ -245,6 +248,19 @@ impl State {
             let bound = camera.bound.map_or("-".to_string(), |mac| mac.to_string());
             let addr = camera.addr.map_or("-".to_string(), |addr| addr.to_string());
             line(&["camera", name, &bound, &addr]);
+            if camera.moved_at != Time::default() {
+                line(&["moved", name, &camera.moved_at.0.to_string()]);
+            }
+            if let Some((addr, since)) = camera.lease {
+                line(&["lease", name, &addr.to_string(), &since.0.to_string()]);
+            }
+            if let Some(conflict) = camera.conflict {
+                // While it lasts, its time is now: whatever that will be.
+                let last = if conflict.now { "now".to_string() } else { conflict.last.0.to_string() };
+                let (addr, by) = (conflict.addr.to_string(), conflict.by.to_string());
+                let quiet = conflict.quiet.as_millis().to_string();
+                line(&["conflict", name, &addr, &by, &last, &quiet]);
+            }
         }
         for target in &self.mapping.targets {
             line(&["target", &target.to_string()]);
@@ -288,6 +304,7 @@ impl State {
 
     fn read_line(&mut self, fields: &[&str], same_boot: bool) -> Option<()> {
         match fields {
+            [kind, ..] if !same_boot && OF_THE_BOOT.contains(kind) => {}
             ["change", n] => self.change = n.parse().ok()?,
             ["record", record, domain, rtype, account, addr, at] => {
                 let state = self.records.entry(record_id(record, domain, rtype)?).or_default();
@@ -327,11 +344,24 @@ impl State {
                 camera.bound = if *bound == "-" { None } else { Some(Mac::parse(bound)?) };
                 camera.addr = if *addr == "-" { None } else { Some(addr.parse().ok()?) };
             }
+            ["moved", name, at] => {
+                let at = Time(at.parse().ok()?);
+                self.cameras.entry((*name).to_string()).or_default().moved_at = at;
+            }
+            ["lease", name, addr, since] => {
+                let lease = (addr.parse().ok()?, Time(since.parse().ok()?));
+                self.cameras.entry((*name).to_string()).or_default().lease = Some(lease);
+            }
+            ["conflict", name, addr, by, last, quiet] => {
+                let now = *last == "now";
+                let last = if now { Time::default() } else { Time(last.parse().ok()?) };
+                let quiet = Duration::from_millis(quiet.parse().ok()?);
+                let (addr, by) = (addr.parse().ok()?, Mac::parse(by)?);
+                let conflict = Conflict { addr, by, now, last, quiet };
+                self.cameras.entry((*name).to_string()).or_default().conflict = Some(conflict);
+            }
             ["target", addr] => {
-                let addr = addr.parse().ok()?;
-                if same_boot {
-                    self.mapping.targets.insert(addr);
-                }
+                self.mapping.targets.insert(addr.parse().ok()?);
             }
             ["history", number, at, text] => {
                 self.remember(number.parse().ok()?, at.parse().ok()?, (*text).to_string());
@@ -434,7 +464,16 @@ mod tests {
         let account = |retry| AccountState { retry: Some(retry), ..AccountState::default() };
         state.accounts.insert("x:1".into(), account(retry(Kind::Credentials, None)));
         state.accounts.insert("y:2".into(), account(retry(Kind::Busy, Some(Time(99)))));
-        let camera = CameraState { bound: Mac::parse("02:00:00:00:00:01"), ..CameraState::default() };
+        let addr: IpAddr = "192.168.1.20".parse().unwrap();
+        let by = Mac::parse("02:00:00:00:00:66").unwrap();
+        let conflict = Conflict { addr, by, now: false, last: Time(8), quiet: Duration::from_secs(10) };
+        let camera = CameraState {
+            bound: Mac::parse("02:00:00:00:00:01"),
+            addr: Some(addr),
+            lease: Some((addr, Time(4))),
+            moved_at: Time(4),
+            conflict: Some(conflict),
+        };
         state.cameras.insert("front".into(), camera);
         state.mapping.targets.insert("192.168.1.20".parse().unwrap());
         state.remember(7, 1, "a became b".into());
@@ -461,6 +500,24 @@ mod tests {
         assert!(back.accounts.get("x:1").unwrap().retry.is_some());
         assert!(back.accounts.get("y:2").unwrap().retry.is_none());
         assert!(back.mapping.targets.is_empty());
+        let camera = back.cameras.get("front").unwrap();
+        assert!(camera.bound.is_some() && camera.addr.is_some());
+        assert_eq!((camera.lease, camera.moved_at, camera.conflict), (None, Time(0), None));
+    }
+
+    #[test]
+    fn a_conflict_that_lasts_does_not_change_the_file_with_every_look() {
+        let mut state = sample();
+        let mut text_at = |at| {
+            let camera = state.cameras.get_mut("front").unwrap();
+            camera.conflict =
+                camera.conflict.map(|conflict| Conflict { now: true, last: Time(at), ..conflict });
+            state.to_text("boot")
+        };
+        let text = text_at(9);
+        assert_eq!(text, text_at(99));
+        let back = State::from_text(&text, "boot").unwrap();
+        assert!(back.cameras.get("front").unwrap().conflict.unwrap().now);
     }
 
     #[test]

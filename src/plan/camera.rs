@@ -58,7 +58,8 @@ fn locate(camera: &Camera, world: &World, memory: &mut CameraState, now: Time) {
     let lease_is_new = lease.is_some() && memory.lease.map(|(addr, _)| addr) != lease;
     match lease {
         Some(addr) if lease_is_new => memory.lease = Some((addr, now)),
-        None => memory.lease = None,
+        // Before the leases were read nobody has one.
+        None if world.complete => memory.lease = None,
         _ => {}
     }
     if let Some(ip) = camera.ip {
