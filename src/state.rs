@@ -164,6 +164,8 @@ pub struct MappingState {
     /// Where rules of ours lead, or led until their connections are cut. Outlives a kill of the agent, and
     /// with it what was open then.
     pub targets: Set<IpAddr>,
+    /// Mappings among them that the packet filter cannot carry, and why: they are closed.
+    pub refused: Vec<(String, String)>,
     /// Number of the last job.
     pub generation: u64,
     /// The running job's number and start. A close overtakes it: then the number is the close's.

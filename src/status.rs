@@ -82,7 +82,13 @@ impl View<'_> {
             return false;
         };
         let applied = self.state.mapping.applied.as_deref().unwrap_or_default();
-        rules.iter().all(|rule| applied.contains(rule))
+        rules.iter().all(|rule| applied.contains(rule)) && self.refusal(mapping).is_none()
+    }
+
+    /// Why the packet filter does not carry a mapping that was to be open.
+    fn refusal(&self, mapping: &Mapping) -> Option<&str> {
+        let refused = self.state.mapping.refused.iter().find(|(name, _)| *name == mapping.name);
+        refused.map(|(_, why)| why.as_str())
     }
 
     /// The whole document.
@@ -207,9 +213,10 @@ impl View<'_> {
             .str("camera_port", &range(mapping.dest_port))
             .bool("open", self.is_open(mapping));
         match exposure(self.config, self.world, self.state, mapping, self.now.boot) {
-            Exposure::Open(rules) => match rules.first() {
-                Some(rule) => object.str("target", &rule.target.to_string()).end(),
-                None => object.end(),
+            Exposure::Open(rules) => match (rules.first(), self.refusal(mapping)) {
+                (_, Some(why)) => object.str("closed", why).end(),
+                (Some(rule), None) => object.str("target", &rule.target.to_string()).end(),
+                (None, None) => object.end(),
             },
             Exposure::Closed(why) => object.str("closed", &why).end(),
             Exposure::Until(at, why) => {

@@ -199,7 +199,7 @@ impl Agent {
         result: Result<MapReport, String>,
         now: Now,
     ) {
-        let before = self.state.mapping.applied.clone().unwrap_or_default();
+        let before = in_force(self.state.mapping.applied.as_deref(), &self.state.mapping.refused);
         let ms = took.as_millis();
         let result = match result {
             Err(why) => {
@@ -210,14 +210,14 @@ impl Agent {
                 for (mapping, why) in &report.refused {
                     self.warn(&format!("#{change} mapping {mapping} stays closed: {why}"));
                 }
-                for text in changes(&before, &job.rules) {
+                for text in changes(&before, &in_force(Some(&job.rules), &report.refused)) {
                     self.info(&format!("#{change} {text} ({ms} ms)"));
                     self.state.remember(change, now.wall, text);
                 }
                 if !job.cut.is_empty() {
                     self.info(&format!("#{change} connections of the old place: {}", report.cut));
                 }
-                Ok(job.rules.clone())
+                Ok(report.refused)
             }
         };
         settle::mapped(&mut self.state, job, result, now.boot);
@@ -250,6 +250,12 @@ impl Agent {
             self.check_filter();
         }
     }
+}
+
+/// The rules without those of mappings that were refused.
+fn in_force(applied: Option<&[Rule]>, refused: &[(String, String)]) -> Vec<Rule> {
+    let carried = |rule: &&Rule| !refused.iter().any(|(mapping, _)| *mapping == rule.mapping);
+    applied.unwrap_or_default().iter().filter(carried).cloned().collect()
 }
 
 /// What became of each mapping, in words.

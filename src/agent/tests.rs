@@ -205,3 +205,38 @@ fn a_close_does_not_wait_for_an_nft_that_hangs() {
     }));
     assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
 }
+
+#[test]
+fn what_nft_refused_is_not_called_open() {
+    let root = Root::new("refused");
+    let mut agent = root.agent(MAPPED);
+    agent.config.wans[0].device = crate::config::Device::Named("what nft cannot name".into());
+    let now = clock::now();
+    agent.world.own = vec![crate::model::OwnAddr {
+        device: "lan0".into(),
+        addr: "192.168.1.1".parse().unwrap(),
+        prefix: 24,
+    }];
+    let camera = agent.state.cameras.entry("front".into()).or_default();
+    camera.addr = Some("192.168.1.20".parse().unwrap());
+    agent.world.complete = true;
+    let plan = plan::plan(&agent.config, &agent.world, &agent.state, now.boot);
+    let [plan::Action::Map(job)] = plan.actions.as_slice() else { panic!("nothing to map") };
+    settle::begin(&mut agent.state, &plan.actions[0], now);
+    let refused = crate::mapping::nft::ruleset(&job.rules, &[]).refused;
+    assert_eq!(refused.len(), 1);
+    let why = refused[0].1.clone();
+    let report = MapReport { refused, ..MapReport::default() };
+    agent.mapped(job, 1, Duration::ZERO, Ok(report), now);
+    assert!(agent.state.history.is_empty(), "{:?}", agent.state.history);
+    let view = agent.view(now);
+    assert!(!view.healthy());
+    let json = view.to_json();
+    assert!(
+        json.contains("\"open\":false") && json.contains("\"closed\":\"nft cannot name"),
+        "{why}: {json}"
+    );
+    // It is not tried again in a circle.
+    let again = plan::plan(&agent.config, &agent.world, &agent.state, now.boot);
+    assert_eq!(again.actions, []);
+}
