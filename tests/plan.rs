@@ -7,7 +7,7 @@ use porchlight::config::load::{load, Sources};
 use porchlight::config::{BackendChoice, Config, Severity};
 use porchlight::map::Map;
 use porchlight::model::*;
-use porchlight::plan::mapping::{exposure, Exposure};
+use porchlight::plan::mapping::{exposure, unheard, Exposure};
 use porchlight::plan::{camera, fold, plan, settle, Action, Plan};
 use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
 use porchlight::state::{kind_word, State};
@@ -160,6 +160,11 @@ impl Stage {
                     .wake_at
                     .map_or("nothing planned".into(), |at| format!("next look at {}", shown_time(at.0)));
                 self.say(&text);
+            }
+            ["unheard?"] => {
+                let addrs = unheard(&self.config, &self.world, &self.state);
+                let addrs: Vec<String> = addrs.iter().map(|addr| addr.to_string()).collect();
+                self.say(&format!("unheard: [{}]", addrs.join(" ")));
             }
             ["exposure?"] => self.exposure(),
             other => panic!("script: {other:?}"),

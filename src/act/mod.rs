@@ -2,10 +2,12 @@
 //!
 //! `publish` drives one provider; `http` and `dns` carry its requests, over `net` (names and connections)
 //! and `tunnel` (the way that minreq's bytes take); `readback` asks the zone's name servers what is published.
+//! `nudge` has the kernel look for a camera.
 
 pub mod dns;
 pub mod http;
 mod net;
+pub mod nudge;
 pub mod publish;
 pub mod readback;
 mod tunnel;

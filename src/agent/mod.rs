@@ -10,6 +10,7 @@ mod tests;
 pub use reload::{read_config, Reading};
 
 use crate::act::http::Http;
+use crate::act::nudge;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
 use crate::config::{Config, Problem};
@@ -103,6 +104,8 @@ pub struct Agent {
     /// Sensors that have not spoken yet.
     awaited: Set<&'static str>,
     interest: (Vec<Mac>, Vec<IpAddr>),
+    /// Addresses to which something was sent since the last look, so that the kernel looks who is there.
+    nudged: Set<IpAddr>,
     next_look: Time,
     waiting: Vec<Sender<String>>,
     /// Why it cannot go on.
@@ -151,6 +154,7 @@ impl Agent {
             boot_id,
             awaited: Set::from([NETWORK, "leases", "resolver"]),
             interest: Default::default(),
+            nudged: Set::new(),
             next_look: Time::default(),
             waiting: Vec::new(),
             failed: None,
@@ -281,7 +285,9 @@ impl Agent {
                 network.rescan();
             }
             self.check_filter();
+            self.nudged = Set::new();
         }
+        self.nudge_unheard();
         let plan = plan::plan(&self.config, &self.world, &self.state, now.boot);
         let started: Vec<_> = plan
             .actions
@@ -294,6 +300,20 @@ impl Agent {
             self.start(action, change, now);
         }
         plan.wake_at.map_or(self.next_look, |at| at.min(self.next_look))
+    }
+
+    /// Has the kernel look for cameras that it has not heard, once a look.
+    fn nudge_unheard(&mut self) {
+        if !self.world.complete {
+            return;
+        }
+        for addr in plan::mapping::unheard(&self.config, &self.world, &self.state) {
+            if self.nudged.insert(addr) {
+                if let Err(e) = nudge::nudge(addr) {
+                    log::debug!("nothing could be sent to {addr}: {e}");
+                }
+            }
+        }
     }
 
     /// Tells the neighbour sensor whom to listen for.

@@ -1,8 +1,8 @@
 //! Exposure: which mappings are open, to which target, and why the others are not. It fails closed.
 
-use super::camera::{closed, Closed};
+use super::camera::{closed, macs, Closed};
 use super::{Action, MapJob, Plan, Rule};
-use crate::config::{BackendChoice, Config, Device, Mapping, Network};
+use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network};
 use crate::model::{OwnAddr, Time, World};
 use crate::state::{MappingState, State};
 use std::net::IpAddr;
@@ -71,7 +71,24 @@ fn target<'a>(
             return Err((Some(at), format!("another device held {addr} lately; waiting for quiet")));
         }
     }
-    Ok((addr, lan(config, world, addr)?))
+    let lan = lan(config, world, addr)?;
+    let bound = |camera: &&Camera| camera.name == mapping.camera && !macs(camera, memory).is_empty();
+    if !config.cameras.iter().any(|camera| bound(&camera)) {
+        return refuse(format!("no device was seen at {addr} yet; it opens when the kernel has heard it"));
+    }
+    Ok((addr, lan))
+}
+
+/// Where cameras are presumed of which the kernel knows nothing: it looks for a device there when something is sent
+/// to it. Addresses in connected LANs only.
+pub fn unheard(config: &Config, world: &World, state: &State) -> Vec<IpAddr> {
+    let presumed = config.cameras.iter().filter_map(|camera| state.cameras.get(&camera.name)?.addr);
+    let mut addrs: Vec<IpAddr> = presumed
+        .filter(|addr| !world.neighbours.contains_key(addr) && lan(config, world, *addr).is_ok())
+        .collect();
+    addrs.sort();
+    addrs.dedup();
+    addrs
 }
 
 /// The LAN subnet of a target: connected, not by a WAN, and the target is a host in it, not the router.
