@@ -201,6 +201,7 @@ impl Agent {
         network.set_wans(&self.config.wans);
         self.network = Some(network.clone());
         self.world.fw4 = self.nft.lock().await.fw4_present().await;
+        self.close_stray().await;
         let paths = files::Paths::usual(&self.paths.root);
         let tx = events.clone();
         self.spawn_sensor(NETWORK, async move { network.run(tx).await });
@@ -208,6 +209,22 @@ impl Agent {
         self.spawn_sensor("clock", clock::run(events));
         self.follow_filter();
         Ok(())
+    }
+
+    /// Takes away a table that a run left which was killed, if nothing is known of it and nothing is to be mapped.
+    async fn close_stray(&mut self) {
+        if !plan::mapping::is_stray(&self.config, &self.world, &self.state) {
+            return;
+        }
+        let mut nft = self.nft.lock().await;
+        match nft.remove_any().await {
+            Ok(Some(cut)) => log::warn!("an earlier run had left port mappings open: closed, {cut}"),
+            Ok(None) => {}
+            // Without nft, or without the right to use it, there is no table either.
+            Err(why) => {
+                log::debug!("whether an earlier run left port mappings open could not be told: {why}")
+            }
+        }
     }
 
     fn spawn_sensor(

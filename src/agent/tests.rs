@@ -240,3 +240,16 @@ fn what_nft_refused_is_not_called_open() {
     let again = plan::plan(&agent.config, &agent.world, &agent.state, now.boot);
     assert_eq!(again.actions, []);
 }
+
+#[test]
+fn a_table_of_which_nothing_is_known_is_removed_at_the_start() {
+    let script = "case \"$1\" in -f) cat >> $0.loaded;; -s) echo 'table inet porchlight {'; echo '}';; esac";
+    for (name, config, removed) in [("stray", "", true), ("ours", MAPPED, false)] {
+        let root = Root::new(name);
+        let mut agent = root.agent(config);
+        agent.nft = fake_nft(&root, script);
+        smol::block_on(agent.close_stray());
+        let loaded = std::fs::read_to_string(root.0.join("nft.loaded")).unwrap_or_default();
+        assert_eq!(loaded.contains("delete table inet porchlight"), removed, "{name}: {loaded}");
+    }
+}

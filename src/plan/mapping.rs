@@ -185,6 +185,13 @@ fn off(config: &Config, world: &World, state: &State) -> bool {
     }
 }
 
+/// Whether a table of ours that is found at the start is nobody's: nothing is to be mapped, and of none that was is
+/// known. A run left it that was killed, and whose memory is lost.
+pub fn is_stray(config: &Config, world: &World, state: &State) -> bool {
+    let mapped = config.mappings.is_empty() || off(config, world, state);
+    mapped && state.mapping.targets.is_empty()
+}
+
 /// Whether rules of ours may be in the packet filter, so that a clean stop has something to close.
 pub fn may_be_open(config: &Config, world: &World, state: &State) -> bool {
     let ours = config.global.backend == BackendChoice::Nft || !world.fw4;
@@ -268,11 +275,14 @@ mod tests {
         let mut state = State::default();
         assert!(may_be_open(&config, &World::default(), &state), "a table that an earlier run left");
         assert!(!may_be_open(&config, &fw4, &state));
+        assert!(is_stray(&config, &fw4, &state) && !is_stray(&config, &World::default(), &state));
         config.global.backend = BackendChoice::Nft;
         assert!(may_be_open(&config, &fw4, &state), "the owner insisted on nft");
         config = Config::default();
         assert!(!may_be_open(&config, &World::default(), &state));
+        assert!(is_stray(&config, &World::default(), &state));
         state.mapping.targets.insert("192.168.1.9".parse().unwrap());
         assert!(may_be_open(&config, &fw4, &state), "what we opened is ours to close");
+        assert!(!is_stray(&config, &fw4, &state), "the plan closes it");
     }
 }
