@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Version of the file's format; another one is not read.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 /// A larger file is not ours.
 const SIZE_CAP: u64 = 1 << 20;
 /// How many changes `status` shows.
@@ -241,7 +241,17 @@ impl State {
         for (name, camera) in &self.cameras {
             let bound = camera.bound.map_or("-".to_string(), |mac| mac.to_string());
             let addr = camera.addr.map_or("-".to_string(), |addr| addr.to_string());
-            line(&["camera", name, &bound, &addr]);
+            line(&["camera", name, &bound, &addr, &camera.moved_at.0.to_string()]);
+            if let Some((addr, at)) = camera.lease {
+                line(&["lease", name, &addr.to_string(), &at.0.to_string()]);
+            }
+            if let Some(conflict) = camera.conflict {
+                let (addr, by) = (conflict.addr.to_string(), conflict.by.to_string());
+                // While it lasts, the moment moves with every look: it is not worth a write.
+                let last = if conflict.now { "now".to_string() } else { conflict.last.0.to_string() };
+                let quiet = (conflict.quiet.as_millis() as u64).to_string();
+                line(&["conflict", name, &addr, &by, &last, &quiet]);
+            }
         }
         for target in &self.mapping.targets {
             line(&["target", &target.to_string()]);
@@ -317,10 +327,27 @@ impl State {
                     account.retry = Some(retry);
                 }
             }
-            ["camera", name, bound, addr] => {
+            ["lease", name, addr, at] => {
+                let at = Time(at.parse().ok()?);
+                let lease = (addr.parse().ok()?, if same_boot { at } else { Time::default() });
+                self.cameras.entry((*name).to_string()).or_default().lease = Some(lease);
+            }
+            ["conflict", name, addr, by, last, quiet] => {
+                let now = *last == "now";
+                let last = Time(if now { 0 } else { last.parse().ok()? });
+                let (addr, by) = (addr.parse().ok()?, Mac::parse(by)?);
+                let quiet = Duration::from_millis(quiet.parse().ok()?);
+                if same_boot {
+                    let conflict = Conflict { addr, by, now, last, quiet };
+                    self.cameras.entry((*name).to_string()).or_default().conflict = Some(conflict);
+                }
+            }
+            ["camera", name, bound, addr, moved_at] => {
+                let moved_at = Time(moved_at.parse().ok()?);
                 let camera = self.cameras.entry((*name).to_string()).or_default();
                 camera.bound = if *bound == "-" { None } else { Some(Mac::parse(bound)?) };
                 camera.addr = if *addr == "-" { None } else { Some(addr.parse().ok()?) };
+                camera.moved_at = if same_boot { moved_at } else { Time::default() };
             }
             ["target", addr] => {
                 let addr = addr.parse().ok()?;
@@ -428,8 +455,24 @@ mod tests {
         let account = |retry| AccountState { retry: Some(retry), ..AccountState::default() };
         state.accounts.insert("x:1".into(), account(retry(Kind::Credentials, None)));
         state.accounts.insert("y:2".into(), account(retry(Kind::Busy, Some(Time(99)))));
-        let camera = CameraState { bound: Mac::parse("02:00:00:00:00:01"), ..CameraState::default() };
+        let addr = "192.168.1.20".parse().unwrap();
+        let conflict = Conflict {
+            addr,
+            by: Mac([2, 0, 0, 0, 0, 9]),
+            now: false,
+            last: Time(70),
+            quiet: Duration::from_secs(20),
+        };
+        let camera = CameraState {
+            bound: Mac::parse("02:00:00:00:00:01"),
+            addr: Some(addr),
+            lease: Some((addr, Time(50))),
+            moved_at: Time(60),
+            conflict: Some(conflict),
+        };
         state.cameras.insert("front".into(), camera);
+        let lasts = Conflict { now: true, last: Time(0), ..conflict };
+        state.cameras.insert("back".into(), CameraState { conflict: Some(lasts), ..CameraState::default() });
         state.mapping.targets.insert("192.168.1.20".parse().unwrap());
         state.remember(7, 1, "a became b".into());
         state
@@ -455,6 +498,9 @@ mod tests {
         assert!(back.accounts.get("x:1").unwrap().retry.is_some());
         assert!(back.accounts.get("y:2").unwrap().retry.is_none());
         assert!(back.mapping.targets.is_empty());
+        let camera = back.cameras.get("front").unwrap();
+        assert_eq!((camera.moved_at, camera.conflict), (Time(0), None));
+        assert_eq!(camera.lease, Some(("192.168.1.20".parse().unwrap(), Time(0))));
     }
 
     #[test]
@@ -475,7 +521,7 @@ mod tests {
             assert!(State::from_text(&text[..end], "boot").is_err(), "cut at {end}");
         }
         assert!(State::from_text(&text.replace("home", "hone"), "boot").is_err());
-        assert!(State::from_text(&text.replacen("state 1", "state 2", 1), "boot").is_err());
+        assert!(State::from_text(&text.replacen("state 2", "state 3", 1), "boot").is_err());
     }
 
     #[test]
@@ -485,7 +531,7 @@ mod tests {
         let path = dir.join("state");
         save(&path, &sample().to_text("boot")).unwrap();
         assert!(load(&path, "boot").is_ok());
-        std::fs::write(&path, "porchlight-state 1 00\nboot\tx\n").unwrap();
+        std::fs::write(&path, "porchlight-state 2 00\nboot\tx\n").unwrap();
         assert!(load(&path, "boot").unwrap_err().contains("checksum"));
         assert!(dir.join("state.bad").exists() && !path.exists());
         assert_eq!(load(&path, "boot"), Ok(State::default()));

@@ -143,8 +143,11 @@ impl Stage {
             ["person"] => settle::try_again(&mut self.state),
             ["config", rest @ ..] => self.edit(rest),
             ["filter", "flushed"] => self.state.mapping.applied = None,
+            ["heard"] => self.world.complete = true,
             ["restart", rest @ ..] => {
-                if !rest.is_empty() {
+                if rest == ["blind"] {
+                    self.world = World { resolver: true, ..World::default() };
+                } else if !rest.is_empty() {
                     self.edit(rest);
                 }
                 self.state = State::from_text(&self.state.to_text("boot"), "boot").unwrap();

@@ -58,7 +58,8 @@ fn locate(camera: &Camera, world: &World, memory: &mut CameraState, now: Time) {
     let lease_is_new = lease.is_some() && memory.lease.map(|(addr, _)| addr) != lease;
     match lease {
         Some(addr) if lease_is_new => memory.lease = Some((addr, now)),
-        None => memory.lease = None,
+        // Before the leases were read, none is gone.
+        None if world.complete => memory.lease = None,
         _ => {}
     }
     if let Some(ip) = camera.ip {
@@ -104,7 +105,8 @@ fn intruder(world: &World, addr: IpAddr, mine: &[Mac]) -> Option<Mac> {
 
 fn watch_conflict(camera: &Camera, world: &World, memory: &mut CameraState, now: Time) {
     let mine = macs(camera, memory);
-    let Some(addr) = memory.addr.filter(|_| !mine.is_empty()) else { return };
+    // Before the sensors have spoken, nobody has gone.
+    let Some(addr) = memory.addr.filter(|_| world.complete && !mine.is_empty()) else { return };
     let before = memory.conflict.filter(|conflict| conflict.addr == addr);
     memory.conflict = match (before, intruder(world, addr, &mine)) {
         (Some(conflict), Some(by)) if conflict.now => Some(Conflict { by, last: now, ..conflict }),
