@@ -55,10 +55,18 @@ pub enum Message {
     Droppers(u64, Vec<String>),
     /// The packet filter was looked at: is our table as we made it, and who drops?
     Filter(bool, Vec<String>),
-    /// A sensor cannot go on.
+    /// A sensor cannot go on. It is started again after a pause.
     Deaf(&'static str, String),
+    /// A sensor that could not go on does again.
+    Hears(&'static str),
 }
 
+/// A sensor that stopped is started again after this, then after twice as long ...
+const DEAF_PAUSE: Duration = Duration::from_secs(1);
+/// ... and so on, up to this.
+const DEAF_PAUSE_LONGEST: Duration = Duration::from_secs(60);
+/// A sensor that was started again and runs for so long is well.
+const HEARS_AFTER: Duration = Duration::from_secs(1);
 /// The sensor without which nothing can be kept right.
 const NETWORK: &str = "network";
 
@@ -101,6 +109,8 @@ pub struct Agent {
     /// It could not be written, which was told.
     unsaved: bool,
     boot_id: String,
+    /// Sensors that stopped and do not run yet again, and why.
+    pub(crate) deaf: Map<&'static str, String>,
     /// Sensors that have not spoken yet.
     awaited: Set<&'static str>,
     interest: (Vec<Mac>, Vec<IpAddr>),
@@ -152,6 +162,7 @@ impl Agent {
             saved: String::new(),
             unsaved: false,
             boot_id,
+            deaf: Map::new(),
             awaited: Set::from([NETWORK, "leases", "resolver"]),
             interest: Default::default(),
             nudged: Set::new(),
@@ -204,9 +215,13 @@ impl Agent {
         self.close_stray().await;
         let paths = files::Paths::usual(&self.paths.root);
         let tx = events.clone();
-        self.spawn_sensor(NETWORK, async move { network.run(tx).await });
-        self.spawn_sensor("lease and resolver files", files::run(paths, events.clone()));
-        self.spawn_sensor("clock", clock::run(events));
+        self.spawn_sensor(NETWORK, move || {
+            let (network, tx) = (network.clone(), tx.clone());
+            async move { network.run(tx).await }
+        });
+        let tx = events.clone();
+        self.spawn_sensor("lease and resolver files", move || files::run(paths.clone(), tx.clone()));
+        self.spawn_sensor("clock", move || clock::run(events.clone()));
         self.follow_filter();
         Ok(())
     }
@@ -227,15 +242,31 @@ impl Agent {
         }
     }
 
-    fn spawn_sensor(
-        &self,
-        name: &'static str,
-        work: impl std::future::Future<Output = std::io::Result<()>> + 'static,
-    ) {
+    /// Runs a sensor until nobody listens any more; one that fails is started again after a pause.
+    fn spawn_sensor<F>(&self, name: &'static str, sensor: impl Fn() -> F + 'static)
+    where
+        F: std::future::Future<Output = std::io::Result<()>>,
+    {
         let tx = self.tx.clone();
         let watch = async move {
-            if let Err(e) = work.await {
-                let _ = tx.send(Message::Deaf(name, e.to_string())).await;
+            let mut pause = DEAF_PAUSE;
+            let mut result = sensor().await;
+            while let Err(e) = result {
+                if tx.send(Message::Deaf(name, e.to_string())).await.is_err() {
+                    return;
+                }
+                Timer::after(pause).await;
+                pause = (pause * 2).min(DEAF_PAUSE_LONGEST);
+                let well = async {
+                    Timer::after(HEARS_AFTER).await;
+                    let _ = tx.send(Message::Hears(name)).await;
+                    std::future::pending().await
+                };
+                let started = std::time::Instant::now();
+                result = or(sensor(), well).await;
+                if started.elapsed() > DEAF_PAUSE_LONGEST {
+                    pause = DEAF_PAUSE;
+                }
             }
         };
         self.executor.spawn(watch).detach();
@@ -258,16 +289,18 @@ impl Agent {
         }
         self.following_filter = true;
         let tx = self.tx.clone();
-        let listen = async move {
-            let mut ruleset = crate::sense::ruleset::Ruleset::open()?;
-            loop {
-                let event = ruleset.changed().await?;
-                if tx.send(Message::Event(event)).await.is_err() {
-                    return Ok(());
+        self.spawn_sensor("packet filter", move || {
+            let tx = tx.clone();
+            async move {
+                let mut ruleset = crate::sense::ruleset::Ruleset::open()?;
+                loop {
+                    let event = ruleset.changed().await?;
+                    if tx.send(Message::Event(event)).await.is_err() {
+                        return Ok(());
+                    }
                 }
             }
-        };
-        self.spawn_sensor("packet filter", listen);
+        });
     }
 
     /// Serves the control socket and the signals: what a daemon has and a single pass has not.
@@ -392,10 +425,19 @@ impl Agent {
             Message::Filter(intact, droppers) => self.filter_checked(intact, droppers),
             Message::Deaf(name, why) => {
                 let text = format!("the {name} sensor stopped: {why}");
-                log::error!("{text}");
+                if self.deaf.get(name) != Some(&text) {
+                    log::error!("{text}");
+                }
                 // Blind to addresses and to other devices on the camera's: better begin anew.
-                self.failed = (name == NETWORK).then_some(text);
+                self.failed = (name == NETWORK).then(|| text.clone());
+                self.deaf.insert(name, text);
                 return self.failed.is_none();
+            }
+            Message::Hears(name) => {
+                log::info!("the {name} sensor runs again");
+                self.deaf.remove(name);
+                // What happened meanwhile was missed.
+                self.next_look = now.boot;
             }
         }
         true
@@ -463,7 +505,14 @@ impl Agent {
     }
 
     pub(crate) fn view(&self, now: Now) -> View<'_> {
-        View { config: &self.config, problems: &self.problems, world: &self.world, state: &self.state, now }
+        View {
+            config: &self.config,
+            problems: &self.problems,
+            deaf: &self.deaf,
+            world: &self.world,
+            state: &self.state,
+            now,
+        }
     }
 
     /// Writes the state file, if it would say something else.

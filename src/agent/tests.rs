@@ -253,3 +253,37 @@ fn a_table_of_which_nothing_is_known_is_removed_at_the_start() {
         assert_eq!(loaded.contains("delete table inet porchlight"), removed, "{name}: {loaded}");
     }
 }
+
+#[test]
+fn a_sensor_that_stops_is_started_again_and_status_says_so() {
+    let root = Root::new("again");
+    let text = "config wan 'wan'\n\toption device 'wan0'\n";
+    root.configure(text);
+    let http = Http::setup(None, "test", 0);
+    let setting = Setting { paths: root.paths(), reading: read_config(&root.paths()).unwrap(), http };
+    let executor = Rc::new(LocalExecutor::new());
+    let (mut agent, messages) = Agent::new(setting, executor.clone());
+    let starts = Rc::new(std::cell::Cell::new(0));
+    let count = starts.clone();
+    agent.spawn_sensor("clock", move || {
+        count.set(count.get() + 1);
+        let first = count.get() == 1;
+        async move {
+            match first {
+                true => Err(std::io::Error::other("no timer")),
+                false => std::future::pending().await,
+            }
+        }
+    });
+    smol::block_on(executor.run(async {
+        assert!(agent.view(clock::now()).healthy());
+        assert!(agent.take(messages.recv().await.unwrap()));
+        let view = agent.view(clock::now());
+        assert!(!view.healthy());
+        let shown = crate::status::render(&crate::wire::json::Json::parse(&view.to_json()).unwrap());
+        assert!(shown.contains("! sensor   the clock sensor stopped: no timer"), "{shown}");
+        assert!(agent.take(messages.recv().await.unwrap()));
+        assert!(agent.view(clock::now()).healthy());
+    }));
+    assert_eq!(starts.get(), 2);
+}
