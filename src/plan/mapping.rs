@@ -98,7 +98,7 @@ fn lan<'a>(config: &Config, world: &'a World, addr: IpAddr) -> Result<&'a OwnAdd
     }
     let is_wan = |own: &OwnAddr| {
         let named = config.wans.iter().any(|wan| wan.device == Device::Named(own.device.clone()));
-        named || world.wans.values().any(|wan| wan.device.as_deref() == Some(own.device.as_str()))
+        named || world.wans.values().any(|wan| wan.last_device.as_deref() == Some(own.device.as_str()))
     };
     let holds = |own: &&OwnAddr| {
         own.prefix > 0
@@ -133,7 +133,8 @@ fn rules(config: &Config, world: &World, mapping: &Mapping, target: IpAddr, lan:
         let sensed = world.wans.get(&wan.name);
         let device = match &wan.device {
             Device::Named(name) => Some(name.clone()),
-            Device::Auto => sensed.and_then(|sensed| sensed.device.clone()),
+            // Lost is not empty: a line that comes back lets in whom it let in before.
+            Device::Auto => sensed.and_then(|sensed| sensed.last_device.clone()),
         };
         wan_devices.extend(device.filter(|device| *device != lan.device));
         wan_addrs.extend(sensed.and_then(|sensed| sensed.v4.addr.seen()));
