@@ -53,8 +53,9 @@ pub enum Message {
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
     /// After the change of this generation: which tables drop what we let in.
     Droppers(u64, Vec<String>),
-    /// The packet filter was looked at: is our table as we made it, and who drops?
-    Filter(bool, Vec<String>),
+    /// The packet filter was looked at: is our table as we made it, is OpenWrt's firewall here (if that was asked),
+    /// and who drops?
+    Filter(bool, Option<bool>, Vec<String>),
     /// A sensor cannot go on. It is started again after a pause.
     Deaf(&'static str, String),
     /// A sensor that could not go on does again.
@@ -422,7 +423,7 @@ impl Agent {
                     self.set_droppers(droppers);
                 }
             }
-            Message::Filter(intact, droppers) => self.filter_checked(intact, droppers),
+            Message::Filter(intact, fw4, droppers) => self.filter_checked(intact, fw4, droppers),
             Message::Deaf(name, why) => {
                 let text = format!("the {name} sensor stopped: {why}");
                 if self.deaf.get(name) != Some(&text) {

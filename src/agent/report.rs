@@ -239,8 +239,13 @@ impl Agent {
         self.world.droppers = droppers;
     }
 
-    pub(crate) fn filter_checked(&mut self, intact: bool, droppers: Vec<String>) {
+    pub(crate) fn filter_checked(&mut self, intact: bool, fw4: Option<bool>, droppers: Vec<String>) {
         self.checking_filter = None;
+        if let Some(fw4) = fw4.filter(|fw4| *fw4 != self.world.fw4) {
+            let what = if fw4 { "came: the port mappings are closed" } else { "went" };
+            self.warn(&format!("OpenWrt's firewall (table inet fw4) {what}"));
+            self.world.fw4 = fw4;
+        }
         self.set_droppers(droppers);
         if !intact && self.state.mapping.in_flight.is_none() {
             self.warn("somebody changed or removed the table of the port mappings; it is made anew");

@@ -52,13 +52,13 @@ fn a_filter_that_changes_while_it_is_looked_at_is_looked_at_again() {
     let mut agent = root.agent(MAPPED);
     agent.state.mapping.applied = Some(Vec::new());
     agent.sensed(Event::RulesetChanged, clock::now());
-    agent.filter_checked(true, Vec::new());
+    agent.filter_checked(true, None, Vec::new());
     assert!(agent.checking_filter.is_none(), "one change, one look");
     agent.sensed(Event::RulesetChanged, clock::now());
     agent.sensed(Event::RulesetChanged, clock::now());
-    agent.filter_checked(true, Vec::new());
+    agent.filter_checked(true, None, Vec::new());
     assert!(agent.checking_filter.is_some(), "the second change may have come behind the look");
-    agent.filter_checked(true, Vec::new());
+    agent.filter_checked(true, None, Vec::new());
     assert!(agent.checking_filter.is_none());
 }
 
@@ -66,6 +66,7 @@ fn a_filter_that_changes_while_it_is_looked_at_is_looked_at_again() {
 fn a_filter_that_changes_while_the_first_mapping_is_made_is_looked_at() {
     let root = Root::new("first");
     let mut agent = root.agent(MAPPED);
+    agent.config.global.backend = crate::config::BackendChoice::Nft;
     agent.sensed(Event::RulesetChanged, clock::now());
     assert!(agent.checking_filter.is_none(), "nothing of ours is there");
     agent.state.mapping.in_flight = Some((1, Time(0)));
@@ -286,4 +287,23 @@ fn a_sensor_that_stops_is_started_again_and_status_says_so() {
         assert!(agent.view(clock::now()).healthy());
     }));
     assert_eq!(starts.get(), 2);
+}
+
+#[test]
+fn a_firewall_that_comes_later_is_seen() {
+    let root = Root::new("fw4");
+    root.configure(MAPPED);
+    let http = Http::setup(None, "test", 0);
+    let setting = Setting { paths: root.paths(), reading: read_config(&root.paths()).unwrap(), http };
+    let executor = Rc::new(LocalExecutor::new());
+    let (mut agent, messages) = Agent::new(setting, executor.clone());
+    agent.nft = fake_nft(&root, "test \"$2\" = tables && cat $0.tables");
+    smol::block_on(executor.run(async {
+        for (tables, present) in [("table inet fw4\n", true), ("table ip home\n", false)] {
+            std::fs::write(root.0.join("nft.tables"), tables).unwrap();
+            agent.sensed(Event::RulesetChanged, clock::now());
+            assert!(agent.take(messages.recv().await.unwrap()));
+            assert_eq!(agent.world.fw4, present);
+        }
+    }));
 }
