@@ -203,7 +203,12 @@ impl Agent {
         let ms = took.as_millis();
         let result = match result {
             Err(why) => {
-                self.warn(&format!("#{change} the port mappings could not be changed: {why}"));
+                let text = format!("#{change} the port mappings could not be changed: {why}");
+                if self.tell_filter_failure(&why) {
+                    self.warn(&text);
+                } else {
+                    log::debug!("{}", self.redactor.redact(&text));
+                }
                 Err(why)
             }
             Ok(report) => {
@@ -230,6 +235,11 @@ impl Agent {
                 "this machine does not forward IPv4 (sysctl net.ipv4.ip_forward is 0): no mapping can work",
             );
         }
+    }
+
+    /// Whether a failure is a new one: it is told once, and again only when it says something else.
+    pub(crate) fn tell_filter_failure(&self, why: &str) -> bool {
+        self.state.mapping.retry.as_ref().is_none_or(|retry| retry.failure.text != why)
     }
 
     pub(crate) fn set_droppers(&mut self, droppers: Vec<String>) {

@@ -307,3 +307,16 @@ fn a_firewall_that_comes_later_is_seen() {
         }
     }));
 }
+
+#[test]
+fn a_failure_of_the_packet_filter_is_told_once() {
+    let root = Root::new("once");
+    let mut agent = root.agent(MAPPED);
+    let now = clock::now();
+    for (generation, why, told) in [(1, "no nft", true), (2, "no nft", false), (3, "not permitted", true)] {
+        let job = MapJob { generation, rules: Vec::new(), cut: Vec::new() };
+        settle::begin(&mut agent.state, &plan::Action::Map(job.clone()), now);
+        assert_eq!(agent.tell_filter_failure(why), told, "{generation}");
+        agent.mapped(&job, generation, Duration::ZERO, Err(why.into()), now);
+    }
+}
