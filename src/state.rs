@@ -169,6 +169,8 @@ pub struct Conflict {
 pub struct MappingState {
     /// The rules in force, if known.
     pub applied: Option<Vec<Rule>>,
+    /// Mappings of them that the backend refused: their name, and why.
+    pub refused: Vec<(String, String)>,
     /// Where rules of ours lead, or led until their connections are cut. Outlives a kill of the agent, and
     /// with it what was open then.
     pub targets: Set<IpAddr>,

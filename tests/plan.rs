@@ -8,7 +8,7 @@ use porchlight::config::load::{load, Sources};
 use porchlight::config::{BackendChoice, Config, Severity};
 use porchlight::map::Map;
 use porchlight::model::*;
-use porchlight::plan::mapping::{exposure, Exposure};
+use porchlight::plan::mapping::{exposure, unheard, Exposure};
 use porchlight::plan::publish::ids;
 use porchlight::plan::{camera, fold, plan, settle, Action, Plan};
 use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
@@ -146,8 +146,11 @@ impl Stage {
             ["person"] => settle::try_again(&mut self.state),
             ["config", rest @ ..] => self.edit(rest),
             ["filter", "flushed"] => self.state.mapping.applied = None,
+            ["heard"] => self.world.complete = true,
             ["restart", rest @ ..] => {
-                if !rest.is_empty() {
+                if rest == ["blind"] {
+                    self.world = World { resolver: true, ..World::default() };
+                } else if !rest.is_empty() {
                     self.edit(rest);
                 }
                 self.state = State::from_text(&self.state.to_text("boot"), "boot").unwrap();
@@ -164,6 +167,11 @@ impl Stage {
                     .map_or("nothing planned".into(), |at| format!("next look at {}", shown_time(at.0)));
                 self.say(&text);
             }
+            ["unheard?"] => {
+                let addrs = unheard(&self.config, &self.world, &self.state);
+                let addrs: Vec<String> = addrs.iter().map(|addr| addr.to_string()).collect();
+                self.say(&format!("unheard: [{}]", addrs.join(" ")));
+            }
             ["exposure?"] => self.exposure(),
             ["failing?"] => self.failing(),
             ["standing?"] => self.standing(),
@@ -175,7 +183,9 @@ impl Stage {
     /// How each record stands that has something to publish.
     fn standing(&mut self) {
         let (config, state) = (self.config.clone(), self.state.clone());
-        let view = View { config: &config, problems: &[], world: &self.world, state: &state, now: self.now };
+        let world = &self.world;
+        let view =
+            View { config: &config, problems: &[], deaf: &Map::new(), world, state: &state, now: self.now };
         let of_record = |record| ids(record).map(|id| (view.standing(record, &id), id)).collect::<Vec<_>>();
         let all: Vec<_> = config.records.iter().flat_map(of_record).collect();
         for (standing, id) in all.into_iter().filter(|(standing, _)| *standing != Standing::Waiting) {
@@ -306,7 +316,7 @@ impl Stage {
                 settle::looked(&mut self.state, &job, answers, end);
             }
             Action::Map(job) => {
-                let result = if words[0] == "ok" { Ok(job.rules.clone()) } else { Err("nft said no".into()) };
+                let result = if words[0] == "ok" { Ok(Vec::new()) } else { Err("nft said no".into()) };
                 settle::mapped(&mut self.state, &job, result, self.now.boot);
             }
         }

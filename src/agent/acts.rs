@@ -4,7 +4,7 @@ use super::{Agent, Message};
 use crate::act::look;
 use crate::act::publish::{self, Effort, Outside};
 use crate::act::readback::{self, Servers};
-use crate::config::Record;
+use crate::config::{BackendChoice, Record};
 use crate::model::{Now, RecordId};
 use crate::plan::{Action, LookJob, MapJob, PublishJob};
 use crate::provider::{self, Failure, Job, Kind};
@@ -121,10 +121,12 @@ impl Agent {
         self.changing_filter = Some(self.executor.spawn(work));
     }
 
-    /// Looks whether our table still stands, after somebody changed the packet filter.
+    /// Looks whether our table still stands, and whether the firewall that makes it useless came or went, after
+    /// somebody changed the packet filter.
     pub(crate) fn check_filter(&mut self) {
         let memory = &self.state.mapping;
-        if memory.applied.is_none() && memory.in_flight.is_none() {
+        let auto = self.config.global.backend == BackendChoice::Auto && !self.config.mappings.is_empty();
+        if memory.applied.is_none() && memory.in_flight.is_none() && !auto {
             return;
         }
         if self.checking_filter.is_some() {
@@ -137,10 +139,11 @@ impl Agent {
             smol::Timer::after(FILTER_SETTLE).await;
             let mut nft = nft.lock().await;
             let intact = nft.intact().await;
+            let fw4 = if auto { Some(nft.fw4_present().await) } else { None };
             let program = nft.program();
             drop(nft);
             let droppers = program.droppers(&targets).await.unwrap_or_default();
-            let _ = tx.send(Message::Filter(intact, droppers)).await;
+            let _ = tx.send(Message::Filter(intact, fw4, droppers)).await;
         };
         self.checking_filter = Some(self.executor.spawn(work));
     }

@@ -216,25 +216,30 @@ impl Agent {
         result: Result<MapReport, String>,
         now: Now,
     ) {
-        let before = self.state.mapping.applied.clone().unwrap_or_default();
+        let before = in_force(self.state.mapping.applied.as_deref(), &self.state.mapping.refused);
         let ms = took.as_millis();
         let result = match result {
             Err(why) => {
-                self.warn(&format!("#{change} the port mappings could not be changed: {why}"));
+                let text = format!("#{change} the port mappings could not be changed: {why}");
+                if self.tell_filter_failure(&why) {
+                    self.warn(&text);
+                } else {
+                    log::debug!("{}", self.redactor.redact(&text));
+                }
                 Err(why)
             }
             Ok(report) => {
                 for (mapping, why) in &report.refused {
                     self.warn(&format!("#{change} mapping {mapping} stays closed: {why}"));
                 }
-                for text in changes(&before, &job.rules) {
+                for text in changes(&before, &in_force(Some(&job.rules), &report.refused)) {
                     self.info(&format!("#{change} {text} ({ms} ms)"));
                     self.state.remember(change, now.wall, text);
                 }
                 if !job.cut.is_empty() {
                     self.info(&format!("#{change} connections of the old place: {}", report.cut));
                 }
-                Ok(job.rules.clone())
+                Ok(report.refused)
             }
         };
         settle::mapped(&mut self.state, job, result, now.boot);
@@ -249,6 +254,11 @@ impl Agent {
         }
     }
 
+    /// Whether a failure is a new one: it is told once, and again only when it says something else.
+    pub(crate) fn tell_filter_failure(&self, why: &str) -> bool {
+        self.state.mapping.retry.as_ref().is_none_or(|retry| retry.failure.text != why)
+    }
+
     pub(crate) fn set_droppers(&mut self, droppers: Vec<String>) {
         for name in droppers.iter().filter(|name| !self.world.droppers.contains(name)) {
             self.warn(&format!("{name} drops what the port mappings let in; accept it there"));
@@ -256,8 +266,13 @@ impl Agent {
         self.world.droppers = droppers;
     }
 
-    pub(crate) fn filter_checked(&mut self, intact: bool, droppers: Vec<String>) {
+    pub(crate) fn filter_checked(&mut self, intact: bool, fw4: Option<bool>, droppers: Vec<String>) {
         self.checking_filter = None;
+        if let Some(fw4) = fw4.filter(|fw4| *fw4 != self.world.fw4) {
+            let what = if fw4 { "came: the port mappings are closed" } else { "went" };
+            self.warn(&format!("OpenWrt's firewall (table inet fw4) {what}"));
+            self.world.fw4 = fw4;
+        }
         self.set_droppers(droppers);
         if !intact && self.state.mapping.in_flight.is_none() {
             self.warn("somebody changed or removed the table of the port mappings; it is made anew");
@@ -267,6 +282,12 @@ impl Agent {
             self.check_filter();
         }
     }
+}
+
+/// The rules without those of mappings that were refused.
+fn in_force(applied: Option<&[Rule]>, refused: &[(String, String)]) -> Vec<Rule> {
+    let carried = |rule: &&Rule| !refused.iter().any(|(mapping, _)| *mapping == rule.mapping);
+    applied.unwrap_or_default().iter().filter(carried).cloned().collect()
 }
 
 /// What became of each mapping, in words.

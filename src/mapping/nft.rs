@@ -435,9 +435,14 @@ impl Nft {
     /// Takes our table away, whoever made it (an earlier run too), and cuts the connections that
     /// came through it.
     pub async fn remove(&mut self) -> Result<Cut, String> {
+        Ok(self.remove_any().await?.unwrap_or_default())
+    }
+
+    /// As [`Nft::remove`]. `None`: there was no table.
+    pub async fn remove_any(&mut self) -> Result<Option<Cut>, String> {
         let Some(listing) = self.list().await? else {
             self.forget();
-            return Ok(Cut::default());
+            return Ok(None);
         };
         let cameras: Vec<_> = targets(&listing).into_iter().collect();
         let guards: Vec<_> =
@@ -449,7 +454,7 @@ impl Nft {
         }
         self.load(&ruleset(&[], &[]).text).await?;
         self.forget();
-        Ok(cut)
+        Ok(Some(cut))
     }
 
     fn forget(&mut self) {

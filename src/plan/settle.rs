@@ -247,21 +247,25 @@ fn is_over(retry: &mut Retry) -> bool {
 }
 
 /// Takes in the outcome of a change of the packet filter. That of one which was overtaken tells what was in force
-/// meanwhile, and satisfies nothing newer.
-pub fn mapped(state: &mut State, job: &MapJob, result: Result<Vec<Rule>, String>, now: Time) {
+/// meanwhile, and satisfies nothing newer. Mappings that were refused, with the reason, are not tried again until
+/// something else is wanted.
+pub fn mapped(state: &mut State, job: &MapJob, result: Result<Vec<(String, String)>, String>, now: Time) {
     let memory = &mut state.mapping;
     let Some((_, started)) = memory.in_flight.take_if(|(generation, _)| *generation == job.generation) else {
-        if let (Some((newer, _)), Ok(rules)) = (memory.in_flight, result) {
+        if let (Some((newer, _)), Ok(refused)) = (memory.in_flight, result) {
             if job.generation < newer {
-                memory.applied = Some(rules);
+                memory.applied = Some(job.rules.clone());
+                memory.refused = refused;
             }
         }
         return;
     };
     match result {
-        Ok(rules) => {
-            memory.targets = rules.iter().map(|rule| rule.target).collect();
-            memory.applied = Some(rules);
+        Ok(refused) => {
+            let carried = |rule: &&Rule| !refused.iter().any(|(mapping, _)| *mapping == rule.mapping);
+            memory.targets = job.rules.iter().filter(carried).map(|rule| rule.target).collect();
+            memory.applied = Some(job.rules.clone());
+            memory.refused = refused;
             memory.perhaps.clear();
             memory.retry = None;
         }
