@@ -79,8 +79,8 @@ impl Agent {
             flying.filter(|f| f.generation == job.generation).map_or(self.state.change, |f| f.change);
         let entry = self.record(&job.record).and_then(|record| provider::find(&record.provider));
         let floor = entry.map_or(Duration::ZERO, |entry| entry.floor);
-        let verdicts =
-            settle::published(&mut self.state, job, memo, result, End { now, floor, random: random() });
+        let end = End { now, floor, random: random() };
+        let verdicts = settle::published(&mut self.state, &self.config, job, memo, result, end);
         let mut told = Vec::new();
         for (id, verdict) in verdicts {
             let Some(addr) = job.records.iter().find(|w| w.id == id).map(|w| w.addr) else { continue };
@@ -167,7 +167,8 @@ impl Agent {
                 }
             }
         }
-        settle::looked(&mut self.state, job, answers, End { now, floor: Duration::ZERO, random: random() });
+        let end = End { now, floor: Duration::ZERO, random: random() };
+        settle::looked(&mut self.state, &self.config, job, answers, end);
     }
 
     pub(crate) fn confirmed(

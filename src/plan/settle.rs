@@ -1,5 +1,6 @@
 //! What an act does to the state: when it starts, and when its outcome comes back.
 
+use super::account::account_key;
 use super::retry::{after, Attempt};
 use super::{Action, LookJob, MapJob, PublishJob, Rule};
 use crate::config::Config;
@@ -71,38 +72,67 @@ fn land(state: &mut State, key: &str, generation: u64) -> Option<Time> {
     Some(flying.since)
 }
 
-/// Takes in the outcome of a publish job. Returns every record's verdict, for the log and the read-back.
+/// The records of the account that are configured now: what a reload removed meanwhile stays away.
+fn configured(config: &Config, key: &str) -> Vec<RecordId> {
+    let mine = config.records.iter().filter(|record| account_key(record) == key);
+    mine.flat_map(super::publish::ids).collect()
+}
+
+/// Takes in the outcome of a publish job. Returns the verdict of every record that this changed, for the log and
+/// the read-back.
 pub fn published(
     state: &mut State,
+    config: &Config,
     job: &PublishJob,
     memo: Map<String, String>,
     result: Result<Verdicts, Failure>,
     end: End,
 ) -> Verdicts {
-    let started = land(state, &job.account, job.generation);
-    let attempt = attempt(started, end);
-    let verdicts = match result {
+    let mine = configured(config, &job.account);
+    let mut verdicts = match result {
         Ok(verdicts) => verdicts,
         Err(failure) => job.records.iter().map(|w| (w.id.clone(), Err(failure.clone()))).collect(),
     };
-    for wanted in &job.records {
+    let Some(started) = land(state, &job.account, job.generation) else {
+        late(state, job, &verdicts);
+        return Verdicts::new();
+    };
+    let worst = verdicts.iter().filter_map(|(_, v)| v.as_ref().err()).filter(|f| concerns_account(f.kind));
+    let worst = worst.max_by_key(|failure| failure.retry_after.unwrap_or_default()).cloned();
+    verdicts.retain(|(id, _)| mine.contains(id));
+    let attempt = attempt(started, end);
+    for wanted in job.records.iter().filter(|wanted| mine.contains(&wanted.id)) {
         let verdict = verdicts.iter().find(|(id, _)| *id == wanted.id).map(|(_, verdict)| verdict);
         record_verdict(state, &job.account, &wanted.id, wanted.addr, verdict, attempt, end.now);
         if let Some(Err(failure)) = verdict.filter(|v| matches!(v, Err(f) if f.kind == Kind::Credentials)) {
-            rest_other_family(state, job, &wanted.id, failure, attempt);
+            rest_other_family(state, job, &mine, &wanted.id, failure, attempt);
         }
     }
-    let account = state.accounts.entry(job.account.clone()).or_default();
-    account.memo = memo;
-    let worst = verdicts.iter().filter_map(|(_, v)| v.as_ref().err()).filter(|f| concerns_account(f.kind));
-    let worst = worst.max_by_key(|failure| failure.retry_after.unwrap_or_default());
-    account.retry = worst.map(|failure| after(account.retry.as_ref(), failure.clone(), attempt));
+    if mine.is_empty() {
+        state.accounts.remove(&job.account);
+    } else if let Some(account) = state.accounts.get_mut(&job.account) {
+        account.memo = memo;
+        account.retry = worst.map(|failure| after(account.retry.as_ref(), failure, attempt));
+    }
     verdicts
 }
 
-fn attempt(started: Option<Time>, end: End) -> Attempt {
-    let ended = end.now.boot;
-    Attempt { started: started.unwrap_or(ended), ended, floor: end.floor, random: end.random }
+/// An outcome that is not that of the job in flight: what it wrote may have come after what is known.
+fn late(state: &mut State, job: &PublishJob, verdicts: &Verdicts) {
+    for wanted in &job.records {
+        let wrote = verdicts.iter().any(|(id, verdict)| {
+            let may = matches!(verdict, Ok(_) | Err(Failure { kind: Kind::Unconfirmed, .. }));
+            *id == wanted.id && may
+        });
+        let memory = state.records.get_mut(&wanted.id).filter(|memory| memory.account == job.account);
+        if let Some(memory) = memory.filter(|m| wrote && m.known != Known::Published(wanted.addr)) {
+            memory.known = Known::Unknown;
+        }
+    }
+}
+
+fn attempt(started: Time, end: End) -> Attempt {
+    Attempt { started, ended: end.now.boot, floor: end.floor, random: end.random }
 }
 
 /// Failures that would meet every other record of the account as well. Refused credentials are not among
@@ -112,10 +142,17 @@ fn concerns_account(kind: Kind) -> bool {
 }
 
 /// What is refused for a name in one family would be in the other: it rests too, unless it has its own verdict.
-fn rest_other_family(state: &mut State, job: &PublishJob, id: &RecordId, why: &Failure, attempt: Attempt) {
+fn rest_other_family(
+    state: &mut State,
+    job: &PublishJob,
+    mine: &[RecordId],
+    id: &RecordId,
+    why: &Failure,
+    attempt: Attempt,
+) {
     let others = Family::BOTH.into_iter().filter(|family| *family != id.family);
     for other in others.map(|family| RecordId { family, ..id.clone() }) {
-        if job.records.iter().all(|wanted| wanted.id != other) {
+        if mine.contains(&other) && job.records.iter().all(|wanted| wanted.id != other) {
             let memory = record_of(state, &job.account, other);
             memory.retry = Some(after(memory.retry.as_ref(), why.clone(), attempt));
         }
@@ -169,14 +206,19 @@ fn record_verdict(
 /// the record alone waits: other names of the account may lie in other zones.
 pub fn looked(
     state: &mut State,
+    config: &Config,
     job: &LookJob,
     answers: Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>,
     end: End,
 ) {
-    let started = land(state, &job.account, job.generation);
+    let Some(started) = land(state, &job.account, job.generation) else { return };
     let attempt = attempt(started, end);
+    let mine = configured(config, &job.account);
+    if mine.is_empty() {
+        state.accounts.remove(&job.account);
+    }
     let mut told = false;
-    for (id, answer) in answers {
+    for (id, answer) in answers.into_iter().filter(|(id, _)| mine.contains(id)) {
         let memory = record_of(state, &job.account, id);
         memory.known = match answer {
             Ok(addrs) => match addrs.as_slice() {
@@ -239,7 +281,7 @@ pub fn try_again(state: &mut State) {
 pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
     let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();
     state.records.retain(|id, _| keep.contains(id));
-    let keys: Vec<String> = now.records.iter().map(super::account::account_key).collect();
+    let keys: Vec<String> = now.records.iter().map(account_key).collect();
     state.accounts.retain(|key, account| account.in_flight.is_some() || keys.contains(key));
     let changed = now.records.iter().filter(|record| !before.records.contains(record));
     for id in changed.flat_map(super::publish::ids) {
