@@ -79,6 +79,8 @@ pub struct RecordState {
     pub changed_at: Option<u64>,
     /// Read-back of the last change.
     pub seen: Seen,
+    /// When the last job with it was started, for the debounce window.
+    pub last_start: Option<Time>,
     /// A failure of this record alone.
     pub retry: Option<Retry>,
 }
@@ -90,8 +92,6 @@ pub struct AccountState {
     pub generation: u64,
     /// The running job.
     pub in_flight: Option<InFlight>,
-    /// When the last job was started, for the debounce window.
-    pub last_start: Option<Time>,
     /// A failure that concerns every record of the account (the circuit breaker).
     pub retry: Option<Retry>,
     /// What the provider learnt (zone ids).

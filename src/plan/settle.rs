@@ -25,8 +25,8 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
             state.change += 1;
             let records = job.records.iter().map(|w| (w.id.clone(), Some(w.addr))).collect();
             fly(state, &job.account, job.generation, records, now.boot);
-            if let Some(account) = state.accounts.get_mut(&job.account) {
-                account.last_start = Some(now.boot);
+            for wanted in &job.records {
+                record_of(state, &job.account, wanted.id.clone()).last_start = Some(now.boot);
             }
             state.change
         }
