@@ -6,6 +6,7 @@ use super::{Action, LookJob, MapJob, PublishJob, Rule};
 use crate::config::Config;
 use crate::map::Map;
 use crate::model::{Family, Now, RecordId, Time};
+use crate::provider::web::is_garbled;
 use crate::provider::{Failure, Kind, Outcome, Verdicts};
 use crate::state::{InFlight, Known, RecordState, Retry, Seen, State};
 use std::net::IpAddr;
@@ -97,13 +98,21 @@ pub fn published(
         late(state, job, &verdicts);
         return Verdicts::new();
     };
-    let worst = verdicts.iter().filter_map(|(_, v)| v.as_ref().err()).filter(|f| concerns_account(f.kind));
+    let garbled = verdicts.windows(2).any(|two| two.iter().all(|(_, verdict)| is_garbled(verdict)));
+    let of_all =
+        |failure: &Failure| concerns_account(failure.kind) || garbled && failure.kind == Kind::Garbled;
+    let worst = verdicts.iter().filter_map(|(_, v)| v.as_ref().err()).filter(|failure| of_all(failure));
     let worst = worst.max_by_key(|failure| failure.retry_after.unwrap_or_default()).cloned();
     verdicts.retain(|(id, _)| mine.contains(id));
     let attempt = attempt(started, end);
     for wanted in job.records.iter().filter(|wanted| mine.contains(&wanted.id)) {
         let verdict = verdicts.iter().find(|(id, _)| *id == wanted.id).map(|(_, verdict)| verdict);
-        record_verdict(state, &job.account, &wanted.id, wanted.addr, verdict, attempt, end.now);
+        let memory = record_of(state, &job.account, wanted.id.clone());
+        match verdict {
+            Some(Ok(outcome)) => record_right(memory, wanted.addr, outcome, end.now),
+            Some(Err(failure)) => record_failed(memory, failure, of_all(failure), attempt),
+            None => {}
+        }
         if let Some(Err(failure)) = verdict.filter(|v| matches!(v, Err(f) if f.kind == Kind::Credentials)) {
             rest_other_family(state, job, &mine, &wanted.id, failure, attempt);
         }
@@ -135,7 +144,8 @@ fn attempt(started: Time, end: End) -> Attempt {
     Attempt { started, ended: end.now.boot, floor: end.floor, random: end.random }
 }
 
-/// Failures that would meet every other record of the account as well. Refused credentials are not among
+/// Failures that would meet every other record of the account as well. So would two answers in a row that make no
+/// sense: it is not the service that answers. Refused credentials are not among
 /// them: a token may have rights in one zone only, and some services answer a wrong name in the same words.
 fn concerns_account(kind: Kind) -> bool {
     !matches!(kind, Kind::Credentials | Kind::NoSuchName | Kind::Refused | Kind::Garbled)
@@ -168,37 +178,20 @@ fn record_of<'a>(state: &'a mut State, account: &str, id: RecordId) -> &'a mut R
     memory
 }
 
-fn record_verdict(
-    state: &mut State,
-    account: &str,
-    id: &RecordId,
-    addr: IpAddr,
-    verdict: Option<&Result<Outcome, Failure>>,
-    attempt: Attempt,
-    now: Now,
-) {
-    let memory = record_of(state, account, id.clone());
-    match verdict {
-        Some(Ok(outcome)) => {
-            memory.known = Known::Published(addr);
-            memory.retry = None;
-            if *outcome == Outcome::Updated {
-                memory.changed_at = Some(now.wall);
-                memory.seen = Seen::Asking;
-            }
-        }
-        Some(Err(failure)) => {
-            if failure.kind == Kind::Unconfirmed {
-                memory.known = Known::Unknown;
-            }
-            memory.retry = if concerns_account(failure.kind) {
-                None
-            } else {
-                Some(after(memory.retry.as_ref(), failure.clone(), attempt))
-            };
-        }
-        None => {}
+fn record_right(memory: &mut RecordState, addr: IpAddr, outcome: &Outcome, now: Now) {
+    memory.known = Known::Published(addr);
+    memory.retry = None;
+    if *outcome == Outcome::Updated {
+        memory.changed_at = Some(now.wall);
+        memory.seen = Seen::Asking;
     }
+}
+
+fn record_failed(memory: &mut RecordState, failure: &Failure, of_all: bool, attempt: Attempt) {
+    if failure.kind == Kind::Unconfirmed {
+        memory.known = Known::Unknown;
+    }
+    memory.retry = if of_all { None } else { Some(after(memory.retry.as_ref(), failure.clone(), attempt)) };
 }
 
 /// Takes in what the name servers said is published. A value that could not be told counts as different:
