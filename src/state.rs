@@ -62,6 +62,8 @@ pub enum Seen {
     No,
     /// Being asked.
     Asking,
+    /// Not asked: they show the addresses of the service's proxy.
+    Proxied,
     /// All of them answered the new address, this long after the write.
     After(Duration),
     /// Given up, with the reason.

@@ -181,10 +181,13 @@ fn record_of<'a>(state: &'a mut State, account: &str, id: RecordId) -> &'a mut R
 fn record_right(memory: &mut RecordState, addr: IpAddr, outcome: &Outcome, now: Now) {
     memory.known = Known::Published(addr);
     memory.retry = None;
-    if *outcome == Outcome::Updated {
-        memory.changed_at = Some(now.wall);
-        memory.seen = Seen::Asking;
-    }
+    let seen = match outcome {
+        Outcome::Unchanged => return,
+        Outcome::Updated => Seen::Asking,
+        Outcome::UpdatedBehindProxy => Seen::Proxied,
+    };
+    memory.changed_at = Some(now.wall);
+    memory.seen = seen;
 }
 
 fn record_failed(memory: &mut RecordState, failure: &Failure, of_all: bool, attempt: Attempt) {
