@@ -66,6 +66,8 @@ pub enum Seen {
     No,
     /// Being asked.
     Asking,
+    /// Not asked: they show the addresses of the service's proxy.
+    Proxied,
     /// All of them answered the new address, this long after the write.
     After(Duration),
     /// Given up, with the reason.
@@ -83,6 +85,8 @@ pub struct RecordState {
     pub changed_at: Option<u64>,
     /// Read-back of the last change.
     pub seen: Seen,
+    /// When the last job with it was started, for the debounce window.
+    pub last_start: Option<Time>,
     /// A failure of this record alone.
     pub retry: Option<Retry>,
 }
@@ -94,8 +98,6 @@ pub struct AccountState {
     pub generation: u64,
     /// The running job.
     pub in_flight: Option<InFlight>,
-    /// When the last job was started, for the debounce window.
-    pub last_start: Option<Time>,
     /// A failure that concerns every record of the account (the circuit breaker).
     pub retry: Option<Retry>,
     /// What failed tries cost lately.

@@ -190,6 +190,7 @@ impl View<'_> {
             object = match &memory.seen {
                 Seen::No => object,
                 Seen::Asking => object.str("seen", "asking the zone's name servers"),
+                Seen::Proxied => object.str("seen", BEHIND_PROXY),
                 Seen::After(time) => {
                     object.str("seen", "at all name servers").num("seen_after_ms", time.as_millis() as i64)
                 }
@@ -258,6 +259,8 @@ impl View<'_> {
 
 /// When something that rests is tried again.
 const REST: &str = "when the configuration changes, or `porchlight trigger` asks for it";
+/// Why a published address is not confirmed by DNS.
+pub const BEHIND_PROXY: &str = "behind Cloudflare's proxy, so DNS cannot show it";
 
 fn range((first, last): (u16, u16)) -> String {
     if first == last {

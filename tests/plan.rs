@@ -1,7 +1,7 @@
 //! Planner scripts: what is sensed and answered, when, and what the plan makes of it. Pure data and a fake
 //! clock. Each file in `tests/plan/` says first why it exists, then `-- Config --`, `-- Script --` (a time
 //! and an event a line) and `-- Expect --` (every action, and what was asked with `wake?`, `exposure?`,
-//! `failing?` or `standing?`).
+//! `failing?`, `memory?` or `standing?`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use porchlight::config::load::{load, Sources};
@@ -12,7 +12,7 @@ use porchlight::plan::mapping::{exposure, unheard, Exposure};
 use porchlight::plan::publish::ids;
 use porchlight::plan::{camera, fold, plan, settle, Action, Plan};
 use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
-use porchlight::state::{kind_word, State};
+use porchlight::state::{kind_word, Known, State};
 use porchlight::status::{Standing, View};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -161,6 +161,17 @@ impl Stage {
                 self.flying.clear();
             }
             ["done", rest @ ..] => self.done(rest),
+            // The outcome of an older job than the one in flight, about the same.
+            ["late", "done", rest @ ..] => {
+                let mut late = self.flying[0].clone();
+                match &mut late {
+                    Action::Publish(job) => job.generation -= 1,
+                    Action::Look(job) => job.generation -= 1,
+                    Action::Map(job) => job.generation -= 1,
+                }
+                self.flying.insert(0, late);
+                self.done(rest);
+            }
             ["wake?"] => {
                 let text = self
                     .wake_at
@@ -175,6 +186,7 @@ impl Stage {
             ["exposure?"] => self.exposure(),
             ["failing?"] => self.failing(),
             ["standing?"] => self.standing(),
+            ["memory?"] => self.memory(),
             other => panic!("script: {other:?}"),
         }
         self.decide();
@@ -197,6 +209,10 @@ impl Stage {
     fn edit(&mut self, words: &[&str]) {
         let before = self.config.clone();
         match words {
+            ["without", "records"] => self.config.records.clear(),
+            ["tsig_name", name] => {
+                self.config.records[0].options.text.insert("tsig_name".into(), name.to_string());
+            }
             ["without", "mappings"] => self.config.mappings.clear(),
             ["zone", zone] => self.config.records[0].zone = Some(zone.to_string()),
             ["mapping_backend", "none"] => self.config.global.backend = BackendChoice::None,
@@ -269,6 +285,17 @@ impl Stage {
         self.say(&if all.is_empty() { "nothing fails".into() } else { all.join(", ") });
     }
 
+    /// How many accounts there are, and what is known to be published.
+    fn memory(&mut self) {
+        let mut text = format!("{} accounts", self.state.accounts.len());
+        for (id, memory) in &self.state.records {
+            if let Known::Published(addr) = memory.known {
+                write!(text, ", {id} {addr}").unwrap();
+            }
+        }
+        self.say(&text);
+    }
+
     /// `done ok|same|CLASS [after TIME] [requests N] [DOMAIN=RESULT ...]` for the oldest action in flight.
     fn done(&mut self, words: &[&str]) {
         let told = words.iter().position(|word| *word == "requests");
@@ -300,7 +327,10 @@ impl Stage {
                     Err(failure) if !words.iter().any(|word| word.contains('=')) => Err(failure),
                     _ => Ok(job.records.iter().map(|wanted| each(&wanted.id)).collect()),
                 };
-                settle::published(&mut self.state, &job, Map::new(), result, end);
+                let told = settle::published(&mut self.state, &self.config, &job, Map::new(), result, end);
+                if told.is_empty() {
+                    self.say("no verdicts to tell");
+                }
             }
             Action::Look(job) => {
                 let answer = |word: &str| match word {
@@ -313,7 +343,7 @@ impl Stage {
                     (id.clone(), answer(own.unwrap_or(words[0])))
                 };
                 let answers = job.records.iter().map(each).collect();
-                settle::looked(&mut self.state, &job, answers, end);
+                settle::looked(&mut self.state, &self.config, &job, answers, end);
             }
             Action::Map(job) => {
                 let result = if words[0] == "ok" { Ok(Vec::new()) } else { Err("nft said no".into()) };

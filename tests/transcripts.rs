@@ -8,7 +8,7 @@
 
 use porchlight::map::Map;
 use porchlight::model::{Family, RecordId};
-use porchlight::provider::{self, Failure, Job, Kind, Options, Reply, Request, Wanted};
+use porchlight::provider::{self, Failure, Job, Kind, Options, Outcome, Reply, Request, Wanted};
 use porchlight::secret::Secret;
 use porchlight::wire::json::Json;
 use std::fmt::Write;
@@ -222,7 +222,11 @@ fn play(job_text: &str, answer: &mut dyn FnMut(usize, &str) -> Result<Reply, Fai
                 let own: Vec<_> = verdicts.iter().filter(|(other, _)| other == id).collect();
                 assert_eq!(own.len(), 1, "{id} has {} verdicts", own.len());
                 match &own[0].1 {
-                    Ok(done) => writeln!(outcome, "{id} {}", format!("{done:?}").to_lowercase()).unwrap(),
+                    Ok(Outcome::Unchanged) => writeln!(outcome, "{id} unchanged").unwrap(),
+                    Ok(Outcome::Updated) => writeln!(outcome, "{id} updated").unwrap(),
+                    Ok(Outcome::UpdatedBehindProxy) => {
+                        writeln!(outcome, "{id} behind a proxy, updated").unwrap();
+                    }
                     Err(failure) => writeln!(outcome, "{id} {}", failed(failure)).unwrap(),
                 }
             }

@@ -11,6 +11,7 @@ use crate::plan::settle::{self, End};
 use crate::plan::{LookJob, MapJob, PublishJob, Rule};
 use crate::provider::{self, Failure, Outcome, Verdicts, Wanted};
 use crate::state::{Known, Seen};
+use crate::status::BEHIND_PROXY;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -86,7 +87,7 @@ impl Agent {
             requests: effort.requests,
             last_request: effort.last_request,
         };
-        let verdicts = settle::published(&mut self.state, job, memo, result, end);
+        let verdicts = settle::published(&mut self.state, &self.config, job, memo, result, end);
         let mut told = Vec::new();
         for (id, verdict) in verdicts {
             let Some(addr) = job.records.iter().find(|w| w.id == id).map(|w| w.addr) else { continue };
@@ -117,14 +118,10 @@ impl Agent {
         let text = format!("{id}: {addr} published in {ms} ms");
         self.info(&format!("#{change} {text}"));
         self.state.remember(change, now.wall, text);
-        let proxied = |record: &crate::config::Record| {
-            record.options.text.get("proxied").is_some_and(|value| value == "1")
-        };
-        if self.record(&id.record).is_some_and(proxied) {
-            // DNS answers with the proxy's addresses there; the provider's own word has to do.
-            if let Some(memory) = self.state.records.get_mut(id) {
-                memory.seen = Seen::No;
-            }
+        if *outcome == Outcome::UpdatedBehindProxy {
+            // A read-back of an older change would look for what DNS does not show.
+            self.confirming.remove(id);
+            self.info(&format!("#{change} {id}: {BEHIND_PROXY}"));
         } else {
             self.start_confirm(id.clone(), addr, change);
         }
@@ -175,7 +172,7 @@ impl Agent {
         }
         let none = Duration::ZERO;
         let end = End { now, floor: none, random: random(), requests: 0, last_request: none };
-        settle::looked(&mut self.state, job, answers, end);
+        settle::looked(&mut self.state, &self.config, job, answers, end);
     }
 
     pub(crate) fn confirmed(

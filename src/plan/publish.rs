@@ -7,7 +7,7 @@ use super::{Action, LookJob, Plan, PublishJob};
 use crate::config::{Config, Record};
 use crate::model::{Family, Reach, RecordId, Time, World};
 use crate::provider::{self, Wanted};
-use crate::state::{AccountState, Known, RecordState, State};
+use crate::state::{AccountState, Known, RecordState, Retry, State};
 use std::net::IpAddr;
 
 /// What a record should say, or why there is nothing to say now.
@@ -81,38 +81,44 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut
         if account.in_flight.is_some() {
             continue;
         }
-        let pending = pending(config, world, state, now, plan, &key, &records);
-        if pending.is_empty() {
-            continue;
-        }
-        match not_before(config, world, account) {
-            Some(at) if at <= now => plan.actions.push(action(key, account.generation + 1, &pending)),
-            Some(at) => plan.wake(at),
-            None => {}
+        let generation = account.generation + 1;
+        // An account that rests has nothing to wait for.
+        let Some(open) = backed_off(account.retry.as_ref(), world) else { continue };
+        let account = Account { key: &key, records, open };
+        let pending = pending(config, world, state, now, plan, &account);
+        if !pending.is_empty() {
+            plan.actions.push(action(key, generation, &pending));
         }
     }
 }
 
-/// The records of one account that differ and whose own back-off is over.
+/// An account and its records.
+struct Account<'a, 'k> {
+    key: &'k str,
+    records: Vec<&'a Record>,
+    /// When its back-off is over.
+    open: Time,
+}
+
+/// The records of one account that differ and are due.
 fn pending<'a>(
     config: &Config,
     world: &World,
     state: &State,
     now: Time,
     plan: &mut Plan,
-    key: &str,
-    records: &[&'a Record],
+    account: &Account<'a, '_>,
 ) -> Vec<Pending<'a>> {
     let mut all = Vec::new();
-    for record in records {
+    for record in &account.records {
         for id in ids(record) {
             let Wish::Address(addr) = wish(config, world, record, id.family) else { continue };
-            let memory = state.records.get(&id).filter(|memory| memory.account == key);
+            let memory = state.records.get(&id).filter(|memory| memory.account == account.key);
             let known = memory.map_or(Known::Unknown, |memory| memory.known);
             if matches!(known, Known::Published(a) | Known::Remembered(a) if a == addr) {
                 continue;
             }
-            match record_due(memory, world) {
+            match record_due(config, memory, world).map(|at| at.max(account.open)) {
                 Some(at) if at <= now => {
                     let failed = memory.is_some_and(|memory| memory.retry.is_some());
                     all.push(Pending { record, wanted: Wanted { id, addr }, known, failed });
@@ -125,22 +131,17 @@ fn pending<'a>(
     all
 }
 
-fn record_due(memory: Option<&RecordState>, world: &World) -> Option<Time> {
-    match memory.and_then(|memory| memory.retry.as_ref()) {
-        Some(retry) => due(retry, world),
-        None => Some(Time::default()),
-    }
+/// When this record may be tried: after its own back-off, and after the debounce window, which begins with a job,
+/// so that the first change after quiet acts at once and the next ones are coalesced.
+fn record_due(config: &Config, memory: Option<&RecordState>, world: &World) -> Option<Time> {
+    let Some(memory) = memory else { return Some(Time::default()) };
+    let window = memory.last_start.map_or(Time::default(), |start| start.plus(config.global.debounce));
+    Some(window.max(backed_off(memory.retry.as_ref(), world)?))
 }
 
-/// When this account may be asked again: after its back-off, and after the debounce window, which begins
-/// with a job, so that the first change after quiet acts at once and the next ones are coalesced.
-fn not_before(config: &Config, world: &World, account: &AccountState) -> Option<Time> {
-    let window = account.last_start.map_or(Time::default(), |start| start.plus(config.global.debounce));
-    let backed_off = match &account.retry {
-        Some(retry) => due(retry, world)?,
-        None => Time::default(),
-    };
-    Some(window.max(backed_off))
+/// When a back-off is over; `None`: never by itself.
+fn backed_off(retry: Option<&Retry>, world: &World) -> Option<Time> {
+    retry.map_or(Some(Time::default()), |retry| due(retry, world))
 }
 
 /// A look for those that must not be written unasked; else a job for the first that is sure and all that fit

@@ -1,11 +1,13 @@
 //! What an act does to the state: when it starts, and when its outcome comes back.
 
+use super::account::account_key;
 use super::retry::{after, Attempt, Spent};
 use super::{Action, LookJob, MapJob, PublishJob, Rule};
 use crate::config::Config;
 use crate::map::Map;
 use crate::model::{Family, Now, RecordId, Time};
-use crate::provider::{Failure, Kind, Outcome, Verdicts, Wanted};
+use crate::provider::web::is_garbled;
+use crate::provider::{Failure, Kind, Outcome, Verdicts};
 use crate::state::{InFlight, Known, RecordState, Retry, Seen, State};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -26,8 +28,8 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
             state.change += 1;
             let records = job.records.iter().map(|w| (w.id.clone(), Some(w.addr))).collect();
             fly(state, &job.account, job.generation, records, now.boot);
-            if let Some(account) = state.accounts.get_mut(&job.account) {
-                account.last_start = Some(now.boot);
+            for wanted in &job.records {
+                record_of(state, &job.account, wanted.id.clone()).last_start = Some(now.boot);
             }
             state.change
         }
@@ -81,21 +83,38 @@ fn land(state: &mut State, key: &str, generation: u64) -> Option<Time> {
     Some(flying.since)
 }
 
-/// Takes in the outcome of a publish job. Returns every record's verdict, for the log and the read-back.
+/// The records of the account that are configured now: what a reload removed meanwhile stays away.
+fn configured(config: &Config, key: &str) -> Vec<RecordId> {
+    let mine = config.records.iter().filter(|record| account_key(record) == key);
+    mine.flat_map(super::publish::ids).collect()
+}
+
+/// Takes in the outcome of a publish job. Returns the verdict of every record that this changed, for the log and
+/// the read-back.
 pub fn published(
     state: &mut State,
+    config: &Config,
     job: &PublishJob,
     memo: Map<String, String>,
     result: Result<Verdicts, Failure>,
     end: End,
 ) -> Verdicts {
-    let started = land(state, &job.account, job.generation);
-    let attempt = attempt(started, end);
-    let verdicts = match result {
+    let mine = configured(config, &job.account);
+    let mut verdicts = match result {
         Ok(verdicts) => verdicts,
         Err(failure) => job.records.iter().map(|w| (w.id.clone(), Err(failure.clone()))).collect(),
     };
+    let Some(started) = land(state, &job.account, job.generation) else {
+        late(state, job, &verdicts);
+        return Verdicts::new();
+    };
+    let attempt = attempt(started, end);
+    let garbled = verdicts.windows(2).any(|two| two.iter().all(|(_, verdict)| is_garbled(verdict)));
+    let of_all =
+        |failure: &Failure| concerns_account(failure.kind) || garbled && failure.kind == Kind::Garbled;
     let failures = || verdicts.iter().filter_map(|(_, verdict)| verdict.as_ref().err());
+    let worst = failures().filter(|failure| of_all(failure));
+    let worst = worst.max_by_key(|failure| failure.retry_after.unwrap_or_default()).cloned();
     let account = state.accounts.entry(job.account.clone()).or_default();
     if failures().any(|failure| failure.kind != Kind::NotReady) {
         account.spent.add(attempt.started.plus(end.last_request), attempt.requests);
@@ -103,46 +122,68 @@ pub fn published(
         account.spent = Spent::default();
     }
     let series = Series { account: account.retry.take(), spent: account.spent.clone(), attempt };
+    verdicts.retain(|(id, _)| mine.contains(id));
     let mut own = Vec::new();
-    for wanted in &job.records {
-        if let Some((id, verdict)) = verdicts.iter().find(|(id, _)| *id == wanted.id) {
-            own.push(record_verdict(state, &job.account, wanted, verdict, &series, end.now));
-            if let Some(failure) = verdict.as_ref().err().filter(|f| f.kind == Kind::Credentials) {
-                rest_other_family(state, job, id, failure, attempt);
-            }
+    for wanted in job.records.iter().filter(|wanted| mine.contains(&wanted.id)) {
+        let Some((id, verdict)) = verdicts.iter().find(|(id, _)| *id == wanted.id) else { continue };
+        let memory = record_of(state, &job.account, id.clone());
+        let before = memory.retry.take();
+        match verdict {
+            Ok(outcome) => record_right(memory, wanted.addr, outcome, end.now),
+            Err(failure) => record_failed(memory, before.as_ref(), failure, of_all(failure), &series),
+        }
+        own.push(before);
+        if let Some(failure) = verdict.as_ref().err().filter(|f| f.kind == Kind::Credentials) {
+            rest_other_family(state, job, &mine, id, failure, attempt);
         }
     }
-    let previous = series.of_account(own);
-    let worst = failures().filter(|failure| concerns_account(failure.kind));
-    let worst = worst.max_by_key(|failure| failure.retry_after.unwrap_or_default());
-    let account = state.accounts.entry(job.account.clone()).or_default();
-    account.memo = memo;
-    account.retry = worst.map(|failure| after(previous.as_ref(), failure.clone(), attempt, &series.spent));
+    if mine.is_empty() {
+        state.accounts.remove(&job.account);
+    } else if let Some(account) = state.accounts.get_mut(&job.account) {
+        account.memo = memo;
+        let previous = series.of_account(own);
+        account.retry = worst.map(|failure| after(previous.as_ref(), failure, attempt, &series.spent));
+    }
     verdicts
 }
 
-fn attempt(started: Option<Time>, end: End) -> Attempt {
-    let ended = end.now.boot;
-    Attempt {
-        started: started.unwrap_or(ended),
-        ended,
-        floor: end.floor,
-        random: end.random,
-        requests: end.requests,
+/// An outcome that is not that of the job in flight: what it wrote may have come after what is known.
+fn late(state: &mut State, job: &PublishJob, verdicts: &Verdicts) {
+    for wanted in &job.records {
+        let wrote = verdicts.iter().any(|(id, verdict)| {
+            let may = matches!(verdict, Ok(_) | Err(Failure { kind: Kind::Unconfirmed, .. }));
+            *id == wanted.id && may
+        });
+        let memory = state.records.get_mut(&wanted.id).filter(|memory| memory.account == job.account);
+        if let Some(memory) = memory.filter(|m| wrote && m.known != Known::Published(wanted.addr)) {
+            memory.known = Known::Unknown;
+        }
     }
 }
 
-/// Failures that would meet every other record of the account as well. Refused credentials are not among
+fn attempt(started: Time, end: End) -> Attempt {
+    Attempt { started, ended: end.now.boot, floor: end.floor, random: end.random, requests: end.requests }
+}
+
+/// Failures that would meet every other record of the account as well. So would two answers in a row that make no
+/// sense: it is not the service that answers. Refused credentials are not among
 /// them: a token may have rights in one zone only, and some services answer a wrong name in the same words.
 fn concerns_account(kind: Kind) -> bool {
     !matches!(kind, Kind::Credentials | Kind::NoSuchName | Kind::Refused | Kind::Garbled)
 }
 
 /// What is refused for a name in one family would be in the other: it rests too, unless it has its own verdict.
-fn rest_other_family(state: &mut State, job: &PublishJob, id: &RecordId, why: &Failure, attempt: Attempt) {
+fn rest_other_family(
+    state: &mut State,
+    job: &PublishJob,
+    mine: &[RecordId],
+    id: &RecordId,
+    why: &Failure,
+    attempt: Attempt,
+) {
     let others = Family::BOTH.into_iter().filter(|family| *family != id.family);
     for other in others.map(|family| RecordId { family, ..id.clone() }) {
-        if job.records.iter().all(|wanted| wanted.id != other) {
+        if mine.contains(&other) && job.records.iter().all(|wanted| wanted.id != other) {
             let memory = record_of(state, &job.account, other);
             memory.retry = Some(after(memory.retry.as_ref(), why.clone(), attempt, &Spent::default()));
         }
@@ -176,36 +217,32 @@ impl Series {
     }
 }
 
-/// Takes in the verdict on one record. Returns its own series until now.
-fn record_verdict(
-    state: &mut State,
-    account: &str,
-    wanted: &Wanted,
-    verdict: &Result<Outcome, Failure>,
+fn record_right(memory: &mut RecordState, addr: IpAddr, outcome: &Outcome, now: Now) {
+    memory.known = Known::Published(addr);
+    let seen = match outcome {
+        Outcome::Unchanged => return,
+        Outcome::Updated => Seen::Asking,
+        Outcome::UpdatedBehindProxy => Seen::Proxied,
+    };
+    memory.changed_at = Some(now.wall);
+    memory.seen = seen;
+}
+
+/// `before`: the record's own series of failures until now.
+fn record_failed(
+    memory: &mut RecordState,
+    before: Option<&Retry>,
+    failure: &Failure,
+    of_all: bool,
     series: &Series,
-    now: Now,
-) -> Option<Retry> {
-    let memory = record_of(state, account, wanted.id.clone());
-    let before = memory.retry.take();
-    match verdict {
-        Ok(outcome) => {
-            memory.known = Known::Published(wanted.addr);
-            if *outcome == Outcome::Updated {
-                memory.changed_at = Some(now.wall);
-                memory.seen = Seen::Asking;
-            }
-        }
-        Err(failure) => {
-            if failure.kind == Kind::Unconfirmed {
-                memory.known = Known::Unknown;
-            }
-            if !concerns_account(failure.kind) {
-                let previous = before.as_ref().or(series.account.as_ref());
-                memory.retry = Some(after(previous, failure.clone(), series.attempt, &series.spent));
-            }
-        }
+) {
+    if failure.kind == Kind::Unconfirmed {
+        memory.known = Known::Unknown;
     }
-    before
+    if !of_all {
+        let previous = before.or(series.account.as_ref());
+        memory.retry = Some(after(previous, failure.clone(), series.attempt, &series.spent));
+    }
 }
 
 /// Takes in what the name servers said is published. A value that could not be told counts as different:
@@ -213,14 +250,19 @@ fn record_verdict(
 /// the record alone waits: other names of the account may lie in other zones.
 pub fn looked(
     state: &mut State,
+    config: &Config,
     job: &LookJob,
     answers: Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>,
     end: End,
 ) {
-    let started = land(state, &job.account, job.generation);
+    let Some(started) = land(state, &job.account, job.generation) else { return };
     let attempt = attempt(started, end);
+    let mine = configured(config, &job.account);
+    if mine.is_empty() {
+        state.accounts.remove(&job.account);
+    }
     let mut told = false;
-    for (id, answer) in answers {
+    for (id, answer) in answers.into_iter().filter(|(id, _)| mine.contains(id)) {
         let memory = record_of(state, &job.account, id);
         memory.known = match answer {
             Ok(addrs) => match addrs.as_slice() {
@@ -297,7 +339,7 @@ pub fn try_again(state: &mut State) {
 pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
     let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();
     state.records.retain(|id, _| keep.contains(id));
-    let keys: Vec<String> = now.records.iter().map(super::account::account_key).collect();
+    let keys: Vec<String> = now.records.iter().map(account_key).collect();
     state.accounts.retain(|key, account| account.in_flight.is_some() || keys.contains(key));
     let changed = now.records.iter().filter(|record| !before.records.contains(record));
     for id in changed.flat_map(super::publish::ids) {

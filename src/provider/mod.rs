@@ -139,6 +139,8 @@ pub enum Outcome {
     Unchanged,
     /// It was changed (or created) and the provider said so.
     Updated,
+    /// The same, and DNS shows the addresses of the service's proxy in its place.
+    UpdatedBehindProxy,
 }
 
 /// One variant per thing to do.

@@ -204,20 +204,28 @@ pub fn not_tried(because: &Failure) -> Failure {
     Failure { kind, text: format!("not tried, since before it: {}", because.text), ..because.clone() }
 }
 
-/// One request a record, each with its own verdict; after a failure of the whole account the rest is not tried.
+/// True for an answer that made no sense.
+pub fn is_garbled(verdict: &Result<Outcome, Failure>) -> bool {
+    matches!(verdict, Err(failure) if failure.kind == Kind::Garbled)
+}
+
+/// One request a record, each with its own verdict; after a failure of the whole account the rest is not tried,
+/// nor after two answers in a row that make no sense: then it is not the service that answers.
 pub fn one_by_one(
     records: &[Wanted],
     update_one: &mut dyn FnMut(&Wanted) -> Result<Outcome, Failure>,
 ) -> Verdicts {
     let mut ended: Option<Failure> = None;
+    let mut garbled = false;
     let mut verdicts = Vec::with_capacity(records.len());
     for wanted in records {
         let verdict = match &ended {
             Some(failure) => Err(not_tried(failure)),
             None => update_one(wanted),
         };
+        let again = std::mem::replace(&mut garbled, is_garbled(&verdict)) && garbled;
         if let (None, Err(failure)) = (&ended, &verdict) {
-            ended = ends_account(failure.kind).then(|| failure.clone());
+            ended = (again || ends_account(failure.kind)).then(|| failure.clone());
         }
         verdicts.push((wanted.id.clone(), verdict));
     }
@@ -333,6 +341,15 @@ mod tests {
         };
         assert_eq!(run(Kind::NoSuchName), ("abc".into(), vec![Some(Kind::NoSuchName), None, None]));
         assert_eq!(run(Kind::Credentials), ("a".into(), vec![Some(Kind::Credentials); 3]));
+        // Two in a row that make no sense: something in between answers, such as the login page of a network.
+        assert_eq!(run(Kind::Garbled), ("abc".into(), vec![Some(Kind::Garbled), None, None]));
+        let mut asked = 0;
+        let verdicts = one_by_one(&records, &mut |_| {
+            asked += 1;
+            Err(Failure::new(Kind::Garbled, "<html>"))
+        });
+        assert_eq!(asked, 2);
+        assert!(verdicts.iter().all(|(_, v)| v.as_ref().is_err_and(|f| f.kind == Kind::Garbled)));
         let unreachable = Some(Kind::Unreachable);
         assert_eq!(
             run(Kind::Unconfirmed),

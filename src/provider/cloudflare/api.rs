@@ -58,6 +58,8 @@ pub(super) struct Write<'a> {
     pub(super) wanted: &'a Wanted,
     /// The record to change; `None` to create one.
     pub(super) id: Option<String>,
+    /// Whether it lies behind the proxy then.
+    pub(super) proxied: bool,
     /// The JSON body, for a batch with the id in it.
     pub(super) body: Object,
 }
@@ -193,7 +195,7 @@ impl Api<'_, '_> {
             let key = if write.id.is_some() { "patches" } else { "posts" };
             json.get("result").get(key).items().iter().any(|record| confirms(record, write.wanted))
         };
-        Ok(writes.iter().map(|write| (write.wanted.id.clone(), confirmed(told(write)))).collect())
+        Ok(writes.iter().map(|write| (write.wanted.id.clone(), confirmed(write, told(write)))).collect())
     }
 
     /// Sends one write, once.
@@ -204,7 +206,7 @@ impl Api<'_, '_> {
             Some(id) => self.call("PATCH", &format!("{path}/{id}"), &[], body)?,
             None => self.call("POST", &path, &[], body)?,
         };
-        Ok(confirmed(confirms(json.get("result"), write.wanted))?)
+        Ok(confirmed(write, confirms(json.get("result"), write.wanted))?)
     }
 }
 
@@ -216,8 +218,9 @@ fn confirms(record: &Json, wanted: &Wanted) -> bool {
 }
 
 /// The verdict on a write that was accepted.
-fn confirmed(told: bool) -> Result<Outcome, Failure> {
+fn confirmed(write: &Write, told: bool) -> Result<Outcome, Failure> {
     match told {
+        true if write.proxied => Ok(Outcome::UpdatedBehindProxy),
         true => Ok(Outcome::Updated),
         false => {
             Err(odd("could not confirm: the answer to the write does not show the address that was sent"))
