@@ -169,6 +169,8 @@ pub struct Line {
 pub struct WanWorld {
     /// The kernel's name of the device, if it exists now.
     pub device: Option<String>,
+    /// The last device that it had: `device`, but it stays when that goes.
+    pub last_device: Option<String>,
     /// IPv4.
     pub v4: Line,
     /// IPv6.

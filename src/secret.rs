@@ -26,6 +26,8 @@ impl std::fmt::Debug for Secret {
 
 /// Shorter values (bytes) are not looked for: they would blank out half of every text.
 pub const REDACT_MIN: usize = 4;
+/// What stands at the end of a quoted reply that goes on.
+const CUT: &[u8] = b"...";
 /// What stands in the place of a secret.
 const MASK: &str = "***";
 
@@ -76,7 +78,8 @@ impl Redactor {
             let rest = text.get(at..).unwrap_or_default();
             let spelt = |secret: &String| {
                 let secret = secret.as_bytes();
-                matched(rest, secret, false).max(matched(rest, secret, true))
+                let ways = [(false, false), (true, false), (false, true), (true, true)];
+                ways.into_iter().filter_map(|(json, cut)| matched(rest, secret, json, cut)).max()
             };
             let plain = self.plain.iter().filter_map(spelt).max().map(|length| at..at + length);
             let coded = self.base64.iter().filter(|piece| rest.starts_with(piece.as_bytes()));
@@ -96,11 +99,14 @@ impl Redactor {
 }
 
 /// How many bytes of `text` spell the secret, each of its bytes plain, percent-coded or as `+` for a space;
-/// in `json`, escaped as there.
-fn matched(text: &[u8], secret: &[u8], json: bool) -> Option<usize> {
+/// in `json`, escaped as there. With `cut`, a beginning of the secret counts too, where the text was cut off ([`CUT`]).
+fn matched(text: &[u8], secret: &[u8], json: bool, cut: bool) -> Option<usize> {
     let mut used = 0;
-    for byte in secret {
+    for (known, byte) in secret.iter().enumerate() {
         let rest = text.get(used..)?;
+        if cut && known >= REDACT_MIN && rest.starts_with(CUT) {
+            return Some(used);
+        }
         used += match rest {
             [b'\\', b'u', a, b, c, d, ..] if json && hex(&[*a, *b, *c, *d]) == Some(u32::from(*byte)) => 6,
             [b'\\', short, ..] if json && json_escape(*short) == Some(*byte) => 2,
@@ -195,6 +201,17 @@ mod tests {
     use super::*;
     use base64ct::{Base64, Base64Url, Base64UrlUnpadded, Encoding};
     use proptest::prelude::*;
+
+    #[test]
+    fn a_secret_that_a_quote_cuts_off_is_masked() {
+        let redactor = redactor(&["hunter2secret", "dots...inside", "pass.word"]);
+        assert_eq!(redactor.redact("said p=hunter2sec... next"), "said p=***... next");
+        assert_eq!(redactor.redact("p=hunt..."), "p=***...");
+        assert_eq!(redactor.redact("the hun..."), "the hun...", "too short to tell");
+        assert_eq!(redactor.redact("p=hunter2secret..."), "p=***...");
+        assert_eq!(redactor.redact("p=dots...inside"), "p=***");
+        assert_eq!(redactor.redact("p=dots... p=pass..."), "p=***... p=***...");
+    }
 
     fn redactor(secrets: &[&str]) -> Redactor {
         let secrets: Vec<Secret> = secrets.iter().map(|text| Secret::new(*text)).collect();

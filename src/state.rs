@@ -169,13 +169,17 @@ pub struct Conflict {
 pub struct MappingState {
     /// The rules in force, if known.
     pub applied: Option<Vec<Rule>>,
+    /// Mappings of them that the backend refused: their name, and why.
+    pub refused: Vec<(String, String)>,
     /// Where rules of ours lead, or led until their connections are cut. Outlives a kill of the agent, and
     /// with it what was open then.
     pub targets: Set<IpAddr>,
     /// Number of the last job.
     pub generation: u64,
-    /// The running job's rules and start.
+    /// The running job's number and start. A close overtakes it: then the number is the close's.
     pub in_flight: Option<(u64, Time)>,
+    /// Rules of jobs that were overtaken, or that failed: perhaps they were in force, and connections came by them.
+    pub perhaps: Vec<Rule>,
     /// The rules of the last job, whatever became of it.
     pub tried: Vec<Rule>,
     /// The last failure. While there is one, it is not known what is in force.

@@ -1,6 +1,7 @@
 //! What the agent says of itself: one JSON document (pure), and the same as text for a person.
 
 use crate::config::{Config, Mapping, Problem, Record, Severity};
+use crate::map::Map;
 use crate::model::{Family, Mac, Now, Reading, RecordId, Time, World};
 use crate::plan::account::account_key;
 use crate::plan::camera::macs;
@@ -17,6 +18,8 @@ pub struct View<'a> {
     pub config: &'a Config,
     /// What is wrong with it, or with the one that was refused at the last reload.
     pub problems: &'a [Problem],
+    /// Sensors that stopped and do not run yet again: by name, what to say.
+    pub deaf: &'a Map<&'static str, String>,
     /// What was sensed.
     pub world: &'a World,
     /// What was done.
@@ -47,7 +50,22 @@ impl View<'_> {
 
     fn retry(&self, record: &Record, id: &RecordId) -> Option<&Retry> {
         let own = self.memory(record, id).and_then(|memory| memory.retry.as_ref());
-        own.or_else(|| self.state.accounts.get(&account_key(record))?.retry.as_ref())
+        // What is right does not fail, whatever else of its account does.
+        let accounts = || self.state.accounts.get(&account_key(record))?.retry.as_ref();
+        own.or_else(|| accounts().filter(|_| !self.is_right(record, id)))
+    }
+
+    fn is_right(&self, record: &Record, id: &RecordId) -> bool {
+        let known = self.memory(record, id).map(|memory| memory.known);
+        let wish = wish(self.config, self.world, record, id.family);
+        matches!((known, wish), (Some(Known::Published(a) | Known::Remembered(a)), Wish::Address(b)) if a == b)
+    }
+
+    /// Whether a job that may change the record is under way, be it for an address that was wanted before.
+    fn is_flying(&self, record: &Record, id: &RecordId) -> bool {
+        let account = self.state.accounts.get(&account_key(record));
+        let job = account.and_then(|account| account.in_flight.as_ref());
+        job.is_some_and(|job| job.records.iter().any(|(other, addr)| other == id && addr.is_some()))
     }
 
     /// How one record stands.
@@ -56,6 +74,7 @@ impl View<'_> {
             return Standing::Waiting;
         };
         match self.memory(record, id).map(|memory| memory.known) {
+            _ if self.is_flying(record, id) => Standing::Busy,
             Some(Known::Published(a) | Known::Remembered(a)) if a == addr => Standing::Right,
             _ if self.retry(record, id).is_some() => Standing::Failing,
             _ => Standing::Busy,
@@ -74,6 +93,7 @@ impl View<'_> {
             && self.config.records.iter().all(record_ok)
             && self.config.mappings.iter().all(mapping_ok)
             && self.state.mapping.retry.is_none()
+            && self.deaf.is_empty()
     }
 
     fn is_open(&self, mapping: &Mapping) -> bool {
@@ -82,7 +102,13 @@ impl View<'_> {
             return false;
         };
         let applied = self.state.mapping.applied.as_deref().unwrap_or_default();
-        rules.iter().all(|rule| applied.contains(rule))
+        rules.iter().all(|rule| applied.contains(rule)) && self.refusal(mapping).is_none()
+    }
+
+    /// Why the packet filter does not carry a mapping that was to be open.
+    fn refusal(&self, mapping: &Mapping) -> Option<&str> {
+        let refused = self.state.mapping.refused.iter().find(|(name, _)| *name == mapping.name);
+        refused.map(|(_, why)| why.as_str())
     }
 
     /// The whole document.
@@ -98,6 +124,7 @@ impl View<'_> {
             .num("time", self.now.wall as i64)
             .num("change", self.state.change as i64)
             .raw("problems", &array(self.problems.iter().map(problem)))
+            .raw("deaf", &array(self.deaf.values().map(|text| crate::wire::json::quoted(text))))
             .raw("wans", &array(self.config.wans.iter().map(|wan| self.wan(wan))))
             .raw("records", &array(records))
             .raw("cameras", &array(self.config.cameras.iter().map(|camera| self.camera(camera))))
@@ -207,9 +234,10 @@ impl View<'_> {
             .str("camera_port", &range(mapping.dest_port))
             .bool("open", self.is_open(mapping));
         match exposure(self.config, self.world, self.state, mapping, self.now.boot) {
-            Exposure::Open(rules) => match rules.first() {
-                Some(rule) => object.str("target", &rule.target.to_string()).end(),
-                None => object.end(),
+            Exposure::Open(rules) => match (rules.first(), self.refusal(mapping)) {
+                (_, Some(why)) => object.str("closed", why).end(),
+                (Some(rule), None) => object.str("target", &rule.target.to_string()).end(),
+                (None, None) => object.end(),
             },
             Exposure::Closed(why) => object.str("closed", &why).end(),
             Exposure::Until(at, why) => {
@@ -260,6 +288,9 @@ pub fn render(status: &Json) -> String {
         writeln!(out, "{}", if healthy { "All is well." } else { "Something needs attention (marked !)." });
     for problem in status.get("problems").items() {
         let _ = writeln!(out, "! config   {}", problem.str().unwrap_or("?"));
+    }
+    for text in status.get("deaf").items() {
+        let _ = writeln!(out, "! sensor   {}; started again within a minute", text.str().unwrap_or("?"));
     }
     for wan in status.get("wans").items() {
         for (family, key) in [("IPv4", "ipv4"), ("IPv6", "ipv6")] {

@@ -720,6 +720,16 @@ fn all_name_servers_are_asked_and_authority_counts() {
     assert_eq!(published.agreed(), Seen::Address(vec![ip("192.0.2.7")]));
 }
 
+#[test]
+fn a_silent_resolver_does_not_keep_the_next_one_waiting() {
+    let mut servers = zone(has("192.0.2.7"), has("192.0.2.7"));
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    servers.resolvers.insert(0, silent.local_addr().unwrap());
+    let start = Instant::now();
+    assert_eq!(look(&servers).unwrap().agreed(), Seen::Address(vec![ip("192.0.2.7")]));
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+}
+
 /// A name server that has an alias.
 fn alias(message: &Message) -> Message {
     let cname = rr(DOMAIN, wire::TYPE_CNAME, Data::Name("cam.example.com".into()));

@@ -1,16 +1,19 @@
 //! Planner scripts: what is sensed and answered, when, and what the plan makes of it. Pure data and a fake
 //! clock. Each file in `tests/plan/` says first why it exists, then `-- Config --`, `-- Script --` (a time
-//! and an event a line) and `-- Expect --` (every action, and what was asked with `wake?` or `exposure?`).
+//! and an event a line) and `-- Expect --` (every action, and what was asked with `wake?`, `exposure?`,
+//! `failing?` or `standing?`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use porchlight::config::load::{load, Sources};
 use porchlight::config::{BackendChoice, Config, Severity};
 use porchlight::map::Map;
 use porchlight::model::*;
-use porchlight::plan::mapping::{exposure, Exposure};
+use porchlight::plan::mapping::{exposure, unheard, Exposure};
+use porchlight::plan::publish::ids;
 use porchlight::plan::{camera, fold, plan, settle, Action, Plan};
 use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
 use porchlight::state::{kind_word, State};
+use porchlight::status::{Standing, View};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -143,8 +146,11 @@ impl Stage {
             ["person"] => settle::try_again(&mut self.state),
             ["config", rest @ ..] => self.edit(rest),
             ["filter", "flushed"] => self.state.mapping.applied = None,
+            ["heard"] => self.world.complete = true,
             ["restart", rest @ ..] => {
-                if !rest.is_empty() {
+                if rest == ["blind"] {
+                    self.world = World { resolver: true, ..World::default() };
+                } else if !rest.is_empty() {
                     self.edit(rest);
                 }
                 self.state = State::from_text(&self.state.to_text("boot"), "boot").unwrap();
@@ -161,10 +167,30 @@ impl Stage {
                     .map_or("nothing planned".into(), |at| format!("next look at {}", shown_time(at.0)));
                 self.say(&text);
             }
+            ["unheard?"] => {
+                let addrs = unheard(&self.config, &self.world, &self.state);
+                let addrs: Vec<String> = addrs.iter().map(|addr| addr.to_string()).collect();
+                self.say(&format!("unheard: [{}]", addrs.join(" ")));
+            }
             ["exposure?"] => self.exposure(),
+            ["failing?"] => self.failing(),
+            ["standing?"] => self.standing(),
             other => panic!("script: {other:?}"),
         }
         self.decide();
+    }
+
+    /// How each record stands that has something to publish.
+    fn standing(&mut self) {
+        let (config, state) = (self.config.clone(), self.state.clone());
+        let world = &self.world;
+        let view =
+            View { config: &config, problems: &[], deaf: &Map::new(), world, state: &state, now: self.now };
+        let of_record = |record| ids(record).map(|id| (view.standing(record, &id), id)).collect::<Vec<_>>();
+        let all: Vec<_> = config.records.iter().flat_map(of_record).collect();
+        for (standing, id) in all.into_iter().filter(|(standing, _)| *standing != Standing::Waiting) {
+            self.say(&format!("{id} is {standing:?}"));
+        }
     }
 
     /// The owner edits the configuration, and it is reloaded.
@@ -229,6 +255,20 @@ impl Stage {
         }
     }
 
+    /// What has a failure, and which. Of an account's key only the provider.
+    fn failing(&mut self) {
+        let records =
+            self.state.records.iter().filter_map(|(id, m)| Some((id.to_string(), m.retry.as_ref()?)));
+        let provider = |key: &str| key.split(':').next().unwrap().to_string();
+        let accounts = self.state.accounts.iter();
+        let accounts = accounts.filter_map(|(key, account)| Some((provider(key), account.retry.as_ref()?)));
+        let all = records
+            .chain(accounts)
+            .map(|(who, retry)| format!("{who} fails: {}", kind_word(retry.failure.kind)));
+        let all: Vec<String> = all.collect();
+        self.say(&if all.is_empty() { "nothing fails".into() } else { all.join(", ") });
+    }
+
     /// `done ok|same|CLASS [after TIME] [requests N] [DOMAIN=RESULT ...]` for the oldest action in flight.
     fn done(&mut self, words: &[&str]) {
         let told = words.iter().position(|word| *word == "requests");
@@ -263,16 +303,20 @@ impl Stage {
                 settle::published(&mut self.state, &job, Map::new(), result, end);
             }
             Action::Look(job) => {
-                let answer = match words[0] {
+                let answer = |word: &str| match word {
                     "absent" => Ok(Vec::new()),
                     word if word.parse::<std::net::IpAddr>().is_ok() => Ok(vec![word.parse().unwrap()]),
                     class => Err(failure(class)),
                 };
-                let answers = job.records.iter().map(|id| (id.clone(), answer.clone())).collect();
+                let each = |id: &RecordId| {
+                    let own = words.iter().find_map(|word| word.strip_prefix(&format!("{}=", id.domain)));
+                    (id.clone(), answer(own.unwrap_or(words[0])))
+                };
+                let answers = job.records.iter().map(each).collect();
                 settle::looked(&mut self.state, &job, answers, end);
             }
             Action::Map(job) => {
-                let result = if words[0] == "ok" { Ok(job.rules.clone()) } else { Err("nft said no".into()) };
+                let result = if words[0] == "ok" { Ok(Vec::new()) } else { Err("nft said no".into()) };
                 settle::mapped(&mut self.state, &job, result, self.now.boot);
             }
         }

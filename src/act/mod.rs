@@ -1,11 +1,14 @@
 //! The acts: what the plan asked for, done to the outside.
 //!
 //! `publish` drives one provider; `http` and `dns` carry its requests, over `net` (names and connections)
-//! and `tunnel` (the way that minreq's bytes take); `readback` asks the zone's name servers what is published.
+//! and `tunnel` (the way that minreq's bytes take); `readback` asks the zone's name servers what is published, `look`
+//! does so for many names at once. `nudge` has the kernel look for a camera.
 
 pub mod dns;
 pub mod http;
+pub mod look;
 mod net;
+pub mod nudge;
 pub mod publish;
 pub mod readback;
 mod tunnel;

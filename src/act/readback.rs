@@ -5,7 +5,8 @@ use super::{dns, net};
 use crate::model::Family;
 use crate::provider::{Failure, Kind};
 use crate::wire::dns::{self as wire, Data, Message, Rr};
-use smol::future::Future;
+use smol::channel::{bounded, unbounded};
+use smol::future::{or, Future};
 use smol::Timer;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -19,6 +20,8 @@ const MAX_ADDRS: usize = 4;
 const MAX_STEPS: usize = 16;
 /// The time for one question.
 const ONE_QUESTION: Duration = Duration::from_secs(3);
+/// A resolver that is silent for so long has the next one asked beside it.
+const SILENCE: Duration = Duration::from_millis(250);
 /// When `confirm` looks first: most servers are that quick.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// The wait after that, doubled each time up to [`LAST_WAIT`].
@@ -283,19 +286,55 @@ async fn addresses(name: &str, servers: &Servers) -> Vec<SocketAddr> {
     addrs
 }
 
-/// The first resolver's answer that says something.
+/// The first answer of a resolver that says something. Each is asked when the one before it failed, or has
+/// been silent for [`SILENCE`].
 async fn ask_resolvers(name: &str, rtype: u16, resolvers: &[SocketAddr]) -> Result<Message, Failure> {
-    let mut last = "the resolver file names no server".to_string();
-    for resolver in resolvers.iter().take(MAX_SERVERS) {
-        match dns::query(*resolver, name, rtype, true, ONE_QUESTION).await {
-            Ok(answer) if matches!(answer.rcode(), wire::RCODE_NOERROR | wire::RCODE_NXDOMAIN) => {
-                return Ok(answer)
+    let (told, heard) = unbounded();
+    let mut before = None;
+    let mut works: Works<()> = Vec::new();
+    for (index, resolver) in (0u32..).zip(resolvers.iter().take(MAX_SERVERS)) {
+        let (ended, over) = bounded::<()>(1);
+        let (told, before) = (told.clone(), before.replace(over));
+        works.push(Box::pin(async move {
+            if let Some(before) = before {
+                let silence = async {
+                    Timer::after(SILENCE * index).await;
+                };
+                let over = async {
+                    let _ = before.recv().await;
+                };
+                or(silence, over).await;
             }
-            Ok(answer) => last = format!("resolver {resolver} {}", refusal(answer.rcode())),
-            Err(failure) => last = failure.text,
-        }
+            let answer = ask_resolver(name, rtype, *resolver).await;
+            let _ = told.try_send(answer);
+            drop(ended);
+        }));
     }
-    Err(Failure::new(Kind::NotReady, format!("{name} could not be looked up: {last}")))
+    drop(told);
+    let answers = async {
+        let mut last = "the resolver file names no server".to_string();
+        while let Ok(answer) = heard.recv().await {
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(text) => last = text,
+            }
+        }
+        Err(Failure::new(Kind::NotReady, format!("{name} could not be looked up: {last}")))
+    };
+    let asking = async {
+        net::all(works).await;
+        std::future::pending().await
+    };
+    or(answers, asking).await
+}
+
+/// One resolver's answer, or in words why it says nothing.
+async fn ask_resolver(name: &str, rtype: u16, resolver: SocketAddr) -> Result<Message, String> {
+    match dns::query(resolver, name, rtype, true, ONE_QUESTION).await {
+        Ok(answer) if matches!(answer.rcode(), wire::RCODE_NOERROR | wire::RCODE_NXDOMAIN) => Ok(answer),
+        Ok(answer) => Err(format!("resolver {resolver} {}", refusal(answer.rcode()))),
+        Err(failure) => Err(failure.text),
+    }
 }
 
 /// Asks all name servers at once.

@@ -1,16 +1,20 @@
 //! Starts what the plan asked for. Each act runs beside the loop and comes back as a message.
 
 use super::{Agent, Message};
+use crate::act::look;
 use crate::act::publish::{self, Effort, Outside};
-use crate::act::readback::{self, Seen, Servers};
-use crate::config::Record;
+use crate::act::readback::{self, Servers};
+use crate::config::{BackendChoice, Record};
 use crate::model::{Now, RecordId};
 use crate::plan::{Action, LookJob, MapJob, PublishJob};
 use crate::provider::{self, Failure, Job, Kind};
+use smol::channel::bounded;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How long the names of an account may take to be looked up: no change is published meanwhile.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
 /// How long the name servers may take to show a change.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(300);
 /// Read-backs at a time.
@@ -76,17 +80,13 @@ impl Agent {
 
     fn start_look(&mut self, job: LookJob) {
         let (servers, tx) = (self.servers(), self.tx.clone());
+        let (until, healed) = bounded::<()>(1);
+        self.looking.insert(job.account.clone(), until);
         let work = async move {
-            let mut answers = Vec::new();
-            for id in &job.records {
-                let answer = readback::look(&id.domain, id.family, &servers).await;
-                let answer = answer.and_then(|published| match published.agreed() {
-                    Seen::Address(addrs) => Ok(addrs),
-                    Seen::Absent | Seen::Alias(_) => Ok(Vec::new()),
-                    Seen::Unknown(why) => Err(Failure::new(Kind::Garbled, why)),
-                });
-                answers.push((id.clone(), answer));
-            }
+            let healed = async {
+                let _ = healed.recv().await;
+            };
+            let answers = look::all(&job.records, &servers, LOOK_LIMIT, healed).await;
             let _ = tx.send(Message::Looked(job, answers)).await;
         };
         self.executor.spawn(work).detach();
@@ -103,40 +103,48 @@ impl Agent {
         self.confirming.insert(key, self.executor.spawn(work));
     }
 
+    /// A change that overtakes another ends it, and the look that is under way: it waits for neither.
     fn start_map(&mut self, job: MapJob, change: u64) {
         let (nft, tx) = (self.nft.clone(), self.tx.clone());
         let targets: Vec<IpAddr> = job.rules.iter().map(|rule| rule.target).collect();
         let work = async move {
-            let start = Instant::now();
+            let (start, generation) = (Instant::now(), job.generation);
             let mut nft = nft.lock().await;
             let result = nft.apply(&job).await;
-            let took = start.elapsed();
-            let droppers = nft.droppers(&targets).await.unwrap_or_default();
-            let _ = tx.send(Message::Mapped(job, change, took, result, droppers)).await;
+            let program = nft.program();
+            drop(nft);
+            let _ = tx.send(Message::Mapped(job, change, start.elapsed(), result)).await;
+            let droppers = program.droppers(&targets).await.unwrap_or_default();
+            let _ = tx.send(Message::Droppers(generation, droppers)).await;
         };
-        self.executor.spawn(work).detach();
+        self.check_filter_again |= self.checking_filter.take().is_some();
+        self.changing_filter = Some(self.executor.spawn(work));
     }
 
-    /// Looks whether our table still stands, after somebody changed the packet filter.
+    /// Looks whether our table still stands, and whether the firewall that makes it useless came or went, after
+    /// somebody changed the packet filter.
     pub(crate) fn check_filter(&mut self) {
         let memory = &self.state.mapping;
-        if memory.applied.is_none() && memory.in_flight.is_none() {
+        let auto = self.config.global.backend == BackendChoice::Auto && !self.config.mappings.is_empty();
+        if memory.applied.is_none() && memory.in_flight.is_none() && !auto {
             return;
         }
-        if self.checking_filter {
+        if self.checking_filter.is_some() {
             self.check_filter_again = true;
             return;
         }
-        self.checking_filter = true;
         let (nft, tx) = (self.nft.clone(), self.tx.clone());
         let targets: Vec<IpAddr> = memory.targets.iter().copied().collect();
         let work = async move {
             smol::Timer::after(FILTER_SETTLE).await;
             let mut nft = nft.lock().await;
             let intact = nft.intact().await;
-            let droppers = nft.droppers(&targets).await.unwrap_or_default();
-            let _ = tx.send(Message::Filter(intact, droppers)).await;
+            let fw4 = if auto { Some(nft.fw4_present().await) } else { None };
+            let program = nft.program();
+            drop(nft);
+            let droppers = program.droppers(&targets).await.unwrap_or_default();
+            let _ = tx.send(Message::Filter(intact, fw4, droppers)).await;
         };
-        self.executor.spawn(work).detach();
+        self.checking_filter = Some(self.executor.spawn(work));
     }
 }

@@ -10,6 +10,7 @@ mod tests;
 pub use reload::{read_config, Reading};
 
 use crate::act::http::Http;
+use crate::act::nudge;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
 use crate::config::{Config, Problem};
@@ -51,14 +52,25 @@ pub enum Message {
     Looked(LookJob, Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>),
     /// A read-back ended.
     Confirmed(RecordId, IpAddr, u64, Result<Confirmed, Failure>),
-    /// A change of the packet filter came back, and which tables drop what we let in.
-    Mapped(MapJob, u64, Duration, Result<MapReport, String>, Vec<String>),
-    /// The packet filter was looked at: is our table as we made it, and who drops?
-    Filter(bool, Vec<String>),
-    /// A sensor cannot go on.
+    /// A change of the packet filter came back.
+    Mapped(MapJob, u64, Duration, Result<MapReport, String>),
+    /// After the change of this generation: which tables drop what we let in.
+    Droppers(u64, Vec<String>),
+    /// The packet filter was looked at: is our table as we made it, is OpenWrt's firewall here (if that was asked),
+    /// and who drops?
+    Filter(bool, Option<bool>, Vec<String>),
+    /// A sensor cannot go on. It is started again after a pause.
     Deaf(&'static str, String),
+    /// A sensor that could not go on does again.
+    Hears(&'static str),
 }
 
+/// A sensor that stopped is started again after this, then after twice as long ...
+const DEAF_PAUSE: Duration = Duration::from_secs(1);
+/// ... and so on, up to this.
+const DEAF_PAUSE_LONGEST: Duration = Duration::from_secs(60);
+/// A sensor that was started again and runs for so long is well.
+const HEARS_AFTER: Duration = Duration::from_secs(1);
 /// The sensor without which nothing can be kept right.
 const NETWORK: &str = "network";
 
@@ -86,9 +98,14 @@ pub struct Agent {
     pub(crate) tx: Sender<Message>,
     /// Running read-backs: a newer change of a record ends the older one's.
     pub(crate) confirming: Map<RecordId, Task<()>>,
+    /// Running looks by account: they end when their sender is dropped.
+    pub(crate) looking: Map<String, Sender<()>>,
     pub(crate) confirm_at_once: Arc<smol::lock::Semaphore>,
-    /// A look at the packet filter is under way.
-    pub(crate) checking_filter: bool,
+    /// The change of the packet filter that is under way, until it is known who drops what it lets in: a newer
+    /// one ends it.
+    pub(crate) changing_filter: Option<Task<()>>,
+    /// The look at the packet filter that is under way: a change ends it.
+    pub(crate) checking_filter: Option<Task<()>>,
     /// It changed while it was being looked at: look again.
     pub(crate) check_filter_again: bool,
     /// Changes of the packet filter are heard.
@@ -98,9 +115,13 @@ pub struct Agent {
     /// It could not be written, which was told.
     unsaved: bool,
     boot_id: String,
+    /// Sensors that stopped and do not run yet again, and why.
+    pub(crate) deaf: Map<&'static str, String>,
     /// Sensors that have not spoken yet.
     awaited: Set<&'static str>,
     interest: (Vec<Mac>, Vec<IpAddr>),
+    /// Addresses to which something was sent since the last look, so that the kernel looks who is there.
+    nudged: Set<IpAddr>,
     next_look: Time,
     waiting: Vec<Sender<String>>,
     /// Why it cannot go on.
@@ -139,15 +160,19 @@ impl Agent {
             executor,
             tx,
             confirming: Map::new(),
+            looking: Map::new(),
             confirm_at_once: Arc::new(smol::lock::Semaphore::new(acts::CONFIRM_AT_ONCE)),
-            checking_filter: false,
+            changing_filter: None,
+            checking_filter: None,
             check_filter_again: false,
             following_filter: false,
             saved: String::new(),
             unsaved: false,
             boot_id,
+            deaf: Map::new(),
             awaited: Set::from([NETWORK, "leases", "resolver"]),
             interest: Default::default(),
+            nudged: Set::new(),
             next_look: Time::default(),
             waiting: Vec::new(),
             failed: None,
@@ -194,24 +219,61 @@ impl Agent {
         network.set_wans(&self.config.wans);
         self.network = Some(network.clone());
         self.world.fw4 = self.nft.lock().await.fw4_present().await;
+        self.close_stray().await;
         let paths = files::Paths::usual(&self.paths.root);
         let tx = events.clone();
-        self.spawn_sensor(NETWORK, async move { network.run(tx).await });
-        self.spawn_sensor("lease and resolver files", files::run(paths, events.clone()));
-        self.spawn_sensor("clock", clock::run(events));
+        self.spawn_sensor(NETWORK, move || {
+            let (network, tx) = (network.clone(), tx.clone());
+            async move { network.run(tx).await }
+        });
+        let tx = events.clone();
+        self.spawn_sensor("lease and resolver files", move || files::run(paths.clone(), tx.clone()));
+        self.spawn_sensor("clock", move || clock::run(events.clone()));
         self.follow_filter();
         Ok(())
     }
 
-    fn spawn_sensor(
-        &self,
-        name: &'static str,
-        work: impl std::future::Future<Output = std::io::Result<()>> + 'static,
-    ) {
+    /// Takes away a table that a run left which was killed, if nothing is known of it and nothing is to be mapped.
+    async fn close_stray(&mut self) {
+        if !plan::mapping::is_stray(&self.config, &self.world, &self.state) {
+            return;
+        }
+        let mut nft = self.nft.lock().await;
+        match nft.remove_any().await {
+            Ok(Some(cut)) => log::warn!("an earlier run had left port mappings open: closed, {cut}"),
+            Ok(None) => {}
+            // Without nft, or without the right to use it, there is no table either.
+            Err(why) => {
+                log::debug!("whether an earlier run left port mappings open could not be told: {why}")
+            }
+        }
+    }
+
+    /// Runs a sensor until nobody listens any more; one that fails is started again after a pause.
+    fn spawn_sensor<F>(&self, name: &'static str, sensor: impl Fn() -> F + 'static)
+    where
+        F: std::future::Future<Output = std::io::Result<()>>,
+    {
         let tx = self.tx.clone();
         let watch = async move {
-            if let Err(e) = work.await {
-                let _ = tx.send(Message::Deaf(name, e.to_string())).await;
+            let mut pause = DEAF_PAUSE;
+            let mut result = sensor().await;
+            while let Err(e) = result {
+                if tx.send(Message::Deaf(name, e.to_string())).await.is_err() {
+                    return;
+                }
+                Timer::after(pause).await;
+                pause = (pause * 2).min(DEAF_PAUSE_LONGEST);
+                let well = async {
+                    Timer::after(HEARS_AFTER).await;
+                    let _ = tx.send(Message::Hears(name)).await;
+                    std::future::pending().await
+                };
+                let started = std::time::Instant::now();
+                result = or(sensor(), well).await;
+                if started.elapsed() > DEAF_PAUSE_LONGEST {
+                    pause = DEAF_PAUSE;
+                }
             }
         };
         self.executor.spawn(watch).detach();
@@ -234,16 +296,18 @@ impl Agent {
         }
         self.following_filter = true;
         let tx = self.tx.clone();
-        let listen = async move {
-            let mut ruleset = crate::sense::ruleset::Ruleset::open()?;
-            loop {
-                let event = ruleset.changed().await?;
-                if tx.send(Message::Event(event)).await.is_err() {
-                    return Ok(());
+        self.spawn_sensor("packet filter", move || {
+            let tx = tx.clone();
+            async move {
+                let mut ruleset = crate::sense::ruleset::Ruleset::open()?;
+                loop {
+                    let event = ruleset.changed().await?;
+                    if tx.send(Message::Event(event)).await.is_err() {
+                        return Ok(());
+                    }
                 }
             }
-        };
-        self.spawn_sensor("packet filter", listen);
+        });
     }
 
     /// Serves the control socket and the signals: what a daemon has and a single pass has not.
@@ -278,7 +342,9 @@ impl Agent {
                 network.rescan();
             }
             self.check_filter();
+            self.nudged = Set::new();
         }
+        self.nudge_unheard();
         let plan = plan::plan(&self.config, &self.world, &self.state, now.boot);
         let started: Vec<_> = plan
             .actions
@@ -291,6 +357,20 @@ impl Agent {
             self.start(action, change, now);
         }
         plan.wake_at.map_or(self.next_look, |at| at.min(self.next_look))
+    }
+
+    /// Has the kernel look for cameras that it has not heard, once a look.
+    fn nudge_unheard(&mut self) {
+        if !self.world.complete {
+            return;
+        }
+        for addr in plan::mapping::unheard(&self.config, &self.world, &self.state) {
+            if self.nudged.insert(addr) {
+                if let Err(e) = nudge::nudge(addr) {
+                    log::debug!("nothing could be sent to {addr}: {e}");
+                }
+            }
+        }
     }
 
     /// Tells the neighbour sensor whom to listen for.
@@ -342,17 +422,29 @@ impl Agent {
             Message::Published(job, memo, result, effort) => self.published(&job, memo, result, effort, now),
             Message::Looked(job, answers) => self.looked(&job, answers, now),
             Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
-            Message::Mapped(job, change, took, result, droppers) => {
-                self.set_droppers(droppers);
-                self.mapped(&job, change, took, result, now);
+            Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
+            Message::Droppers(generation, droppers) => {
+                if generation == self.state.mapping.generation {
+                    self.changing_filter = None;
+                    self.set_droppers(droppers);
+                }
             }
-            Message::Filter(intact, droppers) => self.filter_checked(intact, droppers),
+            Message::Filter(intact, fw4, droppers) => self.filter_checked(intact, fw4, droppers),
             Message::Deaf(name, why) => {
                 let text = format!("the {name} sensor stopped: {why}");
-                log::error!("{text}");
+                if self.deaf.get(name) != Some(&text) {
+                    log::error!("{text}");
+                }
                 // Blind to addresses and to other devices on the camera's: better begin anew.
-                self.failed = (name == NETWORK).then_some(text);
+                self.failed = (name == NETWORK).then(|| text.clone());
+                self.deaf.insert(name, text);
                 return self.failed.is_none();
+            }
+            Message::Hears(name) => {
+                log::info!("the {name} sensor runs again");
+                self.deaf.remove(name);
+                // What happened meanwhile was missed.
+                self.next_look = now.boot;
             }
         }
         true
@@ -372,8 +464,17 @@ impl Agent {
             self.check_filter();
         }
         let before = self.world.wans.clone();
-        fold::event(&mut self.world, event, now);
+        self.fold(event, now);
         self.report_wans(&before);
+    }
+
+    /// Takes an event into the world. Where that heals, running looks end, and what they did not learn is asked anew.
+    fn fold(&mut self, event: Event, now: Now) {
+        let healed = self.world.healed;
+        fold::event(&mut self.world, event, now);
+        if self.world.healed != healed {
+            self.looking = Map::new();
+        }
     }
 
     fn asked(&mut self, asked: Asked, now: Now) {
@@ -400,7 +501,7 @@ impl Agent {
             settle::try_again(&mut self.state);
         }
         let event = if nudge == Nudge::Clock { Event::ClockSet } else { Event::Trigger };
-        fold::event(&mut self.world, event, now);
+        self.fold(event, now);
         self.next_look = now.boot;
     }
 
@@ -408,7 +509,8 @@ impl Agent {
     fn is_idle(&self, now: Time, wake_at: Time) -> bool {
         let flying = self.state.accounts.values().any(|account| account.in_flight.is_some());
         let soon = now.plus(self.config.global.debounce);
-        self.world.complete && !flying && self.state.mapping.in_flight.is_none() && wake_at > soon
+        let changing = self.state.mapping.in_flight.is_some() || self.changing_filter.is_some();
+        self.world.complete && !flying && !changing && wake_at > soon
     }
 
     fn answer_waiting(&mut self, now: Now) {
@@ -422,7 +524,14 @@ impl Agent {
     }
 
     pub(crate) fn view(&self, now: Now) -> View<'_> {
-        View { config: &self.config, problems: &self.problems, world: &self.world, state: &self.state, now }
+        View {
+            config: &self.config,
+            problems: &self.problems,
+            deaf: &self.deaf,
+            world: &self.world,
+            state: &self.state,
+            now,
+        }
     }
 
     /// Writes the state file, if it would say something else.

@@ -154,6 +154,7 @@ impl Agent {
         answers: Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>,
         now: Now,
     ) {
+        self.looking.remove(&job.account);
         for (id, answer) in &answers {
             match answer {
                 Ok(addrs) if addrs.is_empty() => log::debug!("{id}: nothing is published"),
@@ -161,7 +162,15 @@ impl Agent {
                     let addrs: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
                     log::debug!("{id}: {} is published", addrs.join(" and "));
                 }
-                Err(failure) => self.warn(&format!("{id}: what is published could not be told: {failure}")),
+                Err(failure) => {
+                    let text = format!("{id}: what is published could not be told: {failure}");
+                    match self.state.records.get(id).and_then(|memory| memory.retry.as_ref()) {
+                        Some(retry) if retry.failure == *failure => {
+                            log::debug!("{}", self.redactor.redact(&text))
+                        }
+                        _ => self.warn(&text),
+                    }
+                }
             }
         }
         let none = Duration::ZERO;
@@ -207,33 +216,47 @@ impl Agent {
         result: Result<MapReport, String>,
         now: Now,
     ) {
-        let before = self.state.mapping.applied.clone().unwrap_or_default();
+        let before = in_force(self.state.mapping.applied.as_deref(), &self.state.mapping.refused);
         let ms = took.as_millis();
         let result = match result {
             Err(why) => {
-                self.warn(&format!("#{change} the port mappings could not be changed: {why}"));
+                let text = format!("#{change} the port mappings could not be changed: {why}");
+                if self.tell_filter_failure(&why) {
+                    self.warn(&text);
+                } else {
+                    log::debug!("{}", self.redactor.redact(&text));
+                }
                 Err(why)
             }
             Ok(report) => {
                 for (mapping, why) in &report.refused {
                     self.warn(&format!("#{change} mapping {mapping} stays closed: {why}"));
                 }
-                for text in changes(&before, &job.rules) {
+                for text in changes(&before, &in_force(Some(&job.rules), &report.refused)) {
                     self.info(&format!("#{change} {text} ({ms} ms)"));
                     self.state.remember(change, now.wall, text);
                 }
                 if !job.cut.is_empty() {
                     self.info(&format!("#{change} connections of the old place: {}", report.cut));
                 }
-                Ok(job.rules.clone())
+                Ok(report.refused)
             }
         };
         settle::mapped(&mut self.state, job, result, now.boot);
+        // A look that the change ended.
+        if self.checking_filter.is_none() && std::mem::take(&mut self.check_filter_again) {
+            self.check_filter();
+        }
         if !crate::mapping::forwarding(&self.paths.root, Family::V4) && !job.rules.is_empty() {
             self.warn(
                 "this machine does not forward IPv4 (sysctl net.ipv4.ip_forward is 0): no mapping can work",
             );
         }
+    }
+
+    /// Whether a failure is a new one: it is told once, and again only when it says something else.
+    pub(crate) fn tell_filter_failure(&self, why: &str) -> bool {
+        self.state.mapping.retry.as_ref().is_none_or(|retry| retry.failure.text != why)
     }
 
     pub(crate) fn set_droppers(&mut self, droppers: Vec<String>) {
@@ -243,8 +266,13 @@ impl Agent {
         self.world.droppers = droppers;
     }
 
-    pub(crate) fn filter_checked(&mut self, intact: bool, droppers: Vec<String>) {
-        self.checking_filter = false;
+    pub(crate) fn filter_checked(&mut self, intact: bool, fw4: Option<bool>, droppers: Vec<String>) {
+        self.checking_filter = None;
+        if let Some(fw4) = fw4.filter(|fw4| *fw4 != self.world.fw4) {
+            let what = if fw4 { "came: the port mappings are closed" } else { "went" };
+            self.warn(&format!("OpenWrt's firewall (table inet fw4) {what}"));
+            self.world.fw4 = fw4;
+        }
         self.set_droppers(droppers);
         if !intact && self.state.mapping.in_flight.is_none() {
             self.warn("somebody changed or removed the table of the port mappings; it is made anew");
@@ -254,6 +282,12 @@ impl Agent {
             self.check_filter();
         }
     }
+}
+
+/// The rules without those of mappings that were refused.
+fn in_force(applied: Option<&[Rule]>, refused: &[(String, String)]) -> Vec<Rule> {
+    let carried = |rule: &&Rule| !refused.iter().any(|(mapping, _)| *mapping == rule.mapping);
+    applied.unwrap_or_default().iter().filter(carried).cloned().collect()
 }
 
 /// What became of each mapping, in words.

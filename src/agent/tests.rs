@@ -52,25 +52,26 @@ fn a_filter_that_changes_while_it_is_looked_at_is_looked_at_again() {
     let mut agent = root.agent(MAPPED);
     agent.state.mapping.applied = Some(Vec::new());
     agent.sensed(Event::RulesetChanged, clock::now());
-    agent.filter_checked(true, Vec::new());
-    assert!(!agent.checking_filter, "one change, one look");
+    agent.filter_checked(true, None, Vec::new());
+    assert!(agent.checking_filter.is_none(), "one change, one look");
     agent.sensed(Event::RulesetChanged, clock::now());
     agent.sensed(Event::RulesetChanged, clock::now());
-    agent.filter_checked(true, Vec::new());
-    assert!(agent.checking_filter, "the second change may have come behind the look");
-    agent.filter_checked(true, Vec::new());
-    assert!(!agent.checking_filter);
+    agent.filter_checked(true, None, Vec::new());
+    assert!(agent.checking_filter.is_some(), "the second change may have come behind the look");
+    agent.filter_checked(true, None, Vec::new());
+    assert!(agent.checking_filter.is_none());
 }
 
 #[test]
 fn a_filter_that_changes_while_the_first_mapping_is_made_is_looked_at() {
     let root = Root::new("first");
     let mut agent = root.agent(MAPPED);
+    agent.config.global.backend = crate::config::BackendChoice::Nft;
     agent.sensed(Event::RulesetChanged, clock::now());
-    assert!(!agent.checking_filter, "nothing of ours is there");
+    assert!(agent.checking_filter.is_none(), "nothing of ours is there");
     agent.state.mapping.in_flight = Some((1, Time(0)));
     agent.sensed(Event::RulesetChanged, clock::now());
-    assert!(agent.checking_filter);
+    assert!(agent.checking_filter.is_some());
 }
 
 #[test]
@@ -151,4 +152,220 @@ fn a_state_that_cannot_be_written_is_told_once() {
     control::private_dir(&root.paths().run_dir).unwrap();
     agent.save();
     assert!(!agent.unsaved && root.paths().state.exists());
+}
+
+const DYNAMIC: &str = "config wan 'wan'
+	option device 'wan0'
+	list accept '203.0.113.0/24'
+config record 'home'
+	option provider 'noip'
+	option username 'alice'
+	option password 'swordfish'
+	list domain 'cam.example.com'
+";
+
+/// The device wan0 has this address, and a route.
+fn online(addr: &str) -> Event {
+    let wan = crate::model::WanSnapshot {
+        device: Some("wan0".into()),
+        v4: Some(addr.parse().unwrap()),
+        route4: true,
+        ..Default::default()
+    };
+    let mut wans = Map::new();
+    wans.insert("wan".to_string(), wan);
+    Event::Network { wans, own: Vec::new() }
+}
+
+#[test]
+fn healing_ends_a_running_look_and_it_is_asked_anew() {
+    let root = Root::new("look");
+    let mut agent = root.agent(DYNAMIC);
+    let now = clock::now();
+    agent.sensed(online("203.0.113.7"), now);
+    agent.decide(now);
+    let flying = |agent: &Agent| {
+        let (key, account) = agent.state.accounts.iter().next().unwrap();
+        (key.clone(), account.in_flight.as_ref().map(|job| job.generation))
+    };
+    let (account, first) = flying(&agent);
+    assert!(first == Some(1) && agent.looking.contains_key(&account));
+    let later = Now { boot: now.boot.plus(Duration::from_millis(5)), ..now };
+    agent.sensed(Event::Leases(Vec::new()), later);
+    assert!(agent.looking.contains_key(&account), "nothing got better");
+    agent.sensed(Event::Resolver(true), later);
+    assert!(!agent.looking.contains_key(&account));
+    // The look comes back with what it learnt: nothing.
+    let records = agent.state.accounts.get(&account).unwrap().in_flight.as_ref().unwrap().records.clone();
+    let records = records.into_iter().map(|(id, _)| id).collect();
+    agent.looked(&LookJob { account: account.clone(), generation: 1, records }, Vec::new(), later);
+    agent.decide(later);
+    assert_eq!(flying(&agent), (account, Some(2)));
+}
+
+/// A program that stands for nft.
+fn fake_nft(root: &Root, script: &str) -> Rc<smol::lock::Mutex<Nft>> {
+    use std::os::unix::fs::PermissionsExt;
+    let program = root.0.join("nft");
+    std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    Rc::new(smol::lock::Mutex::new(Nft::with_program(&root.0, &program)))
+}
+
+#[test]
+fn a_close_does_not_wait_for_an_nft_that_hangs() {
+    let root = Root::new("overtake");
+    root.configure(MAPPED);
+    let setting = Setting {
+        paths: root.paths(),
+        reading: read_config(&root.paths()).unwrap(),
+        http: Http::setup(None, "test", 0),
+    };
+    let executor = Rc::new(LocalExecutor::new());
+    let (mut agent, messages) = Agent::new(setting, executor.clone());
+    let hangs = "case \"$1\" in -f) if grep -q dnat; then echo > $0.hangs; exec sleep 60; fi;; esac";
+    agent.nft = fake_nft(&root, hangs);
+    let rule = plan::Rule {
+        mapping: "rtsp".into(),
+        wan_devices: vec!["wan0".into()],
+        wan_addrs: Vec::new(),
+        lan_device: "lan0".into(),
+        lan: crate::config::Network::new("192.168.1.0".parse().unwrap(), 24).unwrap(),
+        proto: crate::config::Proto::Tcp,
+        src_dport: (8554, 8554),
+        target: "192.168.1.20".parse().unwrap(),
+        dest_port: (554, 554),
+        sources: Vec::new(),
+    };
+    let now = clock::now();
+    let mut start = |generation, rules: Vec<plan::Rule>| {
+        let action = plan::Action::Map(MapJob { generation, rules, cut: Vec::new() });
+        let change = settle::begin(&mut agent.state, &action, now);
+        agent.start(action, change, now);
+    };
+    let begun = std::time::Instant::now();
+    smol::block_on(executor.run(async {
+        start(1, vec![rule]);
+        while !root.0.join("nft.hangs").exists() {
+            Timer::after(Duration::from_millis(5)).await;
+        }
+        start(2, Vec::new());
+        let Ok(Message::Mapped(job, _, _, result)) = messages.recv().await else { panic!("another message") };
+        assert_eq!((job.generation, result.is_ok()), (2, true), "{result:?}");
+    }));
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn what_nft_refused_is_not_called_open() {
+    let root = Root::new("refused");
+    let mut agent = root.agent(MAPPED);
+    agent.config.wans[0].device = crate::config::Device::Named("what nft cannot name".into());
+    let now = clock::now();
+    agent.world.own = vec![crate::model::OwnAddr {
+        device: "lan0".into(),
+        addr: "192.168.1.1".parse().unwrap(),
+        prefix: 24,
+    }];
+    let camera = agent.state.cameras.entry("front".into()).or_default();
+    camera.addr = Some("192.168.1.20".parse().unwrap());
+    agent.world.complete = true;
+    let plan = plan::plan(&agent.config, &agent.world, &agent.state, now.boot);
+    let [plan::Action::Map(job)] = plan.actions.as_slice() else { panic!("nothing to map") };
+    settle::begin(&mut agent.state, &plan.actions[0], now);
+    let refused = crate::mapping::nft::ruleset(&job.rules, &[]).refused;
+    assert_eq!(refused.len(), 1);
+    let why = refused[0].1.clone();
+    let report = MapReport { refused, ..MapReport::default() };
+    agent.mapped(job, 1, Duration::ZERO, Ok(report), now);
+    assert!(agent.state.history.is_empty(), "{:?}", agent.state.history);
+    let view = agent.view(now);
+    assert!(!view.healthy());
+    let json = view.to_json();
+    assert!(
+        json.contains("\"open\":false") && json.contains("\"closed\":\"nft cannot name"),
+        "{why}: {json}"
+    );
+    // It is not tried again in a circle.
+    let again = plan::plan(&agent.config, &agent.world, &agent.state, now.boot);
+    assert_eq!(again.actions, []);
+}
+
+#[test]
+fn a_table_of_which_nothing_is_known_is_removed_at_the_start() {
+    let script = "case \"$1\" in -f) cat >> $0.loaded;; -s) echo 'table inet porchlight {'; echo '}';; esac";
+    for (name, config, removed) in [("stray", "", true), ("ours", MAPPED, false)] {
+        let root = Root::new(name);
+        let mut agent = root.agent(config);
+        agent.nft = fake_nft(&root, script);
+        smol::block_on(agent.close_stray());
+        let loaded = std::fs::read_to_string(root.0.join("nft.loaded")).unwrap_or_default();
+        assert_eq!(loaded.contains("delete table inet porchlight"), removed, "{name}: {loaded}");
+    }
+}
+
+#[test]
+fn a_sensor_that_stops_is_started_again_and_status_says_so() {
+    let root = Root::new("again");
+    let text = "config wan 'wan'\n\toption device 'wan0'\n";
+    root.configure(text);
+    let http = Http::setup(None, "test", 0);
+    let setting = Setting { paths: root.paths(), reading: read_config(&root.paths()).unwrap(), http };
+    let executor = Rc::new(LocalExecutor::new());
+    let (mut agent, messages) = Agent::new(setting, executor.clone());
+    let starts = Rc::new(std::cell::Cell::new(0));
+    let count = starts.clone();
+    agent.spawn_sensor("clock", move || {
+        count.set(count.get() + 1);
+        let first = count.get() == 1;
+        async move {
+            match first {
+                true => Err(std::io::Error::other("no timer")),
+                false => std::future::pending().await,
+            }
+        }
+    });
+    smol::block_on(executor.run(async {
+        assert!(agent.view(clock::now()).healthy());
+        assert!(agent.take(messages.recv().await.unwrap()));
+        let view = agent.view(clock::now());
+        assert!(!view.healthy());
+        let shown = crate::status::render(&crate::wire::json::Json::parse(&view.to_json()).unwrap());
+        assert!(shown.contains("! sensor   the clock sensor stopped: no timer"), "{shown}");
+        assert!(agent.take(messages.recv().await.unwrap()));
+        assert!(agent.view(clock::now()).healthy());
+    }));
+    assert_eq!(starts.get(), 2);
+}
+
+#[test]
+fn a_firewall_that_comes_later_is_seen() {
+    let root = Root::new("fw4");
+    root.configure(MAPPED);
+    let http = Http::setup(None, "test", 0);
+    let setting = Setting { paths: root.paths(), reading: read_config(&root.paths()).unwrap(), http };
+    let executor = Rc::new(LocalExecutor::new());
+    let (mut agent, messages) = Agent::new(setting, executor.clone());
+    agent.nft = fake_nft(&root, "test \"$2\" = tables && cat $0.tables");
+    smol::block_on(executor.run(async {
+        for (tables, present) in [("table inet fw4\n", true), ("table ip home\n", false)] {
+            std::fs::write(root.0.join("nft.tables"), tables).unwrap();
+            agent.sensed(Event::RulesetChanged, clock::now());
+            assert!(agent.take(messages.recv().await.unwrap()));
+            assert_eq!(agent.world.fw4, present);
+        }
+    }));
+}
+
+#[test]
+fn a_failure_of_the_packet_filter_is_told_once() {
+    let root = Root::new("once");
+    let mut agent = root.agent(MAPPED);
+    let now = clock::now();
+    for (generation, why, told) in [(1, "no nft", true), (2, "no nft", false), (3, "not permitted", true)] {
+        let job = MapJob { generation, rules: Vec::new(), cut: Vec::new() };
+        settle::begin(&mut agent.state, &plan::Action::Map(job.clone()), now);
+        assert_eq!(agent.tell_filter_failure(why), told, "{generation}");
+        agent.mapped(&job, generation, Duration::ZERO, Err(why.into()), now);
+    }
 }

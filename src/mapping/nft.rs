@@ -27,8 +27,10 @@ use std::time::{Duration, Instant};
 /// Family and name of our table, as nft writes them.
 pub const TABLE: &str = "inet porchlight";
 
-/// The longest that one run of nft may take.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// The longest that one run of nft may take, for our own table ...
+const DEADLINE: Duration = Duration::from_secs(2);
+/// ... and for a listing of everybody's, for which nothing waits.
+const LISTING_DEADLINE: Duration = Duration::from_secs(10);
 /// The longest that the kernel may take to tell its generation.
 const GENERATION_DEADLINE: Duration = Duration::from_secs(1);
 /// Ports of one rule that may change their number on the way: each takes memory in the kernel.
@@ -302,10 +304,14 @@ fn contains(network: &Network, addr: IpAddr) -> bool {
     }
 }
 
+/// The program nft. What is only asked of it needs no [`Nft`] and keeps nobody from changing our table.
+#[derive(Clone)]
+pub struct Program(PathBuf);
+
 /// The backend.
 pub struct Nft {
     root: PathBuf,
-    program: PathBuf,
+    program: Program,
     /// The rules of the last [`Nft::apply`].
     rules: Vec<Rule>,
     /// Guards, and since when.
@@ -329,16 +335,25 @@ impl Nft {
 
     /// Likewise, with this program instead of `nft`.
     pub fn with_program(root: &Path, program: &Path) -> Nft {
-        Nft { root: root.into(), program: program.into(), rules: Vec::new(), guards: Vec::new(), truth: None }
+        let program = Program(program.into());
+        Nft { root: root.into(), program, rules: Vec::new(), guards: Vec::new(), truth: None }
+    }
+
+    /// The program that is used.
+    pub fn program(&self) -> Program {
+        self.program.clone()
     }
 
     /// Makes our table carry exactly the job's rules, then cuts what the job lists. On an error the
     /// table is as it was. While a [`Guard`] is young, the table stays although no rule is in it.
+    /// May be dropped on the way, to be overtaken by another job.
     pub async fn apply(&mut self, job: &MapJob) -> Result<MapReport, String> {
         let guards = self.guards(job);
         let young: Vec<_> = guards.iter().map(|(guard, _)| guard.clone()).collect();
         let Ruleset { text, refused } = ruleset(&job.rules, &young);
         let mut before = generation().await;
+        // If this is dropped now, the old or the new rules are in force.
+        self.rules.extend(job.rules.iter().cloned());
         self.load(&text).await?;
         self.rules.clone_from(&job.rules);
         self.guards = guards;
@@ -405,14 +420,7 @@ impl Nft {
     /// neither translated connections (`ct status dnat`) nor every target by its address. A chain that
     /// accepts in other words is named without need; rules of iptables-legacy are not seen.
     pub async fn droppers(&self, targets: &[IpAddr]) -> Result<Vec<String>, String> {
-        if targets.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ran = self.run(&["-s", "-t", "list", "ruleset"], "").await?;
-        if !ran.ok {
-            return Err(failure("the packet filter could not be read", &ran.complaint));
-        }
-        Ok(droppers::find(&ran.out, targets))
+        self.program.droppers(targets).await
     }
 
     /// Whether OpenWrt's firewall runs here: then a table of ours is not the way.
@@ -420,16 +428,21 @@ impl Nft {
         if self.root.join("sbin/fw4").exists() {
             return true;
         }
-        let tables = self.run(&["list", "tables"], "").await;
+        let tables = self.program.run(&["list", "tables"], "", DEADLINE).await;
         tables.is_ok_and(|ran| ran.out.lines().any(|line| line.trim() == "table inet fw4"))
     }
 
     /// Takes our table away, whoever made it (an earlier run too), and cuts the connections that
     /// came through it.
     pub async fn remove(&mut self) -> Result<Cut, String> {
+        Ok(self.remove_any().await?.unwrap_or_default())
+    }
+
+    /// As [`Nft::remove`]. `None`: there was no table.
+    pub async fn remove_any(&mut self) -> Result<Option<Cut>, String> {
         let Some(listing) = self.list().await? else {
             self.forget();
-            return Ok(Cut::default());
+            return Ok(None);
         };
         let cameras: Vec<_> = targets(&listing).into_iter().collect();
         let guards: Vec<_> =
@@ -441,7 +454,7 @@ impl Nft {
         }
         self.load(&ruleset(&[], &[]).text).await?;
         self.forget();
-        Ok(cut)
+        Ok(Some(cut))
     }
 
     fn forget(&mut self) {
@@ -452,7 +465,7 @@ impl Nft {
 
     /// Our table without its counters. `None`: there is none.
     async fn list(&self) -> Result<Option<String>, String> {
-        let ran = self.run(&["-s", "list", "table", "inet", "porchlight"], "").await?;
+        let ran = self.program.run(&["-s", "list", "table", "inet", "porchlight"], "", DEADLINE).await?;
         match ran.ok {
             true => Ok(Some(ran.out)),
             false if ran.complaint.contains("No such file or directory") => Ok(None),
@@ -461,24 +474,39 @@ impl Nft {
     }
 
     async fn load(&self, text: &str) -> Result<(), String> {
-        let ran = self.run(&["-f", "-"], text).await?;
+        let ran = self.program.run(&["-f", "-"], text, DEADLINE).await?;
         match ran.ok {
             true => Ok(()),
             false => Err(failure(&format!("nft did not accept table {TABLE}"), &ran.complaint)),
         }
     }
+}
+
+impl Program {
+    /// As [`Nft::droppers`].
+    pub async fn droppers(&self, targets: &[IpAddr]) -> Result<Vec<String>, String> {
+        if targets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ran = self.run(&["-s", "-t", "list", "ruleset"], "", LISTING_DEADLINE).await?;
+        if !ran.ok {
+            return Err(failure("the packet filter could not be read", &ran.complaint));
+        }
+        Ok(droppers::find(&ran.out, targets))
+    }
 
     /// Runs nft; where a user's PATH lacks the system's programs, looks there too.
-    async fn run(&self, args: &[&str], input: &str) -> Result<super::Ran, String> {
-        let mut ran = super::run(&self.program, args, input, DEADLINE).await;
+    async fn run(&self, args: &[&str], input: &str, deadline: Duration) -> Result<super::Ran, String> {
+        let Program(program) = self;
+        let mut ran = super::run(program, args, input, deadline).await;
         // A directory of PATH that may not be entered shows as a refusal.
         let missing = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied);
-        if ran.as_ref().is_err_and(|error| missing(error.kind())) && self.program.is_relative() {
-            ran = super::run(&Path::new("/usr/sbin").join(&self.program), args, input, DEADLINE).await;
+        if ran.as_ref().is_err_and(|error| missing(error.kind())) && program.is_relative() {
+            ran = super::run(&Path::new("/usr/sbin").join(program), args, input, deadline).await;
         }
         ran.map_err(|error| match error.kind() {
             ErrorKind::NotFound => "there is no program nft: install the package nftables".into(),
-            ErrorKind::TimedOut => format!("nft did not end within {} s and was killed", DEADLINE.as_secs()),
+            ErrorKind::TimedOut => format!("nft did not end within {} s and was killed", deadline.as_secs()),
             _ => format!("nft could not be run: {error}"),
         })
     }

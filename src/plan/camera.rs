@@ -105,7 +105,8 @@ fn intruder(world: &World, addr: IpAddr, mine: &[Mac]) -> Option<Mac> {
 
 fn watch_conflict(camera: &Camera, world: &World, memory: &mut CameraState, now: Time) {
     let mine = macs(camera, memory);
-    let Some(addr) = memory.addr.filter(|_| !mine.is_empty()) else { return };
+    // Before the sensors have spoken, nobody has gone.
+    let Some(addr) = memory.addr.filter(|_| world.complete && !mine.is_empty()) else { return };
     let before = memory.conflict.filter(|conflict| conflict.addr == addr);
     memory.conflict = match (before, intruder(world, addr, &mine)) {
         (Some(conflict), Some(by)) if conflict.now => Some(Conflict { by, last: now, ..conflict }),

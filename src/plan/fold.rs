@@ -55,6 +55,7 @@ fn network(world: &mut World, wans: Map<String, WanSnapshot>, own: Vec<OwnAddr>,
     for (name, snapshot) in wans {
         let wan = world.wans.entry(name).or_default();
         let before = wan.clone();
+        wan.last_device = snapshot.device.clone().or_else(|| wan.last_device.take());
         wan.device = snapshot.device;
         better |= line(&mut wan.v4, snapshot.v4, snapshot.route4, now);
         better |= line(&mut wan.v6, snapshot.v6, snapshot.route6, now);

@@ -1,8 +1,8 @@
 //! Exposure: which mappings are open, to which target, and why the others are not. It fails closed.
 
-use super::camera::{closed, Closed};
+use super::camera::{closed, macs, Closed};
 use super::{Action, MapJob, Plan, Rule};
-use crate::config::{BackendChoice, Config, Device, Mapping, Network};
+use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network};
 use crate::model::{OwnAddr, Time, World};
 use crate::state::{MappingState, State};
 use std::net::IpAddr;
@@ -71,7 +71,24 @@ fn target<'a>(
             return Err((Some(at), format!("another device held {addr} lately; waiting for quiet")));
         }
     }
-    Ok((addr, lan(config, world, addr)?))
+    let lan = lan(config, world, addr)?;
+    let bound = |camera: &&Camera| camera.name == mapping.camera && !macs(camera, memory).is_empty();
+    if !config.cameras.iter().any(|camera| bound(&camera)) {
+        return refuse(format!("no device was seen at {addr} yet; it opens when the kernel has heard it"));
+    }
+    Ok((addr, lan))
+}
+
+/// Where cameras are presumed of which the kernel knows nothing: it looks for a device there when something is sent
+/// to it. Addresses in connected LANs only.
+pub fn unheard(config: &Config, world: &World, state: &State) -> Vec<IpAddr> {
+    let presumed = config.cameras.iter().filter_map(|camera| state.cameras.get(&camera.name)?.addr);
+    let mut addrs: Vec<IpAddr> = presumed
+        .filter(|addr| !world.neighbours.contains_key(addr) && lan(config, world, *addr).is_ok())
+        .collect();
+    addrs.sort();
+    addrs.dedup();
+    addrs
 }
 
 /// The LAN subnet of a target: connected, not by a WAN, and the target is a host in it, not the router.
@@ -81,7 +98,7 @@ fn lan<'a>(config: &Config, world: &'a World, addr: IpAddr) -> Result<&'a OwnAdd
     }
     let is_wan = |own: &OwnAddr| {
         let named = config.wans.iter().any(|wan| wan.device == Device::Named(own.device.clone()));
-        named || world.wans.values().any(|wan| wan.device.as_deref() == Some(own.device.as_str()))
+        named || world.wans.values().any(|wan| wan.last_device.as_deref() == Some(own.device.as_str()))
     };
     let holds = |own: &&OwnAddr| {
         own.prefix > 0
@@ -116,7 +133,8 @@ fn rules(config: &Config, world: &World, mapping: &Mapping, target: IpAddr, lan:
         let sensed = world.wans.get(&wan.name);
         let device = match &wan.device {
             Device::Named(name) => Some(name.clone()),
-            Device::Auto => sensed.and_then(|sensed| sensed.device.clone()),
+            // Lost is not empty: a line that comes back lets in whom it let in before.
+            Device::Auto => sensed.and_then(|sensed| sensed.last_device.clone()),
         };
         wan_devices.extend(device.filter(|device| *device != lan.device));
         wan_addrs.extend(sensed.and_then(|sensed| sensed.v4.addr.seen()));
@@ -168,6 +186,13 @@ pub fn off(config: &Config, world: &World, state: &State) -> bool {
     }
 }
 
+/// Whether a table of ours that is found at the start is nobody's: nothing is to be mapped, and of none that was is
+/// known. A run left it that was killed, and whose memory is lost.
+pub fn is_stray(config: &Config, world: &World, state: &State) -> bool {
+    let mapped = config.mappings.is_empty() || off(config, world, state);
+    mapped && state.mapping.targets.is_empty()
+}
+
 /// Whether rules of ours may be in the packet filter, so that a clean stop has something to close.
 pub fn may_be_open(config: &Config, world: &World, state: &State) -> bool {
     let ours = config.global.backend == BackendChoice::Nft || !world.fw4;
@@ -183,7 +208,12 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut
     let memory = &state.mapping;
     // After a failure it is not known what is in force, whatever was so before.
     let sure = memory.retry.is_none();
-    if memory.in_flight.is_some() || (sure && memory.applied.as_ref() == Some(&rules)) {
+    // A change under way is waited for, but not by a close.
+    let under_way = memory.in_flight.is_some();
+    if under_way && !closes(&memory.tried, &rules) {
+        return;
+    }
+    if !under_way && sure && memory.applied.as_ref() == Some(&rules) {
         return;
     }
     if memory.applied.is_none() && config.mappings.is_empty() && memory.targets.is_empty() {
@@ -204,11 +234,19 @@ fn same_way(a: &Rule, b: &Rule) -> bool {
         == (b.proto, b.src_dport, b.target, b.dest_port, &b.sources)
 }
 
+/// Whether somebody whom the rules before let in is no more let in by those after.
+fn closes(before: &[Rule], after: &[Rule]) -> bool {
+    let still = |old: &Rule, new: &Rule| {
+        same_way(old, new) && old.wan_devices.iter().all(|device| new.wan_devices.contains(device))
+    };
+    before.iter().any(|old| !after.iter().any(|new| still(old, new)))
+}
+
 /// Targets of rules that are no more: their live connections go too. Of rules that were made before the agent
-/// was killed, or in a change that failed, the target alone is known.
+/// was killed the target alone is known.
 fn cut(memory: &MappingState, after: &[Rule]) -> Vec<IpAddr> {
-    let before = memory.applied.as_deref().unwrap_or_default();
-    let gone = before.iter().filter(|old| !after.iter().any(|new| same_way(old, new)));
+    let before = memory.applied.iter().flatten().chain(&memory.perhaps);
+    let gone = before.filter(|old| !after.iter().any(|new| same_way(old, new)));
     let left = memory.targets.iter().filter(|old| !after.iter().any(|new| new.target == **old));
     let mut targets: Vec<IpAddr> = gone.map(|rule| rule.target).chain(left.copied()).collect();
     targets.sort();
@@ -238,11 +276,14 @@ mod tests {
         let mut state = State::default();
         assert!(may_be_open(&config, &World::default(), &state), "a table that an earlier run left");
         assert!(!may_be_open(&config, &fw4, &state));
+        assert!(is_stray(&config, &fw4, &state) && !is_stray(&config, &World::default(), &state));
         config.global.backend = BackendChoice::Nft;
         assert!(may_be_open(&config, &fw4, &state), "the owner insisted on nft");
         config = Config::default();
         assert!(!may_be_open(&config, &World::default(), &state));
+        assert!(is_stray(&config, &World::default(), &state));
         state.mapping.targets.insert("192.168.1.9".parse().unwrap());
         assert!(may_be_open(&config, &fw4, &state), "what we opened is ours to close");
+        assert!(!is_stray(&config, &fw4, &state), "the plan closes it");
     }
 }

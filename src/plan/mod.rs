@@ -34,7 +34,8 @@ impl Plan {
     }
 }
 
-/// Decides. Closing comes first, so that a close overtakes everything.
+/// Decides. Closing comes first, and it does not wait for the change of the packet filter that is under way, so that
+/// a close overtakes everything.
 pub fn plan(config: &Config, world: &World, state: &State, now: Time) -> Plan {
     let mut plan = Plan::default();
     mapping::plan(config, world, state, now, &mut plan);

@@ -61,6 +61,8 @@ struct Pending<'a> {
     record: &'a Record,
     wanted: Wanted,
     known: Known,
+    /// Its last attempt failed.
+    failed: bool,
 }
 
 /// Adds what is to be published now.
@@ -111,7 +113,10 @@ fn pending<'a>(
                 continue;
             }
             match record_due(memory, world) {
-                Some(at) if at <= now => all.push(Pending { record, wanted: Wanted { id, addr }, known }),
+                Some(at) if at <= now => {
+                    let failed = memory.is_some_and(|memory| memory.retry.is_some());
+                    all.push(Pending { record, wanted: Wanted { id, addr }, known, failed });
+                }
                 Some(at) => plan.wake(at),
                 None => {}
             }
@@ -138,20 +143,24 @@ fn not_before(config: &Config, world: &World, account: &AccountState) -> Option<
     Some(window.max(backed_off))
 }
 
-/// A look for those that must not be written unasked; else a job for the first and all that fit with it.
+/// A look for those that must not be written unasked; else a job for the first that is sure and all that fit
+/// with it. A look that failed before waits until what is sure is published: it may fail for long.
 fn action(account: String, generation: u64, pending: &[Pending<'_>]) -> Action {
-    let reads = |record: &Record| provider::find(&record.provider).is_some_and(|entry| entry.reads);
-    let unsure =
-        |p: &&Pending<'_>| !reads(p.record) && matches!(p.known, Known::Unknown | Known::Remembered(_));
-    let records: Vec<RecordId> = pending.iter().filter(unsure).map(|p| p.wanted.id.clone()).collect();
-    if !records.is_empty() {
-        return Action::Look(LookJob { account, generation, records });
+    let (unsure, sure): (Vec<_>, Vec<_>) = pending.iter().partition(|p| must_look(p));
+    let records: Vec<RecordId> = unsure.iter().map(|p| p.wanted.id.clone()).collect();
+    let look_first = unsure.iter().any(|p| !p.failed);
+    match sure.first() {
+        Some(first) if !look_first => {
+            let fits = sure.iter().filter(|p| same_job(first.record, p.record));
+            let records = fits.map(|p| p.wanted.clone()).collect();
+            Action::Publish(PublishJob { account, generation, record: first.record.name.clone(), records })
+        }
+        _ => Action::Look(LookJob { account, generation, records }),
     }
-    let mut job = PublishJob { account, generation, record: String::new(), records: Vec::new() };
-    if let Some(first) = pending.first() {
-        job.record = first.record.name.clone();
-        let fits = pending.iter().filter(|p| same_job(first.record, p.record));
-        job.records = fits.map(|p| p.wanted.clone()).collect();
-    }
-    Action::Publish(job)
+}
+
+/// What is published is not known, and the provider does not ask for it itself.
+fn must_look(pending: &Pending<'_>) -> bool {
+    let reads = provider::find(&pending.record.provider).is_some_and(|entry| entry.reads);
+    !reads && matches!(pending.known, Known::Unknown | Known::Remembered(_))
 }

@@ -14,6 +14,8 @@ use std::time::Duration;
 const MAP_WAIT: Duration = Duration::from_secs(1);
 /// ... and from then on.
 const MAP_WAIT_LONG: Duration = Duration::from_secs(30);
+/// The most rules that are kept of changes that failed or were overtaken; of older ones the targets are known.
+const PERHAPS_CAP: usize = 256;
 /// How many times count as the first few.
 const MAP_QUICK_TRIES: u32 = 5;
 
@@ -39,6 +41,10 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
             state.mapping.generation = job.generation;
             state.mapping.in_flight = Some((job.generation, now.boot));
             state.mapping.tried.clone_from(&job.rules);
+            let perhaps = &mut state.mapping.perhaps;
+            perhaps.retain(|old| !job.rules.contains(old));
+            perhaps.extend(job.rules.iter().cloned());
+            perhaps.drain(..perhaps.len().saturating_sub(PERHAPS_CAP));
             // Until they are cut, connections may lead to the old and to the new places.
             state.mapping.targets.extend(job.rules.iter().map(|rule| rule.target));
             state.change
@@ -203,7 +209,8 @@ fn record_verdict(
 }
 
 /// Takes in what the name servers said is published. A value that could not be told counts as different:
-/// asking again would not help, and the provider itself is the better judge.
+/// asking again would not help, and the provider itself is the better judge. Where this machine could not ask,
+/// the record alone waits: other names of the account may lie in other zones.
 pub fn looked(
     state: &mut State,
     job: &LookJob,
@@ -212,7 +219,7 @@ pub fn looked(
 ) {
     let started = land(state, &job.account, job.generation);
     let attempt = attempt(started, end);
-    let mut not_ready = None;
+    let mut told = false;
     for (id, answer) in answers {
         let memory = record_of(state, &job.account, id);
         memory.known = match answer {
@@ -221,28 +228,45 @@ pub fn looked(
                 _ => Known::Differs,
             },
             Err(failure) if failure.kind == Kind::NotReady => {
-                not_ready = Some(failure);
+                memory.retry = Some(after(memory.retry.as_ref(), failure, attempt, &Spent::default()));
                 continue;
             }
             Err(_) => Known::Differs,
         };
+        memory.retry.take_if(is_over);
+        told = true;
     }
-    let account = state.accounts.entry(job.account.clone()).or_default();
-    if let Some(failure) = not_ready {
-        account.retry = Some(after(account.retry.as_ref(), failure, attempt, &account.spent));
+    if let Some(account) = state.accounts.get_mut(&job.account).filter(|_| told) {
+        account.retry.take_if(is_over);
     }
 }
 
-/// Takes in the outcome of a change of the packet filter.
-pub fn mapped(state: &mut State, job: &MapJob, result: Result<Vec<Rule>, String>, now: Time) {
+/// This machine was not ready, and is so now. Where a service failed too, how often is kept.
+fn is_over(retry: &mut Retry) -> bool {
+    retry.failure.kind == Kind::NotReady && retry.tries == 0
+}
+
+/// Takes in the outcome of a change of the packet filter. That of one which was overtaken tells what was in force
+/// meanwhile, and satisfies nothing newer. Mappings that were refused, with the reason, are not tried again until
+/// something else is wanted.
+pub fn mapped(state: &mut State, job: &MapJob, result: Result<Vec<(String, String)>, String>, now: Time) {
     let memory = &mut state.mapping;
     let Some((_, started)) = memory.in_flight.take_if(|(generation, _)| *generation == job.generation) else {
+        if let (Some((newer, _)), Ok(refused)) = (memory.in_flight, result) {
+            if job.generation < newer {
+                memory.applied = Some(job.rules.clone());
+                memory.refused = refused;
+            }
+        }
         return;
     };
     match result {
-        Ok(rules) => {
-            memory.targets = rules.iter().map(|rule| rule.target).collect();
-            memory.applied = Some(rules);
+        Ok(refused) => {
+            let carried = |rule: &&Rule| !refused.iter().any(|(mapping, _)| *mapping == rule.mapping);
+            memory.targets = job.rules.iter().filter(carried).map(|rule| rule.target).collect();
+            memory.applied = Some(job.rules.clone());
+            memory.refused = refused;
+            memory.perhaps.clear();
             memory.retry = None;
         }
         Err(text) => {

@@ -1,34 +1,20 @@
 //! Sizes: ours as the static release build, the peers' as the files that they run from; and the budget.
 
-use crate::lab::{process, tools};
+use crate::lab::tools;
 use anyhow::{bail, Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
-/// The target of the bench.
-pub const TARGET: &str = "x86_64-unknown-linux-gnu";
-/// One static file that needs nothing of the machine it runs on.
-const FLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
+/// The target of the bench: one static file that needs nothing of the machine it runs on.
+pub const TARGET: &str = "x86_64-unknown-linux-musl";
 /// The budget, at the root of the repository.
 const BUDGET: &str = "budget.toml";
-/// A release build from nothing, at the longest.
-const BUILD: Duration = Duration::from_secs(1800);
-
-/// Builds our program for the bench and returns its path.
+/// Builds our program for the bench, as a router gets it, and returns its path.
 ///
 /// # Errors
 /// When the build fails.
 pub fn build() -> Result<PathBuf> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "--release", "--package", "porchlight", "--target", TARGET]);
-    command.env("RUSTFLAGS", FLAGS).current_dir(tools::workspace());
-    process::run(&mut command, None, BUILD)?.success()?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    let target = tools::workspace().join(target);
-    let program = target.join(TARGET).join("release/porchlight");
-    program.canonicalize().with_context(|| format!("no {} after the build", program.display()))
+    crate::build::build("x86_64")
 }
 
 /// A file's size in bytes.

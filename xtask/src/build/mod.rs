@@ -9,6 +9,7 @@ use anyhow::{bail, ensure, Context, Result};
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -97,7 +98,10 @@ fn command(target: &Target, tools: &Tools, router: &Path, out: &Path) -> Result<
     let (cc, ar) = (out.join("cc"), out.join("ar"));
     write_script(&cc, &compiler(target, &tools.zig))?;
     write_script(&ar, &format!("#!/bin/sh\nexec {} ar \"$@\"\n", tools.zig))?;
-    let layout = out.join("layout.ld");
+    // Its name tells cargo when it is another.
+    let mut hash = DefaultHasher::new();
+    LAYOUT.hash(&mut hash);
+    let layout = out.join(format!("layout-{:016x}.ld", hash.finish()));
     fs::write(&layout, LAYOUT).with_context(|| format!("cannot write {}", layout.display()))?;
     let env_name = target.rust.replace('-', "_");
     let mut command = Command::new(&tools.cargo);

@@ -79,8 +79,9 @@ fn zig(dir: &Path, may_install: bool) -> Result<String> {
 
 fn install(own: &Path, may_install: bool) -> Result<()> {
     let wanted = format!("ziglang=={ZIG}");
+    let line = format!("python3 -m pip install --target {} {wanted}", own.display());
     if !may_install {
-        bail!("this machine lacks zig {ZIG}. Install it with: python3 -m pip install {wanted}");
+        bail!("this machine lacks zig {ZIG}. Install it with: {line}");
     }
     if said(Command::new("python3").args(["-m", "pip", "--version"])).is_none() {
         require_packages("Python's pip", &["python3-pip"], true)?;
@@ -92,7 +93,7 @@ fn install(own: &Path, may_install: bool) -> Result<()> {
         .arg(own)
         .arg(&wanted);
     let status = pip.stdin(Stdio::null()).stdout(std::io::stderr()).status().context("cannot run python3")?;
-    ensure!(status.success(), "could not install zig; try: python3 -m pip install {wanted}");
+    ensure!(status.success(), "could not install zig; try: {line}");
     Ok(())
 }
 

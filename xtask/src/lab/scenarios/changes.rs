@@ -4,7 +4,7 @@
 use super::Scenario;
 use crate::lab::named::Step;
 use crate::lab::*;
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use std::collections::BTreeMap;
 use std::thread;
 
@@ -111,7 +111,6 @@ fn run(lab: &mut Lab, software: Software) -> Result<Summary> {
         Line { lab, dns, asker, quiet, v4: WAN4, v6: WAN6, last: Instant::now(), samples: Vec::new() };
     line.wait(WAN4.into())?;
     line.wait(WAN6.into())?;
-    line.wait_settled()?;
     let (mut messages, mut steps) = line.told()?;
     let mut rounds = Vec::new();
     for at in 0..ROUNDS {
@@ -173,7 +172,6 @@ impl Line<'_> {
             Kind::Late => self.late(other, prefix)?,
             Kind::Prefix => self.prefix(prefix)?,
         };
-        self.wait_settled()?;
         let moved = (before.0 != self.v4, before.1 != self.v6);
         Ok(Round { values, moved, messages: 0, steps: Vec::new() })
     }
@@ -263,54 +261,54 @@ impl Line<'_> {
         Ok(())
     }
 
-    /// Waits until the name has this address, and a viewer who takes the name's IPv4 address (the mapping's
-    /// family) is greeted by the camera.
+    /// Waits until the name has this address for good, and a viewer who takes the name's IPv4 address (the
+    /// mapping's family) is greeted by the camera. What was right and became wrong again does not count.
     fn wait(&self, addr: IpAddr) -> Result<Seen> {
         let rtype = if addr.is_ipv4() { Rtype::A } else { Rtype::AAAA };
         let end = Instant::now() + LIMIT;
-        let named = loop {
+        let mut seen = None;
+        loop {
             let answer = self.asker.ask(NAME, rtype)?;
-            if answer.sole() == Some(addr) {
-                break Instant::now();
+            if answer.sole() != Some(addr) {
+                seen = None;
+            } else {
+                let seen = match seen {
+                    Some(seen) => seen,
+                    None => *seen.insert(Seen { named: Instant::now(), reached: self.reach()? }),
+                };
+                if self.is_settled(addr)? {
+                    return Ok(seen);
+                }
             }
-            ensure!(Instant::now() < end, "{NAME} is not {addr} after {LIMIT:?}, but {answer:?}");
+            if Instant::now() > end {
+                bail!("{NAME} is not {addr} for good after {LIMIT:?}: {answer:?}; {}", self.lab.status()?);
+            }
             thread::sleep(ASK_EVERY);
-        };
+        }
+    }
+
+    /// A viewer connects by the name, until the camera greets.
+    fn reach(&self) -> Result<Instant> {
         let mut last = String::new();
-        let reached = until("a viewer reaches the camera by its name", LIMIT, || {
+        until("a viewer reaches the camera by its name", LIMIT, || {
             let at = self.asker.ask(NAME, Rtype::A).ok()?.sole()?;
             let call = probe::banner(&self.lab.internet, (at, PORT).into(), SECOND / 5);
             last = call.unwrap_or_else(|error| format!("{at}: {error:#}"));
             (last == "front").then(Instant::now)
         })
-        .with_context(|| format!("the last attempt: {last}"))?;
-        Ok(Seen { named, reached })
+        .with_context(|| format!("the last attempt: {last}"))
     }
 
-    /// Waits until the agent itself has nothing more to do, and the name is still right.
-    fn wait_settled(&self) -> Result<()> {
-        let mut last = None;
-        until("the agent is done with the change", LIMIT, || {
-            let status = self.lab.status().ok()?;
-            let right = [IpAddr::V4(self.v4), self.v6.into()].iter().all(|addr| {
-                let records = status["records"].as_array();
-                records.into_iter().flatten().any(|record| {
-                    let addr = addr.to_string();
-                    record["published"] == addr.as_str()
-                        && record["wanted"] == addr.as_str()
-                        && record["standing"] == "published"
-                })
-            });
-            last = Some(status);
-            right.then_some(())
-        })
-        .with_context(|| format!("status: {last:?}"))?;
-        for addr in [IpAddr::V4(self.v4), self.v6.into()] {
-            let rtype = if addr.is_ipv4() { Rtype::A } else { Rtype::AAAA };
-            let answer = self.asker.ask(NAME, rtype)?;
-            ensure!(answer.sole() == Some(addr), "{NAME} should be {addr}, but is {answer:?}");
-        }
-        Ok(())
+    /// Whether the agent itself has nothing more to do about this address.
+    fn is_settled(&self, addr: IpAddr) -> Result<bool> {
+        let status = self.lab.status()?;
+        let (addr, rtype) = (addr.to_string(), if addr.is_ipv4() { "A" } else { "AAAA" });
+        let records = status["records"].as_array().into_iter().flatten();
+        let mut mine = records.filter(|record| record["type"] == rtype);
+        Ok(mine.all(|record| {
+            let said = ["wanted", "published"].iter().all(|key| record[key] == addr.as_str());
+            said && record["standing"] == "published"
+        }))
     }
 }
 
