@@ -119,7 +119,10 @@ pub fn idle(lab: &mut Lab) -> Result<Summary> {
             lab.lan_host(&format!("n{n}"), &mac, Ipv4Addr::new(192, 168, 1, 100 + n))
         })
         .collect::<Result<Vec<Host>>>()?;
-    // The kernel has not heard of the camera for a while: what it would tell by itself, it has told.
+    // The kernel has not heard of the camera for a while: what it would tell by itself, it has told. Nor does the
+    // camera speak IPv6: its link-local entry would be forgotten at a time of the kernel's choice, which is news.
+    rest.camera.ns.sysctl("net.ipv6.conf.eth0.disable_ipv6", "1")?;
+    lab.router.sh("ip -6 neigh flush dev lan0")?;
     lab.router.ip(&format!("neigh replace {} lladdr {CAMERA_MAC} nud stale dev lan0", PLACES[0]))?;
     wait_confirmed(lab, false)?;
     let tracer = Tracer::attach(rest.agent.pid())?;
