@@ -149,7 +149,7 @@ fn a_state_that_cannot_be_written_is_told_once() {
     let mut agent = root.agent("");
     agent.save();
     assert!(agent.unsaved, "there is no directory for it");
-    control::private_dir(&root.paths().run_dir).unwrap();
+    crate::control::private_dir(&root.paths().run_dir).unwrap();
     agent.save();
     assert!(!agent.unsaved && root.paths().state.exists());
 }

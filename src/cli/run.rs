@@ -4,7 +4,11 @@ use super::{no_arguments, output, Fault, FAILED, OK};
 use crate::act::http::Http;
 use crate::agent::{read_config, Agent, Mode, Reading, Setting};
 use crate::control::{self, Instance};
+use crate::map::Set;
+use crate::mapping::nft::Nft;
 use crate::paths::Paths;
+use crate::sense::clock;
+use crate::state;
 use smol::LocalExecutor;
 use std::rc::Rc;
 
@@ -27,10 +31,24 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     });
     if !reading.config.global.enabled {
         log::info!("option enabled is '0': nothing to do");
+        close_leftovers(paths)?;
         return Ok(OK);
     }
     let well = live(paths, reading, Mode::Daemon, instance)?;
     Ok(if well { OK } else { FAILED })
+}
+
+/// Closes what a killed agent had open: one that is switched off leaves no port open.
+fn close_leftovers(paths: &Paths) -> Result<(), String> {
+    let boot_id = clock::boot_id(&paths.root).unwrap_or_default();
+    let Ok(mut memory) = state::load(&paths.state, &boot_id) else { return Ok(()) };
+    if memory.mapping.targets.is_empty() {
+        return Ok(());
+    }
+    let cut = smol::block_on(Nft::new(&paths.root).remove())?;
+    log::info!("the port mappings that were open are closed, {cut}");
+    memory.mapping.targets = Set::new();
+    state::save(&paths.state, &memory.to_text(&boot_id))
 }
 
 /// Starts the log at the configured level and tells the configuration's problems.

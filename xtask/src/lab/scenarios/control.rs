@@ -366,5 +366,15 @@ fn ends(place: &mut Place, mut agent: Agent) -> Result<String> {
     let mut agent = place.lab.start_agent()?;
     until("what the killed one had open is closed", SECOND, || (!place.is_mapped()).then_some(()))?;
     agent.stop(SECOND)?;
+    // Or the whole agent is switched off.
+    place.lab.write_config(&good)?;
+    let agent = place.lab.start_agent()?;
+    place.lab.wait_greeted("front", place.addr().into(), SECOND)?;
+    drop(agent);
+    place.lab.write_config(
+        &good.replace("option mapping_backend", "option enabled '0'\n\toption mapping_backend"),
+    )?;
+    place.verb(&["run"], 0)?;
+    ensure!(!place.has_table(), "what a killed agent had open stays open when it is switched off");
     Ok(format!("SIGTERM ends it in {} ms, table, connections and socket with it", took.as_millis()))
 }

@@ -1,0 +1,131 @@
+//! Starts what the agent hears by: sensors, the control socket, signals. Each runs beside the loop, for as long as the
+//! executor does, and tells by messages.
+
+use super::{Agent, Message, NETWORK};
+use crate::control;
+use crate::model::Event;
+use crate::sense::network::Network;
+use crate::sense::ruleset::Ruleset;
+use crate::sense::signals::Signals;
+use crate::sense::{clock, files};
+use smol::channel::{unbounded, Receiver};
+use smol::future::{or, pending};
+use smol::Timer;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// A sensor that failed is started again after this, doubling ...
+const DEAF_PAUSE: Duration = Duration::from_secs(1);
+/// ... up to this.
+const DEAF_PAUSE_LONGEST: Duration = Duration::from_secs(60);
+/// A sensor that was started again and lives so long hears again.
+const HEARS_AFTER: Duration = Duration::from_secs(1);
+
+impl Agent {
+    /// Sensors run for as long as the executor does.
+    pub(super) async fn start_sensors(&mut self) -> Result<(), String> {
+        let (events, heard) = unbounded();
+        self.spawn_forwarder(heard);
+        let network =
+            Network::open().map_err(|e| format!("the kernel's network events cannot be heard: {e}"))?;
+        let network = Rc::new(network);
+        network.set_wans(&self.config.wans);
+        self.network = Some(network.clone());
+        self.world.fw4 = self.nft.lock().await.fw4_present().await;
+        self.close_stray().await;
+        let paths = files::Paths::usual(&self.paths.root);
+        let tx = events.clone();
+        self.spawn_sensor(NETWORK, move || {
+            let (network, tx) = (network.clone(), tx.clone());
+            async move { network.run(tx).await }
+        });
+        let tx = events.clone();
+        self.spawn_sensor("lease and resolver files", move || files::run(paths.clone(), tx.clone()));
+        self.spawn_sensor("clock", move || clock::run(events.clone()));
+        self.follow_filter();
+        Ok(())
+    }
+
+    /// Runs a sensor until nobody listens any more; one that fails is started again after a pause.
+    pub(super) fn spawn_sensor<F>(&self, name: &'static str, sensor: impl Fn() -> F + 'static)
+    where
+        F: std::future::Future<Output = std::io::Result<()>>,
+    {
+        let tx = self.tx.clone();
+        let watch = async move {
+            let mut pause = DEAF_PAUSE;
+            let mut result = sensor().await;
+            while let Err(e) = result {
+                if tx.send(Message::Deaf(name, e.to_string())).await.is_err() {
+                    return;
+                }
+                Timer::after(pause).await;
+                pause = (pause * 2).min(DEAF_PAUSE_LONGEST);
+                let well = async {
+                    Timer::after(HEARS_AFTER).await;
+                    let _ = tx.send(Message::Hears(name)).await;
+                    pending().await
+                };
+                let started = Instant::now();
+                result = or(sensor(), well).await;
+                if started.elapsed() > DEAF_PAUSE_LONGEST {
+                    pause = DEAF_PAUSE;
+                }
+            }
+        };
+        self.executor.spawn(watch).detach();
+    }
+
+    fn spawn_forwarder(&self, heard: Receiver<Event>) {
+        let tx = self.tx.clone();
+        let forward = async move {
+            while let Ok(event) = heard.recv().await {
+                let _ = tx.send(Message::Event(event)).await;
+            }
+        };
+        self.executor.spawn(forward).detach();
+    }
+
+    /// Hears changes of the packet filter from the moment at which there is a mapping.
+    pub(crate) fn follow_filter(&mut self) {
+        if self.following_filter || self.config.mappings.is_empty() {
+            return;
+        }
+        self.following_filter = true;
+        let tx = self.tx.clone();
+        self.spawn_sensor("packet filter", move || {
+            let tx = tx.clone();
+            async move {
+                let mut ruleset = Ruleset::open()?;
+                loop {
+                    let event = ruleset.changed().await?;
+                    if tx.send(Message::Event(event)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+        });
+    }
+
+    /// Serves the control socket and the signals: what a daemon has and a single pass has not.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub fn open_to_others(&self) -> Result<(), String> {
+        let listener = control::listen(&self.paths)?;
+        let tx = self.tx.clone();
+        let questions = move |asked| {
+            let _ = tx.try_send(Message::Asked(asked));
+        };
+        self.executor.spawn(control::serve(listener, self.executor.clone(), questions)).detach();
+        let signals = Signals::register().map_err(|e| format!("signals cannot be heard: {e}"))?;
+        let tx = self.tx.clone();
+        let listen = async move {
+            while let Ok(signal) = signals.next().await {
+                let _ = tx.send(Message::Signal(signal)).await;
+            }
+        };
+        self.executor.spawn(listen).detach();
+        Ok(())
+    }
+}
