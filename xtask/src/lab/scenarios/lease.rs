@@ -274,15 +274,17 @@ impl Dhcp<'_> {
         fs::write(dir.join("hosts"), "")?;
         let leases = lab.root.join("tmp/dhcp.leases");
         let conf = format!(
-            "port=0\ninterface=lan0\nbind-dynamic\nuser=root\ngroup=root\npid-file={dir}/pid\n\
+            "port=0\ninterface=lan0\nbind-dynamic\npid-file={dir}/pid\n\
              dhcp-range=192.168.1.100,192.168.1.199,255.255.255.0,1h\ndhcp-authoritative\nno-ping\n\
              dhcp-hostsfile={dir}/hosts\ndhcp-leasefile={leases}\nlog-dhcp\nlog-facility=-\n",
             dir = dir.display(),
             leases = leases.display()
         );
         fs::write(dir.join("conf"), conf)?;
+        // As its own debug mode has it, it stays in the foreground and who it is: as another user it could not
+        // become where the lab runs without root.
         let mut command = Command::new("dnsmasq");
-        command.arg("--keep-in-foreground").arg(format!("--conf-file={}", dir.join("conf").display()));
+        command.arg("--no-daemon").arg(format!("--conf-file={}", dir.join("conf").display()));
         let since = Instant::now();
         let daemon = lab.router.spawn("dnsmasq", &mut command)?;
         daemon.wait_line(since, "DHCP, IP range", 5 * SECOND)?;
