@@ -161,7 +161,7 @@ impl Room {
     fn furnish(program: PathBuf) -> Result<Room> {
         let scratch = room::enter()?;
         // As on a router: from a file in pages, not in the large folios that a disk's cache may hold (docs/size.md).
-        let here = scratch.join("porchlight");
+        let here = scratch.join("program");
         fs::copy(&program, &here).with_context(|| format!("cannot copy {}", program.display()))?;
         let program = here;
         let names = Names::serve()?;

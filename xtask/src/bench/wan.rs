@@ -74,6 +74,15 @@ impl Wan {
         Ok(start)
     }
 
+    /// Takes the default route away, or puts it back.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    pub fn route(&mut self, there: bool) -> Result<()> {
+        let verb = if there { "add" } else { "del" };
+        self.order(&format!("route {verb} default dev {DEVICE}\n"))
+    }
+
     /// Gives the orders and waits until they are carried out.
     fn order(&mut self, orders: &str) -> Result<()> {
         self.orders.write_all(format!("{orders}link show dev {DEVICE}\n").as_bytes())?;
