@@ -299,7 +299,7 @@ impl Stage {
     /// `done ok|same|CLASS [after TIME] [requests N] [DOMAIN=RESULT ...]` for the oldest action in flight.
     fn done(&mut self, words: &[&str]) {
         let told = words.iter().position(|word| *word == "requests");
-        let requests = told.map_or(1, |at| words[at + 1].parse().unwrap());
+        let requests = told.map_or(u32::from(words[0] != "not-ready"), |at| words[at + 1].parse().unwrap());
         let none = Duration::ZERO;
         let end = settle::End { now: self.now, floor: none, random: u32::MAX, requests, last_request: none };
         let failure = |word: &str| {

@@ -178,7 +178,7 @@ impl Ask<'_> {
         let text = "this machine's address changed before the answer came";
         match self.write {
             true => Failure::new(Kind::Unconfirmed, format!("{}: the change was sent, but {text}", self.who)),
-            false => Failure::new(Kind::NotReady, format!("{}: {text}", self.who)),
+            false => Failure::new(Kind::NotReady, format!("{}: {text}", self.who)).sent(),
         }
     }
 

@@ -73,7 +73,7 @@ impl Outside {
 /// What a job cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effort {
-    /// How many requests were made.
+    /// How many requests left this machine.
     pub requests: u32,
     /// From the job's start to the beginning of its last request.
     pub last_request: Duration,
@@ -119,17 +119,21 @@ fn run(
     start: Instant,
     place: SemaphoreGuard<'static>,
 ) -> (Job, Result<Verdicts, Failure>, Effort) {
-    let mut effort = Effort::default();
+    let (mut effort, mut asked) = (Effort::default(), 0);
     let until = Instant::now() + outside.timeout * JOB_TIMEOUTS;
     let mut ask = |request: Request| {
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() || effort.requests >= MAX_REQUESTS {
+        asked += 1;
+        if left.is_zero() || asked > MAX_REQUESTS {
             let text = format!("{}: the job took too long; the rest is left to the next try", entry.name);
             return Err(Failure::new(Kind::Unreachable, text));
         }
-        effort.requests += 1;
-        effort.last_request = start.elapsed();
+        let began = start.elapsed();
         let reply = outside.ask(&request, outside.timeout.min(left));
+        if reply.as_ref().err().is_none_or(|failure| failure.sent) {
+            effort.requests += 1;
+            effort.last_request = began;
+        }
         if reply.is_ok() && effort.first_answer.is_none() {
             effort.first_answer = Some(start.elapsed());
         }

@@ -116,10 +116,10 @@ pub fn published(
     let worst = failures().filter(|failure| of_all(failure));
     let worst = worst.max_by_key(|failure| failure.retry_after.unwrap_or_default()).cloned();
     let account = state.accounts.entry(job.account.clone()).or_default();
-    if failures().any(|failure| failure.kind != Kind::NotReady) {
-        account.spent.add(attempt.started.plus(end.last_request), attempt.requests);
-    } else if failures().next().is_none() {
+    if failures().next().is_none() {
         account.spent = Spent::default();
+    } else if attempt.requests > 0 {
+        account.spent.add(attempt.started.plus(end.last_request), attempt.requests);
     }
     let series = Series { account: account.retry.take(), spent: account.spent.clone(), attempt };
     verdicts.retain(|(id, _)| mine.contains(id));

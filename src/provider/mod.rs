@@ -194,12 +194,20 @@ pub struct Failure {
     pub text: String,
     /// Not before this long, where the service said so.
     pub retry_after: Option<Duration>,
+    /// The request, or a part of it, may have left this machine.
+    pub sent: bool,
 }
 
 impl Failure {
-    /// A failure without a waiting time.
+    /// A failure without a waiting time. [`Kind::NotReady`] says that nothing was sent, see [`Failure::sent`].
     pub fn new(kind: Kind, text: impl Into<String>) -> Failure {
-        Failure { kind, text: text.into(), retry_after: None }
+        Failure { kind, text: text.into(), retry_after: None, sent: kind != Kind::NotReady }
+    }
+
+    /// The same, of a request that did leave.
+    pub fn sent(mut self) -> Failure {
+        self.sent = true;
+        self
     }
 
     /// The same, not to be tried again before `wait`.
@@ -332,6 +340,13 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_ready_left_nothing_unless_said() {
+        assert!(!Failure::new(Kind::NotReady, "no route").sent);
+        assert!(Failure::new(Kind::NotReady, "the address changed").sent().sent);
+        assert!(Failure::new(Kind::Unreachable, "no answer").sent);
+    }
 
     #[test]
     fn names_are_unique_and_found() {

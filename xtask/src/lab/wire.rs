@@ -3,9 +3,9 @@
 
 use super::ns::Ns;
 use anyhow::{Context, Result};
-use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+use std::io::{self, Read};
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -17,6 +17,27 @@ const UDP: u8 = 17;
 const TCP: u8 = 6;
 /// The port of DNS.
 const DNS: u16 = 53;
+/// ETH_P_IP of linux/if_ether.h.
+const ETH_P_IP: u16 = 0x0800;
+/// In the kernel, so that a flood of data is no loss of beginnings: DNS by UDP, and TCP with SYN without ACK
+/// (a classic BPF program: code, jump if true, jump if false, operand).
+const FILTER: [(u16, u8, u8, u32); 12] = [
+    (0x30, 0, 0, 9),              // the protocol
+    (0x15, 0, 3, UDP as u32),     // UDP, or on to TCP
+    (0xb1, 0, 0, 0),              // the header's length
+    (0x48, 0, 0, 2),              // the port
+    (0x15, 5, 6, DNS as u32),     //
+    (0x15, 0, 5, TCP as u32),     // TCP, or none of both
+    (0xb1, 0, 0, 0),              // the header's length
+    (0x50, 0, 0, 13),             // the flags
+    (0x54, 0, 0, SYN_ACK as u32), //
+    (0x15, 0, 1, SYN as u32),     //
+    (0x06, 0, 0, u32::MAX),       // taken
+    (0x06, 0, 0, 0),              // not taken
+];
+/// The flags SYN and ACK of TCP, and SYN alone.
+const SYN_ACK: u8 = 0x12;
+const SYN: u8 = 0x02;
 /// DNS opcode UPDATE.
 const UPDATE: u8 = 5;
 
@@ -52,15 +73,10 @@ pub struct Wire(Arc<Mutex<Vec<Seen>>>);
 impl Wire {
     /// Listens on all devices of `place` to what comes from the network `from` (its first three bytes).
     pub fn listen(place: &Ns, from: [u8; 3]) -> Result<Wire> {
-        let open = || {
-            let (family, kind) = (AddressFamily::Packet, SockType::Datagram);
-            socket::socket(family, kind, SockFlag::SOCK_CLOEXEC, SockProtocol::EthIp)
-                .context("cannot listen on the wire")
-        };
-        let socket = place.enter(open)?;
+        let socket = place.enter(|| open().context("cannot listen on the wire"))?;
         let wire = Wire(Arc::default());
         let seen = wire.0.clone();
-        thread::spawn(move || follow(&socket, from, &seen));
+        thread::spawn(move || follow(socket, from, &seen));
         Ok(wire)
     }
 
@@ -79,10 +95,18 @@ fn lock(seen: &Mutex<Vec<Seen>>) -> MutexGuard<'_, Vec<Seen>> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn follow(socket: &OwnedFd, from: [u8; 3], all: &Mutex<Vec<Seen>>) {
+/// A socket for the IPv4 packets of [`FILTER`], from behind the link's own header.
+fn open() -> io::Result<Socket> {
+    let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(i32::from(ETH_P_IP.to_be()))))?;
+    let filter: Vec<SockFilter> = FILTER.iter().map(|&(c, t, f, k)| SockFilter::new(c, t, f, k)).collect();
+    socket.attach_filter(&filter)?;
+    Ok(socket)
+}
+
+fn follow(mut socket: Socket, from: [u8; 3], all: &Mutex<Vec<Seen>>) {
     let mut buffer = vec![0; MAX_PACKET];
     loop {
-        let Ok(length) = socket::recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) else { continue };
+        let Ok(length) = socket.read(&mut buffer) else { continue };
         let Some(new) = buffer.get(..length).and_then(|packet| read(packet, from)) else { continue };
         let mut all = lock(all);
         let same = |old: &&mut Seen| (old.to, old.what, old.key) == (new.to, new.what, new.key);
@@ -110,7 +134,7 @@ fn read(packet: &[u8], from: [u8; 3]) -> Option<Seen> {
             (if opcode == UPDATE { What::Update } else { What::Query }, u32::from(word(body, 8)?))
         }
         // RFC 9293 section 3.1: SYN without ACK.
-        TCP if body.get(13)? & 0x12 == 0x02 => {
+        TCP if body.get(13)? & SYN_ACK == SYN => {
             (What::Connection(port), u32::from(word(body, 4)?) << 16 | u32::from(word(body, 6)?))
         }
         _ => return None,
