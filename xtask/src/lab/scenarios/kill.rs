@@ -304,6 +304,9 @@ config record 'second'
     /// The camera gets another address beside the old one while nobody runs: connections to the old one,
     /// which the mapping no longer leads to, end with the restart.
     fn while_connected(&mut self) -> Result<()> {
+        // The camera still answers at the old address, so the kernel must not ask there: it would be right to say that
+        // the camera is there.
+        self.lab.router.sysctl("net.ipv4.neigh.lan0.delay_first_probe_time", "300")?;
         let mut call = probe::connect(&self.lab.internet, (self.addr, PORT).into(), SECOND)?;
         ensure!(probe::read_line(&mut call)? == "front" && probe::echoes(&mut call)?, "no echo");
         self.agent.kill();
