@@ -439,7 +439,8 @@ pub fn kind_word(kind: Kind) -> &'static str {
     KINDS.iter().find(|(k, _)| *k == kind).map_or("?", |(_, word)| word)
 }
 
-fn kind_of(word: &str) -> Option<Kind> {
+/// The class of a word.
+pub fn kind_of(word: &str) -> Option<Kind> {
     KINDS.iter().find(|(_, w)| *w == word).map(|(kind, _)| *kind)
 }
 

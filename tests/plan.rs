@@ -12,7 +12,7 @@ use porchlight::plan::mapping::{exposure, unheard, Exposure};
 use porchlight::plan::publish::ids;
 use porchlight::plan::{camera, fold, plan, settle, Action, Plan};
 use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
-use porchlight::state::{kind_word, Known, State};
+use porchlight::state::{kind_of, kind_word, Known, State};
 use porchlight::status::{Standing, View};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -59,20 +59,7 @@ fn millis(text: &str) -> u64 {
 }
 
 fn kind(word: &str) -> Kind {
-    use Kind::*;
-    let all = [
-        NotReady,
-        Unreachable,
-        Busy,
-        Unconfirmed,
-        Credentials,
-        NoSuchName,
-        Refused,
-        Untrusted,
-        Clock,
-        Garbled,
-    ];
-    all.into_iter().find(|kind| kind_word(*kind) == word).unwrap_or_else(|| panic!("no class {word}"))
+    kind_of(word).unwrap_or_else(|| panic!("no class {word}"))
 }
 
 impl Stage {

@@ -351,9 +351,13 @@ impl Agent {
         if event == Event::RulesetChanged {
             self.check_filter();
         }
-        let before = self.world.wans.clone();
+        // Only this one changes the WANs; neighbours come far more often.
+        let before = matches!(event, Event::Network { .. }).then(|| self.world.wans.clone());
         self.fold(event, now);
-        self.report_wans(&before);
+        if let Some(before) = before {
+            self.report_wans(&before);
+        }
+        self.trace_waiting();
     }
 
     /// Takes an event into the world. Where that heals, running looks end, and what they did not learn is asked anew.

@@ -50,6 +50,13 @@ impl Agent {
                 }
             }
         }
+    }
+
+    /// Tells at level trace which records wait, and for what.
+    pub(crate) fn trace_waiting(&self) {
+        if !log::log_enabled!(log::Level::Trace) {
+            return;
+        }
         for record in &self.config.records {
             for family in &record.families {
                 if let Wish::Wait(why) = wish(&self.config, &self.world, record, *family) {

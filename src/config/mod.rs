@@ -55,7 +55,14 @@ impl Network {
 
     /// Whether an address lies in this network. Never so for the other family.
     pub fn contains(&self, addr: IpAddr) -> bool {
-        self.addr.is_ipv4() == addr.is_ipv4() && first_address(addr, self.prefix) == self.addr
+        let (addr, net, width) = match (addr, self.addr) {
+            (IpAddr::V4(a), IpAddr::V4(n)) => (u128::from(u32::from(a)), u128::from(u32::from(n)), 32),
+            (IpAddr::V6(a), IpAddr::V6(n)) => (u128::from(a), u128::from(n), 128),
+            _ => return false,
+        };
+        let host_bits = width - u32::from(self.prefix).min(width);
+        // A shift by the whole width means that every address matches.
+        (addr ^ net).checked_shr(host_bits).unwrap_or(0) == 0
     }
 }
 

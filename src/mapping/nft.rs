@@ -175,7 +175,7 @@ impl Chains {
 fn check(rule: &Rule) -> Result<(), String> {
     let target = rule.target;
     let odd = target.is_unspecified() || target.is_loopback() || target.is_multicast();
-    if odd || !contains(&rule.lan, target) || rule.wan_addrs.contains(&target) {
+    if odd || !rule.lan.contains(target) || rule.wan_addrs.contains(&target) {
         return Err(format!(
             "{target} is no camera's address on the LAN {}/{}",
             rule.lan.addr, rule.lan.prefix
@@ -288,20 +288,7 @@ impl Display for Ports {
 }
 
 fn contains_network(outer: &Network, inner: &Network) -> bool {
-    outer.prefix <= inner.prefix && contains(outer, inner.addr)
-}
-
-fn contains(network: &Network, addr: IpAddr) -> bool {
-    let spare = |bits: u8| u32::from(bits.saturating_sub(network.prefix));
-    match (network.addr, addr) {
-        (IpAddr::V4(net), IpAddr::V4(addr)) => {
-            (u32::from(net) ^ u32::from(addr)).checked_shr(spare(32)).unwrap_or(0) == 0
-        }
-        (IpAddr::V6(net), IpAddr::V6(addr)) => {
-            (u128::from(net) ^ u128::from(addr)).checked_shr(spare(128)).unwrap_or(0) == 0
-        }
-        _ => false,
-    }
+    outer.prefix <= inner.prefix && outer.contains(inner.addr)
 }
 
 /// The program nft. What is only asked of it needs no [`Nft`] and keeps nobody from changing our table.

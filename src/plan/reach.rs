@@ -76,7 +76,7 @@ pub fn reach(addr: IpAddr, accept: &[Network]) -> Reach {
     match special(addr) {
         None => Reach::Public,
         Some(Never) => Reach::Nat,
-        Some(_) if accept.iter().any(|net| within(addr, net.addr, net.prefix)) => Reach::Public,
+        Some(_) if accept.iter().any(|net| net.contains(addr)) => Reach::Public,
         Some(Shared) => Reach::Cgnat,
         Some(Special) => Reach::Nat,
     }
@@ -100,14 +100,7 @@ fn special(addr: IpAddr) -> Option<Use> {
 
 /// Whether `addr` lies in the network `net`/`prefix`; never across families.
 fn within(addr: IpAddr, net: IpAddr, prefix: u8) -> bool {
-    let (addr, net, width) = match (addr, net) {
-        (IpAddr::V4(a), IpAddr::V4(n)) => (u128::from(u32::from(a)), u128::from(u32::from(n)), 32),
-        (IpAddr::V6(a), IpAddr::V6(n)) => (u128::from(a), u128::from(n), 128),
-        _ => return false,
-    };
-    let host_bits = width - u32::from(prefix).min(width);
-    // A shift by the whole width means that every address matches.
-    (addr ^ net).checked_shr(host_bits).unwrap_or(0) == 0
+    Network { addr: net, prefix }.contains(addr)
 }
 
 #[cfg(test)]

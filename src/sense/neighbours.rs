@@ -90,13 +90,7 @@ impl Neighbours {
                     return Ok(());
                 }
             }
-            let woken = async {
-                // Never closed: both ends are ours.
-                let _ = self.wake.1.recv().await;
-                Ok(false)
-            };
-            let readable = async { self.socket.readable().await.map(|()| true) };
-            if smol::future::or(readable, woken).await? {
+            if self.socket.readable_or(&self.wake.1).await? {
                 self.receive()?;
             }
         }

@@ -6,6 +6,7 @@ use crate::wire::rtnl::{self, Header};
 use async_io::Async;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use smol::channel::Receiver;
 use socket2::{SockFilter, SockRef};
 use std::cell::Cell;
 use std::io;
@@ -85,6 +86,17 @@ impl Socket {
     /// Completes when there is something to receive.
     pub async fn readable(&self) -> io::Result<()> {
         self.fd.readable().await
+    }
+
+    /// Waits until there is something to receive (true), or until somebody wakes us (false).
+    pub async fn readable_or(&self, wake: &Receiver<()>) -> io::Result<bool> {
+        let woken = async {
+            // Never closed: whoever follows holds both ends.
+            let _ = wake.recv().await;
+            Ok(false)
+        };
+        let readable = async { self.readable().await.map(|()| true) };
+        smol::future::or(readable, woken).await
     }
 
     /// A buffer for [`Socket::receive`]. It is not kept while nothing happens: an idle agent stays small.
