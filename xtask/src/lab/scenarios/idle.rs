@@ -399,6 +399,10 @@ fn judge(trace: &str, run_dir: &Path) -> Result<(usize, usize)> {
     let (mut opened, mut written, mut wrong) = (0, 0, Vec::new());
     for line in whole_calls(trace) {
         let Some((name, rest)) = line.split_once('(') else { continue };
+        // A thread that ended with the process before strace could read which call it was about to make.
+        if name == "???" {
+            continue;
+        }
         opened += 1;
         if !changes_something(name, rest) {
             continue;
