@@ -2,8 +2,10 @@
 //!
 //! `publish` drives one provider; `http` and `dns` carry its requests, over `net` (names and connections)
 //! and `tunnel` (the way that minreq's bytes take); `readback` asks the zone's name servers what is published, `look`
-//! does so for many names at once. `nudge` has the kernel look for a camera.
+//! does so for many names at once. `nudge` has the kernel look for a camera. `command` runs a program, `ubus` asks
+//! OpenWrt's services by one.
 
+pub(crate) mod command;
 pub mod dns;
 pub mod http;
 pub mod look;
@@ -12,6 +14,7 @@ pub mod nudge;
 pub mod publish;
 pub mod readback;
 mod tunnel;
+pub(crate) mod ubus;
 
 /// The most bytes of an answer's body that are taken; more makes it garbled.
 pub const BODY_CAP: usize = 256 * 1024;

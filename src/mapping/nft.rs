@@ -11,6 +11,7 @@
 
 use super::conntrack::{self, Cut};
 use super::{droppers, Heard, Netfilter};
+use crate::act::command::{self, Ran};
 use crate::config::{Network, Proto};
 use crate::map::Set;
 use crate::model::Family;
@@ -19,7 +20,7 @@ use crate::wire::ctnetlink::{ask_generation, messages, Message};
 use async_io::Timer;
 use smol::future::or;
 use std::fmt::{self, Display, Write};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -482,20 +483,9 @@ impl Program {
         Ok(droppers::find(&ran.out, targets))
     }
 
-    /// Runs nft; where a user's PATH lacks the system's programs, looks there too.
-    async fn run(&self, args: &[&str], input: &str, deadline: Duration) -> Result<super::Ran, String> {
-        let Program(program) = self;
-        let mut ran = super::run(program, args, input, deadline).await;
-        // A directory of PATH that may not be entered shows as a refusal.
-        let missing = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied);
-        if ran.as_ref().is_err_and(|error| missing(error.kind())) && program.is_relative() {
-            ran = super::run(&Path::new("/usr/sbin").join(program), args, input, deadline).await;
-        }
-        ran.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => "there is no program nft: install the package nftables".into(),
-            ErrorKind::TimedOut => format!("nft did not end within {} s and was killed", deadline.as_secs()),
-            _ => format!("nft could not be run: {error}"),
-        })
+    /// Runs nft.
+    async fn run(&self, args: &[&str], input: &str, deadline: Duration) -> Result<Ran, String> {
+        command::run(&self.0, "nftables", args, input, deadline).await
     }
 }
 

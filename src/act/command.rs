@@ -1,0 +1,133 @@
+//! A bounded child process: its input, its output, and a deadline.
+
+use async_io::{Async, Timer};
+use smol::future::{or, try_zip};
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// The longest output that is read from a child.
+const MAX_OUTPUT: usize = 4 * 1024 * 1024;
+/// The longest complaint of a child that is passed on, in characters.
+const MAX_COMPLAINT: usize = 200;
+
+/// What a child process left.
+pub(crate) struct Ran {
+    /// Whether it ended with exit status 0.
+    pub(crate) ok: bool,
+    /// Its standard output.
+    pub(crate) out: String,
+    /// Its standard error, in one line, shortened.
+    pub(crate) complaint: String,
+}
+
+/// Ends and reaps the child however its keeper goes away.
+struct Reaped(Child);
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        // Both are no-ops on a child that was waited for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Where the system's programs are, if a user's PATH lacks them.
+const SYSTEM_PATH: [&str; 3] = ["/usr/sbin", "/sbin", "/bin"];
+
+/// Runs a program with this input; where PATH lacks it, looks in the system's own directories too. No thread is made:
+/// its pipes are polled beside everything else.
+///
+/// # Errors
+/// In plain words: there is no such program (`package` is what to install), it was killed at the deadline, or it could
+/// not be run.
+pub(crate) async fn run(
+    program: &Path,
+    package: &str,
+    args: &[&str],
+    input: &str,
+    deadline: Duration,
+) -> Result<Ran, String> {
+    let mut ran = run_at(program, args, input, deadline).await;
+    let others = SYSTEM_PATH.iter().filter(|_| program.is_relative());
+    for dir in others {
+        // A directory of PATH that may not be entered shows as a refusal.
+        if !ran.as_ref().is_err_and(|e| matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied))
+        {
+            break;
+        }
+        ran = run_at(&Path::new(dir).join(program), args, input, deadline).await;
+    }
+    let name = program.display();
+    ran.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => format!("there is no program {name}: install the package {package}"),
+        ErrorKind::TimedOut => format!("{name} did not end within {} s and was killed", deadline.as_secs()),
+        _ => format!("{name} could not be run: {error}"),
+    })
+}
+
+/// Errors of kind `NotFound` mean that there is no such program, `TimedOut` that it was killed.
+async fn run_at(program: &Path, args: &[&str], input: &str, deadline: Duration) -> io::Result<Ran> {
+    let child = Command::new(program)
+        .args(args)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut child = Reaped(child);
+    let talk = converse(&mut child, input.as_bytes());
+    let late = async {
+        Timer::after(deadline).await;
+        Err(io::ErrorKind::TimedOut.into())
+    };
+    let (out, err) = or(talk, late).await?;
+    let ok = child.0.wait()?.success();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let complaint = text(&err).split_whitespace().collect::<Vec<_>>().join(" ");
+    let complaint = complaint.chars().take(MAX_COMPLAINT).collect();
+    Ok(Ran { ok, out: text(&out), complaint })
+}
+
+/// Writes the input while reading both outputs to their end, then waits for the child to be gone.
+async fn converse(child: &mut Reaped, input: &[u8]) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let gone = rustix::process::pidfd_open(
+        rustix::process::Pid::from_child(&child.0),
+        rustix::process::PidfdFlags::empty(),
+    );
+    let stdin = child.0.stdin.take().map(Async::new).transpose()?;
+    let stdout = child.0.stdout.take().map(Async::new).transpose()?;
+    let stderr = child.0.stderr.take().map(Async::new).transpose()?;
+    let write = async {
+        if let Some(mut stdin) = stdin {
+            match stdin.write_all(input).await {
+                // A child that fails early reads no more; its complaint says why.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    };
+    let ((), outputs) = try_zip(write, try_zip(read(stdout), read(stderr))).await?;
+    // Kernels before 5.3 have no pidfd: there the wait that follows blocks for the instant between
+    // a child's last close and its end.
+    if let Ok(gone) = gone {
+        Async::new(gone)?.readable().await?;
+    }
+    Ok(outputs)
+}
+
+async fn read<T>(pipe: Option<Async<T>>) -> io::Result<Vec<u8>>
+where
+    Async<T>: smol::io::AsyncRead + Unpin,
+{
+    let mut bytes = Vec::new();
+    let Some(pipe) = pipe else { return Ok(bytes) };
+    pipe.take(MAX_OUTPUT as u64 + 1).read_to_end(&mut bytes).await?;
+    if bytes.len() > MAX_OUTPUT {
+        return Err(io::Error::other("it printed more than 4 MiB"));
+    }
+    Ok(bytes)
+}
