@@ -67,7 +67,7 @@ fn run(lab: &mut Lab) -> Result<Summary> {
 }
 
 /// Every script that the package holds.
-fn scripts() -> Result<Vec<std::path::PathBuf>> {
+fn scripts() -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut dirs = vec![package()];
     while let Some(dir) = dirs.pop() {

@@ -143,7 +143,7 @@ fn install(text: &[u8], path: &Path) -> Result<()> {
 }
 
 fn bind(from: &Path, to: &Path) -> Result<()> {
-    mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+    mount(Some(from), to, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
         .with_context(|| format!("cannot mount {} at {}", from.display(), to.display()))
 }
 
