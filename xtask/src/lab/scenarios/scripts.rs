@@ -238,6 +238,7 @@ impl Stage<'_> {
         let Finished { status, stdout, stderr, .. } = self.room.run(&line, &env)?;
         let took = start.elapsed();
         ensure!(status.success() && stdout.is_empty() && stderr.is_empty(), "{status} {stdout} {stderr}");
+        ensure!(took < SECOND, "{kind} {action}: somebody held its output for {:.1} s", took.as_secs_f64());
         Ok(took)
     }
 
