@@ -437,8 +437,17 @@ impl Stage<'_> {
         self.lab.write_config(&one_shot)?;
         self.room.sh("porchlight once", &[])?;
         self.reachable()?;
+        // Stopped while a pass is under way that would open it again.
+        self.dns.set_mood(Mood::Silent);
+        self.readdress()?;
+        self.wan_event("ifup")?;
+        self.wait_processes(1)?;
         self.room.take("noted");
+        let start = Instant::now();
         self.room.init("stop")?;
+        ensure!(start.elapsed() < SOON, "the stop waited for {:.1} s", start.elapsed().as_secs_f64());
+        self.wait_processes(0)?;
+        self.dns.set_mood(Mood::Well);
         self.closed().context("stopped")?;
         self.deleted()?;
         self.wan_event("ifup")?;
