@@ -13,6 +13,7 @@ mod net;
 pub mod nudge;
 pub mod publish;
 pub mod readback;
+mod tls;
 mod tunnel;
 pub(crate) mod ubus;
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// For ld.lld. Functions whose code is alike become one.
-const FLAGS: &str = "--icf=all --nostdlib --build-id=none -z noexecstack -z norelro";
+pub const FLAGS: &str = "--icf=all --nostdlib --build-id=none -z noexecstack -z norelro";
 /// Words of zig's call that are not wanted: the unwinding tables' index and what is stripped.
 const UNWANTED: [&str; 3] = ["--eh-frame-hdr", "-s", "--as-needed"];
 /// The least program.
@@ -21,7 +21,7 @@ const PROBE: &str = "int main(void) { return 0; }\n";
 /// When zig cannot link for the target, or says nothing of how it does.
 pub fn script(target: &Target, zig: &str, out: &Path) -> Result<String> {
     let (flags, objects) = split(&probe(target, zig, out)?).context("zig did not say how it links")?;
-    let out = out.display();
+    let (out, more) = (out.display(), target.link_flags);
     Ok(format!(
         "#!/bin/sh
 # Written by cargo xtask build. ld.lld looks for the layout in {out}.
@@ -32,7 +32,7 @@ for argument do
     *) set -- \"$@\" \"$argument\" ;;
     esac
 done
-exec {zig} ld.lld {flags} {FLAGS} -L'{out}' -Map='{out}/porchlight.map' \"$@\" --start-group {objects} --end-group
+exec {zig} ld.lld {flags} {FLAGS} {more} -L'{out}' -Map='{out}/porchlight.map' \"$@\" --start-group {objects} --end-group
 "
     ))
 }
