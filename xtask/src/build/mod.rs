@@ -71,6 +71,12 @@ pub fn build(processor: &str) -> Result<PathBuf> {
     with(processor, true)
 }
 
+/// The processors that are known, by OpenWrt's names.
+#[must_use]
+pub fn names() -> Vec<String> {
+    TARGETS.iter().map(|target| target.name.to_string()).collect()
+}
+
 fn with(processor: &str, may_install: bool) -> Result<PathBuf> {
     let Some(target) = TARGETS.iter().find(|row| row.name == processor) else {
         let known = TARGETS.map(|row| row.name).join(", ");

@@ -1,0 +1,160 @@
+//! What CI looks at: both packages of a program are written twice and read back, ours and by `tar` and `gzip`.
+
+use super::read::{Entry, Ipk};
+use super::read_apk::Apk;
+use super::recipe::{self, Recipe, DEPENDS, NAME};
+use super::tree::{Tree, PROGRAM};
+use super::{package, time, tree, Kind, Made};
+use crate::build;
+use crate::lab::tools::workspace;
+use anyhow::{ensure, Context, Result};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use std::{env, fs};
+
+/// The processor whose package has a budget, and whose program is built for that; the first is built always.
+const PROCESSORS: [&str; 2] = ["x86_64", "mips_24kc"];
+
+/// The shortest text in a program that is looked at.
+const SHORTEST: usize = 6;
+
+/// What paths of a machine that builds programs begin with or hold.
+const BUILDERS: [&str; 8] =
+    ["/home/", "/root/", "/work/", "/Users/", "/.cargo/", "/rustc/", "registry/src/", "index.crates.io"];
+
+/// Checks the packages of the program for each processor, and returns what to print.
+///
+/// # Errors
+/// When anything is not as it must be.
+pub fn check() -> Result<Vec<String>> {
+    let workspace = workspace();
+    let recipe = Recipe::read(workspace)?;
+    let time = time(workspace)?;
+    let known = build::names();
+    let mut lines = Vec::new();
+    for arch in PROCESSORS.into_iter().filter(|arch| known.iter().any(|name| name == arch)) {
+        let tree = tree(workspace, &build::build(arch)?)?;
+        let ipk = twice(Kind::Ipk, &recipe, arch, &tree, time)?;
+        read_ipk(&ipk.bytes, &recipe, arch, &tree, time).with_context(|| ipk.name.clone())?;
+        let apk = twice(Kind::Apk, &recipe, arch, &tree, time)?;
+        read_apk(&apk.bytes, &recipe, arch, &tree, time).with_context(|| apk.name.clone())?;
+        let size = |made: &Made| made.bytes.len().div_ceil(1024);
+        let budget = within_budget(workspace, arch, ipk.bytes.len())?;
+        lines.push(format!("{}: {} KiB{budget}; {}: {} KiB", ipk.name, size(&ipk), apk.name, size(&apk)));
+    }
+    Ok(lines)
+}
+
+/// Writes a package two times.
+fn twice(kind: Kind, recipe: &Recipe, arch: &str, tree: &Tree, time: u64) -> Result<Made> {
+    let first = package(kind, recipe, arch, tree, time)?;
+    let second = package(kind, recipe, arch, tree, time)?;
+    ensure!(first.bytes == second.bytes, "{}: two runs wrote different bytes", first.name);
+    Ok(first)
+}
+
+/// Fails when an ipk is larger than `budget.toml` allows; the value says what it allows.
+fn within_budget(workspace: &Path, arch: &str, size: usize) -> Result<String> {
+    let text = fs::read_to_string(workspace.join("budget.toml")).context("cannot read budget.toml")?;
+    let Some(limit) = budget(&text, arch) else { return Ok(String::new()) };
+    ensure!(size <= limit, "the ipk for {arch} has {size} bytes, and the budget (budget.toml) is {limit}");
+    Ok(format!(" (budget {} KiB)", limit / 1024))
+}
+
+/// The number of bytes after a processor's name in the section `ipk`.
+fn budget(text: &str, arch: &str) -> Option<usize> {
+    let section = text.split("\n[").find_map(|section| section.strip_prefix("ipk]"))?;
+    let mut rows = section.lines().filter_map(|line| line.split('#').next()?.split_once('='));
+    let (_, value) = rows.find(|(key, _)| key.trim().trim_matches('"') == arch)?;
+    value.trim().replace('_', "").parse().ok()
+}
+
+/// What is in an ipk, against what was to be there.
+fn read_ipk(bytes: &[u8], recipe: &Recipe, arch: &str, tree: &Tree, time: u64) -> Result<()> {
+    let ipk = Ipk::read(bytes)?;
+    same_files(&ipk.data, tree, time)?;
+    let control = ipk.control("control").context("no control file")?;
+    for line in [
+        format!("Package: {NAME}"),
+        format!("Version: {}", recipe.version),
+        format!("Architecture: {arch}"),
+        format!("Installed-Size: {}", ipk.data_size),
+    ] {
+        ensure!(control.lines().any(|found| found == line), "the control file does not say {line}");
+    }
+    for (name, text) in [("postinst", &recipe.postinst), ("prerm", &recipe.prerm), ("postrm", &recipe.postrm)]
+    {
+        ensure!(ipk.control(name).as_ref() == Some(text), "{name} is not the text of openwrt/control");
+    }
+    let conffiles = ipk.control("conffiles").unwrap_or_default();
+    ensure!(conffiles == recipe::conffiles(tree), "conffiles: {conffiles}");
+    Ok(())
+}
+
+/// What is in an apk, against what was to be there. The reader has compared all hashes.
+fn read_apk(bytes: &[u8], recipe: &Recipe, arch: &str, tree: &Tree, time: u64) -> Result<()> {
+    let mut apk = Apk::read(bytes)?;
+    let said = [&apk.name, &apk.version, &apk.arch, &apk.license].map(String::as_str);
+    let wanted = [NAME, &recipe.version, arch, &recipe.license];
+    ensure!(said == wanted && apk.depends == DEPENDS, "the package says {said:?}, {:?}", apk.depends);
+    let lists = |entry: &Entry| entry.path.starts_with("lib/apk");
+    let list = apk.entries.iter().find(|entry| entry.path == "lib/apk/packages/porchlight.list");
+    let list = list.context("no list of files")?;
+    ensure!(list.contents == recipe::list(tree).as_bytes(), "the list of files names others");
+    // The directory above the lists may be there for another file's sake.
+    let own = tree.directories.contains_key("lib");
+    apk.entries.retain(|entry| !lists(entry) && (own || entry.path != "lib"));
+    same_files(&apk.entries, tree, time)?;
+    for (script, ours) in [
+        ("post-install", &recipe.postinst),
+        ("post-upgrade", &recipe.postinst),
+        ("pre-upgrade", &recipe.prerm),
+        ("pre-deinstall", &recipe.prerm),
+        ("post-deinstall", &recipe.postrm),
+    ] {
+        let text = apk.script(script).with_context(|| format!("no script {script}"))?;
+        let body = ours.split_once('\n').map_or("", |(_, body)| body);
+        ensure!(text.starts_with("#!/bin/sh\n") && text.ends_with(body), "{script} lacks our lines");
+    }
+    Ok(())
+}
+
+/// Whether a package holds exactly the tree's directories and files, each root's, with mode, time and contents.
+fn same_files(entries: &[Entry], tree: &Tree, time: u64) -> Result<()> {
+    let directories = tree.directories.iter().map(|(path, mode)| (path.clone(), (*mode, None)));
+    let files =
+        tree.files.iter().map(|file| (file.path.clone(), (file.mode, Some(Sha256::digest(&file.contents)))));
+    let mut wanted: Vec<_> = directories.chain(files).collect();
+    wanted.sort();
+    let of = |entry: &Entry| {
+        let hash = (!entry.is_directory).then(|| Sha256::digest(&entry.contents));
+        (entry.path.clone(), (entry.mode, hash))
+    };
+    let mut found: Vec<_> = entries.iter().map(of).collect();
+    found.sort();
+    let names = |rows: &[(String, _)]| rows.iter().map(|row| row.0.clone()).collect::<Vec<_>>().join(" ");
+    ensure!(found == wanted, "found: {}; wanted: {}; or another mode", names(&found), names(&wanted));
+    for entry in entries {
+        let Entry { path, user, group, .. } = entry;
+        ensure!(user == "root" && group == "root", "{path} belongs to {user}:{group}");
+        ensure!(entry.time.is_none_or(|it| it == time), "{path} has another time");
+    }
+    ensure!(entries.iter().any(|entry| entry.path == PROGRAM && entry.mode == 0o755), "no {PROGRAM}");
+    Ok(())
+}
+
+/// Texts in a program that tell of the machine on which it was built, each once, in order, cut short.
+pub fn paths_of_a_builder(program: &[u8]) -> Vec<String> {
+    let home = env::var("HOME").ok().filter(|home| home.len() > 1).map(|home| format!("{home}/"));
+    let own = workspace().display().to_string();
+    let marks: Vec<&str> = BUILDERS.into_iter().chain(home.as_deref()).chain([own.as_str()]).collect();
+    let mut found = Vec::new();
+    for run in program.split(|byte| !matches!(byte, b' '..=b'~')).filter(|run| run.len() >= SHORTEST) {
+        let text = String::from_utf8_lossy(run);
+        for at in marks.iter().filter_map(|mark| text.find(mark)) {
+            found.push(text[at..].chars().take(80).collect());
+        }
+    }
+    found.dedup();
+    found
+}
