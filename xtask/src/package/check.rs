@@ -94,7 +94,7 @@ fn read_ipk(bytes: &[u8], recipe: &Recipe, arch: &str, tree: &Tree, time: u64) -
 /// What is in an apk, against what was to be there. The reader has compared all hashes.
 fn read_apk(bytes: &[u8], recipe: &Recipe, arch: &str, tree: &Tree, time: u64) -> Result<()> {
     let mut apk = Apk::read(bytes)?;
-    let said = [&apk.name, &apk.version, &apk.arch, &apk.license].map(String::as_str);
+    let said = ["name", "version", "arch", "license"].map(|name| apk.text(name).unwrap_or_default());
     let wanted = [NAME, &recipe.version, arch, &recipe.license];
     ensure!(said == wanted && apk.depends == DEPENDS, "the package says {said:?}, {:?}", apk.depends);
     let lists = |entry: &Entry| entry.path.starts_with("lib/apk");
@@ -157,4 +157,71 @@ pub fn paths_of_a_builder(program: &[u8]) -> Vec<String> {
     }
     found.dedup();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_read() {
+        let text =
+            "[size]\nmips_24kc = 1\n\n[ipk]\n# why\nmips_24kc = 542_720 # bytes\n\n[other]\nx86_64 = 5\n";
+        assert_eq!(budget(text, "mips_24kc"), Some(542_720));
+        assert_eq!(budget(text, "x86_64"), None);
+        assert_eq!(budget("[size]\nmips_24kc = 1\n", "mips_24kc"), None);
+    }
+
+    #[test]
+    fn paths_of_a_builder_are_found_in_a_program() {
+        let program = b"\x7fELF\0/usr/sbin/nft\0\x01/home/me/.cargo/registry/src/x/lib.rs\0src/main.rs\0";
+        let found = paths_of_a_builder(program);
+        assert!(found.iter().any(|text| text.starts_with("/home/me/")), "{found:?}");
+        assert!(paths_of_a_builder(b"\0/usr/sbin/nft\0/etc/config/porchlight\0src/main.rs\0").is_empty());
+        let own = format!("\0xx{}/src\0", workspace().display());
+        assert_eq!(paths_of_a_builder(own.as_bytes()).len(), 1);
+    }
+
+    /// A package of this checkout with a stand-in of a program, of each kind, as the check reads them.
+    fn sample(change: impl FnOnce(&mut Tree)) -> (Recipe, Tree, Tree) {
+        let recipe = Recipe::read(workspace()).unwrap();
+        let tree = || Tree::read(&workspace().join("openwrt/files"), b"\x7fELF".to_vec()).unwrap();
+        let mut changed = tree();
+        change(&mut changed);
+        (recipe, tree(), changed)
+    }
+
+    #[test]
+    fn both_kinds_are_read_back() {
+        let (recipe, tree, same) = sample(|_| ());
+        let ipk = twice(Kind::Ipk, &recipe, "mips_24kc", &tree, 1_700_000_000).unwrap();
+        assert_eq!(ipk.name, format!("porchlight_{}_mips_24kc.ipk", recipe.version));
+        read_ipk(&ipk.bytes, &recipe, "mips_24kc", &same, 1_700_000_000).unwrap();
+        let apk = twice(Kind::Apk, &recipe, "mips_24kc", &tree, 1_700_000_000).unwrap();
+        read_apk(&apk.bytes, &recipe, "mips_24kc", &same, 1_700_000_000).unwrap();
+    }
+
+    #[test]
+    fn what_differs_is_seen() {
+        let changes: [fn(&mut Tree); 4] = [
+            |tree| tree.files[0].mode = 0o644,
+            |tree| tree.files[0].contents.push(b'x'),
+            |tree| tree.directories.clear(),
+            |tree| drop(tree.files.pop()),
+        ];
+        for change in changes {
+            let (recipe, tree, changed) = sample(change);
+            let ipk = package(Kind::Ipk, &recipe, "x86_64", &changed, 7).unwrap();
+            assert!(read_ipk(&ipk.bytes, &recipe, "x86_64", &tree, 7).is_err());
+            let apk = package(Kind::Apk, &recipe, "x86_64", &changed, 7).unwrap();
+            assert!(read_apk(&apk.bytes, &recipe, "x86_64", &tree, 7).is_err());
+        }
+        let (recipe, tree, _) = sample(|_| ());
+        for kind in [Kind::Ipk, Kind::Apk] {
+            let made = package(kind, &recipe, "x86_64", &tree, 7).unwrap();
+            let read = if kind == Kind::Ipk { read_ipk } else { read_apk };
+            assert!(read(&made.bytes, &recipe, "x86_64", &tree, 8).is_err(), "another time");
+            assert!(read(&made.bytes, &recipe, "mips_24kc", &tree, 7).is_err(), "another processor");
+        }
+    }
 }

@@ -4,6 +4,8 @@
 mod adb;
 mod apk;
 mod check;
+#[cfg(test)]
+mod feed;
 mod ipk;
 mod read;
 mod read_apk;

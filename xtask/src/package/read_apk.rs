@@ -22,19 +22,31 @@ const MOMENTS: [&str; 7] = [
     "post-upgrade",
 ];
 
+/// The texts of the package's description, and their places in the schema.
+const TEXTS: [(&str, usize); 8] = [
+    ("name", 1),
+    ("version", 2),
+    ("description", 4),
+    ("arch", 5),
+    ("license", 6),
+    ("origin", 7),
+    ("maintainer", 8),
+    ("url", 9),
+];
+
 /// An apk.
 pub struct Apk {
-    /// Of the package.
-    pub name: String,
-    /// With the release.
-    pub version: String,
-    /// OpenWrt's name.
-    pub arch: String,
-    /// By SPDX.
-    pub license: String,
+    /// How long the database is.
+    pub database: usize,
+    /// By the names of [`TEXTS`].
+    pub info: Vec<(&'static str, String)>,
+    /// Twenty bytes.
+    pub identity: Vec<u8>,
+    /// What the files need, in bytes.
+    pub installed: u64,
     /// What must be installed too.
     pub depends: Vec<String>,
-    /// Directories, each with its files behind it.
+    /// Directories, each with its files behind it; not the root.
     pub entries: Vec<Entry>,
     /// By the moment's name.
     pub scripts: Vec<(&'static str, String)>,
@@ -67,9 +79,14 @@ impl Apk {
         Ok(apk)
     }
 
+    /// A text of the description.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.info.iter().find(|row| row.0 == name).map(|row| row.1.as_str())
+    }
+
     /// A script by its moment.
     pub fn script(&self, moment: &str) -> Option<&str> {
-        self.scripts.iter().find(|(name, _)| *name == moment).map(|(_, text)| text.as_str())
+        self.scripts.iter().find(|row| row.0 == moment).map(|row| row.1.as_str())
     }
 }
 
@@ -212,7 +229,7 @@ fn field(slots: &[u32], number: usize) -> u32 {
 fn describe(db: &Database) -> Result<(Apk, Vec<Promise>)> {
     let root = db.slots(db.root)?;
     let info = db.slots(field(&root, 1))?;
-    identity(db, field(&info, 3))?;
+    let identity = identity(db, field(&info, 3))?;
     let mut depends = Vec::new();
     for item in db.items(field(&info, 15))? {
         depends.push(db.text(field(&db.slots(item)?, 1))?);
@@ -228,19 +245,20 @@ fn describe(db: &Database) -> Result<(Apk, Vec<Promise>)> {
         let text = db.text(field(&values, number))?;
         scripts.extend((!text.is_empty()).then_some((moment, text)));
     }
-    let text = |number| db.text(field(&info, number));
-    let (name, version, arch, license) = (text(1)?, text(2)?, text(5)?, text(6)?);
-    Ok((Apk { name, version, arch, license, depends, entries, scripts }, promised))
+    let texts = TEXTS.map(|(name, number)| Ok((name, db.text(field(&info, number))?)));
+    let info = texts.into_iter().collect::<Result<_>>()?;
+    let database = db.bytes.len();
+    Ok((Apk { database, info, identity, installed, depends, entries, scripts }, promised))
 }
 
 /// The identity is the first twenty bytes of the database's hash, taken while they are zero.
-fn identity(db: &Database, value: u32) -> Result<()> {
+fn identity(db: &Database, value: u32) -> Result<Vec<u8>> {
     let (at, said) = db.blob(value)?;
     ensure!(said.len() == 20, "an identity of {} bytes", said.len());
     let mut bytes = db.bytes.to_vec();
     bytes[at..at + 20].fill(0);
     ensure!(Sha256::digest(&bytes)[..20] == *said, "another identity");
-    Ok(())
+    Ok(said.to_vec())
 }
 
 /// A directory and its files; the value is their size.
@@ -285,4 +303,125 @@ fn owner(db: &Database, value: u32) -> Result<(u32, String, String)> {
     let slots = db.slots(value)?;
     let mode = u32::try_from(db.int(field(&slots, 1))?).context("a mode that is none")?;
     Ok((mode, db.text(field(&slots, 2))?, db.text(field(&slots, 3))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::recipe::{hex, Recipe};
+    use super::super::tree::Tree;
+    use super::super::{apk, Kind};
+    use super::*;
+    use std::fmt::Write;
+
+    /// What `apk adbdump` of apk-tools 3.0.6 said of the package that its own `apk mkpkg` made of [`sample`].
+    const DUMP: &str = include_str!("adbdump.txt");
+    /// The SHA-256 of that package without its compression.
+    const MADE_BY_APK: &str = "19f81db73f281ec40b9131181bd0700f6fa0e863b124d7215e2224a2394cb83b";
+    const ARCH: &str = "mips_24kc";
+    const TIME: u64 = 1_700_000_000;
+
+    fn sample() -> (Recipe, Tree) {
+        let recipe = Recipe {
+            version: "1.2.3-r1".into(),
+            description: "Keeps the light on".into(),
+            license: "MIT".into(),
+            url: "https://example.org/porchlight".into(),
+            postinst: format!("#!/bin/sh\n# after\n{}", "echo it is there\n".repeat(20)),
+            prerm: "#!/bin/sh\n# before\nexit 0\n".into(),
+            postrm: "#!/bin/sh\nexit 0\n".into(),
+        };
+        let files = vec![
+            ("usr/sbin/porchlight".into(), vec![b'p'; 70_000]),
+            ("etc/config/porchlight".into(), b"config porchlight 'global'\n".to_vec()),
+            ("etc/hotplug.d/iface/95-porchlight".into(), Vec::new()),
+        ];
+        (recipe, Tree::new(files).unwrap())
+    }
+
+    fn plain() -> Vec<u8> {
+        let (recipe, tree) = sample();
+        apk::plain(&recipe, ARCH, &tree, TIME).unwrap()
+    }
+
+    #[test]
+    fn byte_for_byte_what_apk_itself_writes() {
+        assert_eq!(hex(&Sha256::digest(plain())), MADE_BY_APK);
+    }
+
+    #[test]
+    fn our_reader_sees_what_apk_sees() {
+        assert_eq!(dump(&Apk::read_plain(&plain()).unwrap()), DUMP);
+    }
+
+    #[test]
+    fn the_compressed_package_is_that_container() {
+        let (recipe, tree) = sample();
+        let made = super::super::package(Kind::Apk, &recipe, ARCH, &tree, TIME).unwrap();
+        assert_eq!(made.name, "porchlight-1.2.3-r1.mips_24kc.apk");
+        assert!(inflate(&made.bytes).unwrap() == plain());
+    }
+
+    #[test]
+    fn one_wrong_byte_is_seen_and_no_cut_is_taken() {
+        let good = plain();
+        // The header, the values, the identity, the contents; not the padding alone.
+        for at in (0..3_000).chain([good.len() - 20]) {
+            let mut bad = good.clone();
+            bad[at] ^= 0x40;
+            assert!(Apk::read_plain(&bad).is_err(), "byte {at}");
+        }
+        for length in (0..3_000).chain([good.len() - 1]) {
+            assert!(Apk::read_plain(&good[..length]).is_err(), "{length} bytes");
+        }
+    }
+
+    /// As `apk adbdump` writes it.
+    fn dump(apk: &Apk) -> String {
+        let mut out = String::from("#%SCHEMA: 676B6370\n");
+        let _ = writeln!(out, "# ADB block, size: {}, compat: 0, ver: 0\ninfo:", apk.database);
+        for (name, text) in &apk.info {
+            let _ = writeln!(out, "  {name}: {text}");
+            if *name == "version" {
+                let _ = writeln!(out, "  hashes: {}", hex(&apk.identity));
+            }
+        }
+        let _ = writeln!(out, "  installed-size: {}", apk.installed);
+        let _ = writeln!(out, "  depends: # {} items", apk.depends.len());
+        apk.depends.iter().for_each(|name| out += &format!("    - {name}\n"));
+        let directories: Vec<_> = apk.entries.iter().filter(|entry| entry.is_directory).collect();
+        let _ = writeln!(out, "paths: # {} items\n  - acl:", directories.len() + 1);
+        out += "      mode: 0755\n      user: root\n      group: root\n";
+        directories.iter().for_each(|directory| dump_directory(apk, directory, &mut out));
+        out += "scripts:\n";
+        for (moment, text) in &apk.scripts {
+            let _ = writeln!(out, "  {moment}: |");
+            text.lines().for_each(|line| out += &format!("    {line}\n"));
+        }
+        for file in apk.entries.iter().filter(|entry| !entry.contents.is_empty()) {
+            let _ = writeln!(out, "# data block, size: {}", file.contents.len() + 8);
+        }
+        out
+    }
+
+    fn dump_directory(apk: &Apk, directory: &Entry, out: &mut String) {
+        let owner = |entry: &Entry, indent: &str| {
+            let Entry { mode, user, group, .. } = entry;
+            format!("{indent}mode: {mode:04o}\n{indent}user: {user}\n{indent}group: {group}\n")
+        };
+        let _ = write!(out, "  - name: {}\n    acl:\n{}", directory.path, owner(directory, "      "));
+        let parent = |entry: &Entry| entry.path.rsplit_once('/').map(|(parent, _)| parent.to_string());
+        let inside =
+            |entry: &&Entry| parent(entry).as_deref() == Some(&directory.path) && !entry.is_directory;
+        let files: Vec<_> = apk.entries.iter().filter(inside).collect();
+        if !files.is_empty() {
+            let _ = writeln!(out, "    files: # {} items", files.len());
+        }
+        for file in files {
+            let name = file.path.rsplit('/').next().unwrap();
+            let _ = write!(out, "      - name: {name}\n        acl:\n{}", owner(file, "          "));
+            let _ = writeln!(out, "        size: {}", file.contents.len());
+            let _ = writeln!(out, "        mtime: {}", file.time.unwrap());
+            let _ = writeln!(out, "        hash: {}", hex(&Sha256::digest(&file.contents)));
+        }
+    }
 }

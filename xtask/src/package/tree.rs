@@ -28,6 +28,7 @@ const OWN: [(&str, u32); 1] = [("etc/porchlight", 0o700)];
 const LONGEST_PATH: usize = 98;
 
 /// A file of the package; its owner is root.
+#[derive(Clone)]
 pub struct File {
     /// Without a slash in front.
     pub path: String,
@@ -86,10 +87,16 @@ impl Tree {
     /// The same with more files.
     ///
     /// # Errors
-    /// See [`Tree::new`].
+    /// When one of them is there already.
     pub fn with(&self, more: Vec<(String, Vec<u8>)>) -> Result<Tree> {
-        let old = self.files.iter().map(|file| (file.path.clone(), file.contents.clone()));
-        Tree::new(old.chain(more).collect())
+        let mut tree = Tree::new(more)?;
+        for file in &tree.files {
+            ensure!(self.contents(&file.path).is_none(), "{} is in the package twice", file.path);
+        }
+        tree.files.extend(self.files.iter().cloned());
+        tree.files.sort_by(|a, b| a.path.cmp(&b.path));
+        tree.directories.extend(self.directories.clone());
+        Ok(tree)
     }
 }
 
