@@ -37,10 +37,12 @@ pub fn check() -> Result<Vec<String>> {
         let ipk = twice(Kind::Ipk, &recipe, arch, &tree, time)?;
         read_ipk(&ipk.bytes, &recipe, arch, &tree, time).with_context(|| ipk.name.clone())?;
         let apk = twice(Kind::Apk, &recipe, arch, &tree, time)?;
-        read_apk(&apk.bytes, &recipe, arch, &tree, time).with_context(|| apk.name.clone())?;
+        let installed = read_apk(&apk.bytes, &recipe, arch, &tree, time).with_context(|| apk.name.clone())?;
         let size = |made: &Made| made.bytes.len().div_ceil(1024);
         let budget = within_budget(workspace, arch, ipk.bytes.len())?;
-        lines.push(format!("{}: {} KiB{budget}; {}: {} KiB", ipk.name, size(&ipk), apk.name, size(&apk)));
+        let (ipk, apk) =
+            (format!("{}: {} KiB", ipk.name, size(&ipk)), format!("{}: {} KiB", apk.name, size(&apk)));
+        lines.push(format!("{ipk}{budget}; {apk}; installed: {} KiB", installed.div_ceil(1024)));
     }
     Ok(lines)
 }
@@ -92,7 +94,8 @@ fn read_ipk(bytes: &[u8], recipe: &Recipe, arch: &str, tree: &Tree, time: u64) -
 }
 
 /// What is in an apk, against what was to be there. The reader has compared all hashes.
-fn read_apk(bytes: &[u8], recipe: &Recipe, arch: &str, tree: &Tree, time: u64) -> Result<()> {
+/// The value is how many bytes its files need.
+fn read_apk(bytes: &[u8], recipe: &Recipe, arch: &str, tree: &Tree, time: u64) -> Result<u64> {
     let mut apk = Apk::read(bytes)?;
     let said = ["name", "version", "arch", "license"].map(|name| apk.text(name).unwrap_or_default());
     let wanted = [NAME, &recipe.version, arch, &recipe.license];
@@ -116,7 +119,7 @@ fn read_apk(bytes: &[u8], recipe: &Recipe, arch: &str, tree: &Tree, time: u64) -
         let body = ours.split_once('\n').map_or("", |(_, body)| body);
         ensure!(text.starts_with("#!/bin/sh\n") && text.ends_with(body), "{script} lacks our lines");
     }
-    Ok(())
+    Ok(apk.installed)
 }
 
 /// Whether a package holds exactly the tree's directories and files, each root's, with mode, time and contents.
@@ -219,9 +222,13 @@ mod tests {
         let (recipe, tree, _) = sample(|_| ());
         for kind in [Kind::Ipk, Kind::Apk] {
             let made = package(kind, &recipe, "x86_64", &tree, 7).unwrap();
-            let read = if kind == Kind::Ipk { read_ipk } else { read_apk };
-            assert!(read(&made.bytes, &recipe, "x86_64", &tree, 8).is_err(), "another time");
-            assert!(read(&made.bytes, &recipe, "mips_24kc", &tree, 7).is_err(), "another processor");
+            for (arch, time) in [("x86_64", 8), ("mips_24kc", 7)] {
+                let read = match kind {
+                    Kind::Ipk => read_ipk(&made.bytes, &recipe, arch, &tree, time),
+                    Kind::Apk => read_apk(&made.bytes, &recipe, arch, &tree, time).map(drop),
+                };
+                assert!(read.is_err(), "{arch} {time}");
+            }
         }
     }
 }

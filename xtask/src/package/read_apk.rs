@@ -3,6 +3,7 @@
 //! compares every size and every hash.
 
 use super::read::Entry;
+use super::recipe::hex;
 use anyhow::{ensure, Context, Result};
 use flate2::read::DeflateDecoder;
 use sha2::{Digest, Sha256};
@@ -36,12 +37,8 @@ const TEXTS: [(&str, usize); 8] = [
 
 /// An apk.
 pub struct Apk {
-    /// How long the database is.
-    pub database: usize,
-    /// By the names of [`TEXTS`].
+    /// By the names of [`TEXTS`], and `hashes`, which is the identity.
     pub info: Vec<(&'static str, String)>,
-    /// Twenty bytes.
-    pub identity: Vec<u8>,
     /// What the files need, in bytes.
     pub installed: u64,
     /// What must be installed too.
@@ -246,9 +243,9 @@ fn describe(db: &Database) -> Result<(Apk, Vec<Promise>)> {
         scripts.extend((!text.is_empty()).then_some((moment, text)));
     }
     let texts = TEXTS.map(|(name, number)| Ok((name, db.text(field(&info, number))?)));
-    let info = texts.into_iter().collect::<Result<_>>()?;
-    let database = db.bytes.len();
-    Ok((Apk { database, info, identity, installed, depends, entries, scripts }, promised))
+    let mut info = texts.into_iter().collect::<Result<Vec<_>>>()?;
+    info.insert(2, ("hashes", hex(&identity)));
+    Ok((Apk { info, installed, depends, entries, scripts }, promised))
 }
 
 /// The identity is the first twenty bytes of the database's hash, taken while they are zero.
@@ -307,7 +304,7 @@ fn owner(db: &Database, value: u32) -> Result<(u32, String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::recipe::{hex, Recipe};
+    use super::super::recipe::Recipe;
     use super::super::tree::Tree;
     use super::super::{apk, Kind};
     use super::*;
@@ -377,13 +374,9 @@ mod tests {
 
     /// As `apk adbdump` writes it.
     fn dump(apk: &Apk) -> String {
-        let mut out = String::from("#%SCHEMA: 676B6370\n");
-        let _ = writeln!(out, "# ADB block, size: {}, compat: 0, ver: 0\ninfo:", apk.database);
+        let mut out = String::from("#%SCHEMA: 676B6370\n# ADB block, size: 1976, compat: 0, ver: 0\ninfo:\n");
         for (name, text) in &apk.info {
             let _ = writeln!(out, "  {name}: {text}");
-            if *name == "version" {
-                let _ = writeln!(out, "  hashes: {}", hex(&apk.identity));
-            }
         }
         let _ = writeln!(out, "  installed-size: {}", apk.installed);
         let _ = writeln!(out, "  depends: # {} items", apk.depends.len());
