@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::{env, fs};
 
-/// The processor whose package has a budget, and whose program is built for that; the first is built always.
+/// Whose packages are looked at: the one that most machines can run, and the one whose package has a budget.
 const PROCESSORS: [&str; 2] = ["x86_64", "mips_24kc"];
 
 /// The shortest text in a program that is looked at.
@@ -30,9 +30,8 @@ pub fn check() -> Result<Vec<String>> {
     let workspace = workspace();
     let recipe = Recipe::read(workspace)?;
     let time = time(workspace)?;
-    let known = build::names();
     let mut lines = Vec::new();
-    for arch in PROCESSORS.into_iter().filter(|arch| known.iter().any(|name| name == arch)) {
+    for arch in PROCESSORS {
         let tree = tree(workspace, &build::build(arch)?)?;
         let ipk = twice(Kind::Ipk, &recipe, arch, &tree, time)?;
         read_ipk(&ipk.bytes, &recipe, arch, &tree, time).with_context(|| ipk.name.clone())?;

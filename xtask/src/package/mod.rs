@@ -15,6 +15,7 @@ mod tree;
 pub use check::check;
 
 use crate::build;
+use crate::build::targets::{self, Target, TARGETS};
 use crate::lab::tools::workspace;
 use anyhow::{bail, ensure, Context, Result};
 use recipe::Recipe;
@@ -67,14 +68,13 @@ pub fn run(kind: Kind, options: &Options) -> Result<i32> {
     let time = time(workspace)?;
     let out = options.out.clone().unwrap_or_else(|| workspace.join(target_dir()).join("packages"));
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
-    let processors = match options.all {
-        true => build::names(),
-        false => options.processors.clone(),
-    };
+    let mut programs = Programs(Vec::new());
+    let all = TARGETS.iter().flat_map(|target| target.names).map(|name| (*name).to_string());
+    let processors = if options.all { all.collect() } else { options.processors.clone() };
     for arch in &processors {
         let program = match &options.program {
             Some(file) => file.clone(),
-            None => build::build(arch)?,
+            None => programs.of(arch)?,
         };
         let made = package(kind, &recipe, arch, &tree(workspace, &program)?, time)?;
         let path = out.join(&made.name);
@@ -83,6 +83,21 @@ pub fn run(kind: Kind, options: &Options) -> Result<i32> {
         anstream::println!("{}: {size} bytes ({} KiB)", path.display(), size.div_ceil(1024));
     }
     Ok(0)
+}
+
+/// The programs that were built, so that sisters of a processor share one build.
+struct Programs(Vec<(&'static str, PathBuf)>);
+
+impl Programs {
+    fn of(&mut self, arch: &str) -> Result<PathBuf> {
+        let name = targets::find(arch).map(Target::name);
+        if let Some((_, program)) = self.0.iter().find(|row| Some(row.0) == name) {
+            return Ok(program.clone());
+        }
+        let program = build::build(arch)?;
+        self.0.extend(name.map(|name| (name, program.clone())));
+        Ok(program)
+    }
 }
 
 /// One package.
