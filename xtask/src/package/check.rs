@@ -19,8 +19,7 @@ const PROCESSORS: [&str; 2] = ["x86_64", "mips_24kc"];
 const SHORTEST: usize = 6;
 
 /// What paths of a machine that builds programs begin with or hold.
-const BUILDERS: [&str; 8] =
-    ["/home/", "/root/", "/work/", "/Users/", "/.cargo/", "/rustc/", "registry/src/", "index.crates.io"];
+const BUILDERS: [&str; 6] = ["/home/", "/root/", "/Users/", "/.cargo/", "/rustc/", "registry/src/"];
 
 /// Checks the packages of the program for each processor, and returns what to print.
 ///
@@ -145,17 +144,18 @@ fn same_files(entries: &[Entry], tree: &Tree, time: u64) -> Result<()> {
     Ok(())
 }
 
-/// Texts in a program that tell of the machine on which it was built, each once, in order, cut short.
+/// Texts in a program that tell of the machine on which it was built, in order, cut short.
 pub fn paths_of_a_builder(program: &[u8]) -> Vec<String> {
-    let home = env::var("HOME").ok().filter(|home| home.len() > 1).map(|home| format!("{home}/"));
-    let own = workspace().display().to_string();
-    let marks: Vec<&str> = BUILDERS.into_iter().chain(home.as_deref()).chain([own.as_str()]).collect();
-    let mut found = Vec::new();
+    let variables = ["HOME", "CARGO_HOME", "CARGO_TARGET_DIR"].map(|name| env::var(name).unwrap_or_default());
+    let here = variables.into_iter().chain([workspace().display().to_string()]);
+    let here = here.filter(|path| path.len() > 1 && path.starts_with('/'));
+    let here: Vec<String> = here.map(|path| format!("{path}/")).collect();
+    let marks: Vec<&str> = BUILDERS.into_iter().chain(here.iter().map(String::as_str)).collect();
+    let mut found: Vec<String> = Vec::new();
     for run in program.split(|byte| !matches!(byte, b' '..=b'~')).filter(|run| run.len() >= SHORTEST) {
         let text = String::from_utf8_lossy(run);
-        for at in marks.iter().filter_map(|mark| text.find(mark)) {
-            found.push(text[at..].chars().take(80).collect());
-        }
+        let first = marks.iter().filter_map(|mark| text.find(mark)).min();
+        found.extend(first.map(|at| text[at..].chars().take(80).collect()));
     }
     found.dedup();
     found
