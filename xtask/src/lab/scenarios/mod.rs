@@ -8,6 +8,7 @@ pub mod idle;
 pub mod kill;
 pub mod lease;
 pub mod ready;
+pub mod scripts;
 
 use super::{Lab, Summary};
 use anyhow::Result;
@@ -92,4 +93,5 @@ pub const SCENARIOS: &[Scenario] = &[
         slow: false,
         run: control::secrets,
     },
+    scripts::SCRIPTS,
 ];
