@@ -55,8 +55,12 @@ fn network(world: &mut World, wans: Map<String, WanSnapshot>, own: Vec<OwnAddr>,
     for (name, snapshot) in wans {
         let wan = world.wans.entry(name).or_default();
         let before = wan.clone();
-        wan.last_device = snapshot.device.clone().or_else(|| wan.last_device.take());
-        wan.device = snapshot.device;
+        // Without IPv4 it may be the device of IPv6 alone, by which no mapping is reached.
+        if snapshot.v4.is_some() || snapshot.route4 {
+            wan.last_device = snapshot.device.clone().or_else(|| wan.last_device.take());
+        }
+        (wan.device, wan.device6) = (snapshot.device, snapshot.device6);
+        (wan.prefixes, wan.interfaces) = (snapshot.prefixes, snapshot.interfaces);
         better |= line(&mut wan.v4, snapshot.v4, snapshot.route4, now);
         better |= line(&mut wan.v6, snapshot.v6, snapshot.route6, now);
         changed |= *wan != before;

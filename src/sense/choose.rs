@@ -1,4 +1,4 @@
-//! Which of a device's addresses is the one to publish, per family.
+//! Which of a device's addresses is the one to publish, per family, and which of several devices serves it best.
 
 use crate::config::Network;
 use crate::model::Reach;
@@ -58,6 +58,17 @@ pub fn choose_v6(all: &[Candidate], accept: &[Network], current: Option<IpAddr>)
         .filter(|(rank, _)| *rank != Rank::Special)
         .min_by_key(|(rank, one)| (*rank, current != Some(one.addr), Reverse(one.preferred_until), one.addr))
         .map(|(_, one)| one.addr)
+}
+
+/// How well a device serves a family, the lower the better: with an address that can be reached from the internet and
+/// a default route, with any address and a route, with an address, with a route, not at all.
+pub fn worth(addr: Option<IpAddr>, route: bool, accept: &[Network]) -> u8 {
+    match (addr, route) {
+        (Some(addr), true) => u8::from(rank(addr, accept) == Rank::Special),
+        (Some(_), false) => 2,
+        (None, true) => 3,
+        (None, false) => 4,
+    }
 }
 
 #[cfg(test)]
