@@ -159,7 +159,8 @@ impl View<'_> {
         if let Some(device) = &sensed.device {
             object = object.str("device", device);
         }
-        if let Some(device) = sensed.device6.as_ref().filter(|device| sensed.device.as_ref() != Some(device)) {
+        if let Some(device) = sensed.device6.as_ref().filter(|device| sensed.device.as_ref() != Some(device))
+        {
             object = object.str("device6", device);
         }
         for family in &wan.families {
@@ -177,7 +178,8 @@ impl View<'_> {
     fn lan_of_prefix(&self, wan: &WanWorld, addr: Option<IpAddr>) -> Option<&str> {
         let addr = addr?;
         wan.prefixes.iter().find(|given| given.prefix.contains(addr))?;
-        let mut carriers = self.world.own.iter().filter(|own| own.addr == addr).map(|own| own.device.as_str());
+        let mut carriers =
+            self.world.own.iter().filter(|own| own.addr == addr).map(|own| own.device.as_str());
         carriers.next().filter(|device| wan.device6.as_deref() != Some(device))
     }
 
@@ -334,7 +336,9 @@ fn wan_lines(out: &mut String, wan: &Json) {
         }
         let reach = line.get("reach").str().unwrap_or("?");
         let what = match (line.get("address").str(), line.get("on_lan").str()) {
-            (Some(addr), Some(lan)) => format!("{addr}, {reach}, the router's own on {lan}, out of its prefix"),
+            (Some(addr), Some(lan)) => {
+                format!("{addr}, {reach}, the router's own on {lan}, out of its prefix")
+            }
             (Some(addr), None) => format!("{addr}, {reach}"),
             (None, _) => "no address".into(),
         };

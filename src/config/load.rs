@@ -201,7 +201,8 @@ impl<'a> Loader<'a> {
             let text = format!("has {count} values; {INTERFACES_CAP} are the most");
             self.reader.fault(fields, "interface", &text);
         } else if !device && !interface && !fields.section.faulty {
-            let text = "is missing; write the device's name, or 'auto', or list interface with netifd's names";
+            let text =
+                "is missing; write the device's name, or 'auto', or list interface with netifd's names";
             self.reader.fault(fields, "device", text);
         }
     }

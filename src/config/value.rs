@@ -443,7 +443,9 @@ mod tests {
         assert_eq!(device("auto"), Ok(Device::Auto));
         assert!(["wan", "wan_6", "wan-b", "lan.2"].iter().all(|name| interface(name).is_ok()));
         let long = "w".repeat(INTERFACE_CAP + 1);
-        assert!(["", "wan 6", "wan;reboot", "@wan", "w\u{e4}n", &long].iter().all(|name| interface(name).is_err()));
+        assert!(["", "wan 6", "wan;reboot", "@wan", "w\u{e4}n", &long]
+            .iter()
+            .all(|name| interface(name).is_err()));
         assert!(device("pppoe-wan").is_ok() && device("eth0.2").is_ok());
         for text in ["a b", "a/b", "sixteen-letters-", ".", "..", "eth0:1", "é", "a\"b", "a;b", ""] {
             assert!(device(text).is_err(), "{text}");

@@ -171,4 +171,19 @@ mod tests {
         let unique_local = [one("fd00::1", 0), until("2600::2", 5)];
         assert_eq!(v6(&unique_local, &lab(), Some("fd00::1")).as_deref(), Some("2600::2"));
     }
+
+    #[test]
+    fn a_device_that_leads_to_the_internet_is_worth_most() {
+        let order = [
+            (Some(ip("8.0.0.2")), true),
+            (Some(ip("192.168.100.2")), true),
+            (Some(ip("8.0.0.2")), false),
+            (None, true),
+            (None, false),
+        ];
+        let worths = order.map(|(addr, route)| worth(addr, route, &[]));
+        assert!(worths.is_sorted() && worths.windows(2).all(|pair| pair[0] < pair[1]), "{worths:?}");
+        let accept = [Network::parse("192.168.0.0/16").unwrap()];
+        assert_eq!(worth(Some(ip("192.168.100.2")), true, &accept), worths[0]);
+    }
 }

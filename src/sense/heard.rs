@@ -106,3 +106,61 @@ pub fn interfaces(answers: &Answers, names: &[String]) -> Vec<Interface> {
     };
     of(answers, names).map(interface).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn up(device: &str) -> Status {
+        Status { up: true, device: Some(device.into()), ..Status::default() }
+    }
+
+    #[test]
+    fn an_answer_outlives_silence_and_the_next_answer_ends_both() {
+        let heard = Heard::default().after(Ok(up("eth0")));
+        assert_eq!(heard.standing(), "up on eth0");
+        let heard = heard.after(Err(Silence::Unknown));
+        assert_eq!(heard.device(), Some("eth0"), "whether it is there is the kernel's to say");
+        assert!(heard.standing().starts_with("netifd knows no such interface"));
+        let heard = heard.after(Ok(Status { pending: true, ..Status::default() }));
+        assert_eq!((heard.device(), heard.silence.is_some()), (None, false));
+        assert_eq!(heard.standing(), "not up yet; it is waited for");
+    }
+
+    #[test]
+    fn every_standing_says_what_is_to_be_done() {
+        let down = Status { reason: Some("NO_DEVICE".into()), ..Status::default() };
+        assert_eq!(
+            Heard::default().after(Ok(down.clone())).standing(),
+            "down (NO_DEVICE); netifd does not start it by itself (ifup)"
+        );
+        let down = Status { autostart: true, ..down };
+        assert_eq!(Heard::default().after(Ok(down)).standing(), "down (NO_DEVICE); it is waited for");
+        let odd = Status { up: true, ..Status::default() };
+        assert!(Heard::default().after(Ok(odd)).standing().contains("without a device"));
+        assert!(Heard::default().after(Err(Silence::NoUbus)).standing().contains("use option device"));
+        let failed = Heard::default().after(Err(Silence::Failed("ubus was killed".into())));
+        assert_eq!(
+            failed.standing(),
+            "netifd could not be asked: ubus was killed; it is asked again when the network changes"
+        );
+    }
+
+    #[test]
+    fn an_unknown_interface_is_trouble_only_if_none_is_known() {
+        let names: Vec<String> = ["wan", "wan6"].map(String::from).to_vec();
+        let unknown = Heard::default().after(Err(Silence::Unknown));
+        let mut answers = Answers::new();
+        answers.insert("wan".into(), unknown.clone());
+        answers.insert("wan6".into(), unknown);
+        let trouble = |answers: &Answers| {
+            interfaces(answers, &names).iter().map(|interface| interface.trouble).collect::<Vec<_>>()
+        };
+        assert_eq!(trouble(&answers), [true, true]);
+        answers.insert("wan".into(), Heard::default().after(Ok(up("eth0"))));
+        assert_eq!(trouble(&answers), [false, false]);
+        answers.insert("wan6".into(), Heard::default().after(Err(Silence::NoUbus)));
+        assert_eq!(trouble(&answers), [false, true]);
+        assert_eq!(devices(&answers, &names), ["eth0"]);
+    }
+}

@@ -25,7 +25,8 @@ pub async fn run(network: Rc<Network>, program: &Path) -> io::Result<()> {
     loop {
         let rested = Instant::now();
         let names = network.interfaces_wanted().await;
-        pause = if rested.elapsed() > LONGEST_PAUSE { PAUSE } else { pause.saturating_mul(2).min(LONGEST_PAUSE) };
+        pause =
+            if rested.elapsed() > LONGEST_PAUSE { PAUSE } else { pause.saturating_mul(2).min(LONGEST_PAUSE) };
         ask_all(&network, &ubus, names).await;
         Timer::after(pause).await;
     }

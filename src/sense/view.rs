@@ -354,6 +354,9 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Network;
+    use crate::sense::heard::Heard;
+    use crate::wire::netifd::Status;
     use crate::wire::rtnl::ifa;
 
     fn ip(text: &str) -> IpAddr {
@@ -539,7 +542,150 @@ mod tests {
             "kept"
         );
         view.happened(Message::Addr(Addr { flags: ifa::DEPRECATED, ..six("2600::1", 0) }), 600);
-        assert_eq!(view.snapshot(&named("eth0"), &Answers::new(), &last).0.get("wan").unwrap().v6, Some(ip("2600::9")));
+        assert_eq!(
+            view.snapshot(&named("eth0"), &Answers::new(), &last).0.get("wan").unwrap().v6,
+            Some(ip("2600::9"))
+        );
+    }
+
+    /// What netifd says: interface, device, delegated prefix.
+    fn answers(said: &[(&str, Option<&str>, Option<&str>)]) -> Answers {
+        let heard = |&(name, device, prefix): &(&str, Option<&str>, Option<&str>)| {
+            let given = |text| Delegated {
+                interface: name.to_string(),
+                prefix: Network::parse(text).unwrap(),
+                assigned: Vec::new(),
+            };
+            let status = Status {
+                up: device.is_some(),
+                device: device.map(str::to_string),
+                prefixes: prefix.map(given).into_iter().collect(),
+                ..Status::default()
+            };
+            (name.to_string(), Heard { status: Some(status), silence: None })
+        };
+        said.iter().map(heard).collect()
+    }
+
+    fn told(view: &View, names: &[&str], answers: &Answers) -> WanSnapshot {
+        let names = names.iter().map(|name| name.to_string()).collect();
+        view.snapshot(&wan(Device::Interfaces(names)), answers, &Map::new()).0.remove("wan").unwrap()
+    }
+
+    #[test]
+    fn each_family_goes_by_the_device_of_the_interface_that_has_it() {
+        let mut view = two_lines();
+        tell_routes(&mut view, Family::V4, vec![route(Family::V4, 254, 0, 2)]);
+        tell_routes(&mut view, Family::V6, vec![route(Family::V6, 254, 512, 3)]);
+        let both = answers(&[("wan", Some("eth0"), None), ("wan6", Some("wwan0"), None)]);
+        let now = told(&view, &["wan", "wan6"], &both);
+        assert_eq!((now.device.as_deref(), now.v4, now.route4), (Some("eth0"), Some(ip("8.0.0.2")), true));
+        assert_eq!((now.device6.as_deref(), now.v6, now.route6), (Some("wwan0"), Some(ip("2600::3")), true));
+        let now = told(&view, &["wan6", "wan"], &both);
+        assert_eq!(now.v4, Some(ip("8.0.0.2")), "9.0.0.3 has no route, though it is named first");
+        let one = told(&view, &["wan"], &both);
+        assert_eq!((one.v4, one.v6, one.device6.as_deref()), (Some(ip("8.0.0.2")), None, None));
+        let mut only6 = wan(Device::Interfaces(vec!["wan".into(), "wan6".into()]));
+        only6[0].families = vec![Family::V6];
+        let now = view.snapshot(&only6, &both, &Map::new()).0.remove("wan").unwrap();
+        assert_eq!((now.v4, now.v6, now.device.as_deref()), (None, Some(ip("2600::3")), Some("wwan0")));
+    }
+
+    #[test]
+    fn an_interface_that_is_down_has_no_device_and_one_without_addresses_shows_its_own() {
+        let view = two_lines();
+        let down = answers(&[("wan", None, None)]);
+        let now = told(&view, &["wan"], &down);
+        assert_eq!((now.device, now.v4, now.interfaces.len()), (None, None, 1));
+        let mut view = View::default();
+        tell(&mut view, vec![Message::Link(link(7, "pppoe-wan"))]);
+        let up = answers(&[("wan", Some("pppoe-wan"), None)]);
+        let now = told(&view, &["wan"], &up);
+        assert_eq!((now.device.as_deref(), now.device6, now.v4), (Some("pppoe-wan"), None, None));
+        let gone = answers(&[("wan", Some("ppp7"), None)]);
+        assert_eq!(told(&view, &["wan"], &gone).device, None, "the kernel does not know it");
+        assert_eq!(told(&view, &["wan"], &Answers::new()).interfaces, [], "not asked yet");
+    }
+
+    /// PPPoE: the device goes and comes back with another number, while netifd's last word stays the same.
+    #[test]
+    fn a_device_made_anew_counts_before_netifd_is_asked_again() {
+        let mut view = two_lines();
+        let up = answers(&[("wan", Some("pppoe-wan"), None)]);
+        for index in [10, 11] {
+            let before = view.changes();
+            tell(
+                &mut view,
+                vec![Message::Link(link(index, "pppoe-wan")), Message::Addr(addr(index, "9.9.9.9", 0))],
+            );
+            tell_routes(&mut view, Family::V4, vec![route(Family::V4, 254, 0, index)]);
+            let now = told(&view, &["wan"], &up);
+            assert_eq!((now.v4, now.route4), (Some(ip("9.9.9.9")), true));
+            assert!(view.changes() > before, "netifd is to be asked again");
+            tell(&mut view, vec![Message::LinkGone(index)]);
+            assert_eq!(told(&view, &["wan"], &up).v4, None);
+        }
+    }
+
+    #[test]
+    fn the_routers_own_address_out_of_a_delegated_prefix_stands_in_for_the_wans() {
+        let mut view = two_lines();
+        tell_routes(&mut view, Family::V6, vec![route(Family::V6, 254, 512, 2)]);
+        tell(
+            &mut view,
+            vec![
+                Message::Link(link(5, "br-lan")),
+                Message::Addr(addr(5, "fd00::1", 0)),
+                Message::Addr(addr(5, "2a00:1:2:300::1", 0)),
+                Message::Addr(addr(5, "2a00:1:2:301::1", ifa::DEPRECATED)),
+            ],
+        );
+        let with = answers(&[("wan6", Some("eth0"), Some("2a00:1:2:300::/56"))]);
+        let now = told(&view, &["wan6"], &with);
+        assert_eq!(
+            (now.v6, now.route6, now.device6.as_deref()),
+            (Some(ip("2a00:1:2:300::1")), true, Some("eth0"))
+        );
+        assert_eq!(now.prefixes.len(), 1);
+        let other = answers(&[("wan6", Some("eth0"), Some("2a00:1:2:400::/56"))]);
+        assert_eq!(told(&view, &["wan6"], &other).v6, None, "not out of this one");
+        let none = answers(&[("wan6", Some("eth0"), None)]);
+        assert_eq!(told(&view, &["wan6"], &none).v6, None);
+        tell(&mut view, vec![Message::Addr(addr(2, "2600::2", 0))]);
+        assert_eq!(told(&view, &["wan6"], &with).v6, Some(ip("2600::2")), "the WAN's own goes first");
+        let mut only4 = wan(Device::Interfaces(vec!["wan6".into()]));
+        only4[0].families = vec![Family::V4];
+        tell(&mut view, vec![Message::AddrGone(addr(2, "2600::2", 0))]);
+        assert_eq!(view.snapshot(&only4, &with, &Map::new()).0.remove("wan").unwrap().v6, None);
+    }
+
+    #[test]
+    fn lifetimes_and_repeated_news_are_no_change() {
+        let mut view = two_lines();
+        tell_routes(&mut view, Family::V4, vec![route(Family::V4, 254, 0, 2)]);
+        let before = view.changes();
+        tell(
+            &mut view,
+            vec![
+                Message::Link(link(2, "eth0")),
+                Message::Addr(Addr { preferred: 7, ..addr(2, "8.0.0.2", 0) }),
+                Message::LinkGone(77),
+                Message::AddrGone(addr(2, "8.0.0.77", 0)),
+            ],
+        );
+        tell_routes(&mut view, Family::V4, vec![route(Family::V4, 254, 0, 2)]);
+        for table in [Table::Links, Table::Addrs] {
+            view.begin(table);
+        }
+        for (index, name) in [(1, "lo"), (2, "eth0"), (3, "wwan0")] {
+            view.dumped(Table::Links, Message::Link(link(index, name)), 0);
+        }
+        view.finish(Table::Links);
+        assert_eq!(view.changes(), before);
+        view.finish(Table::Addrs);
+        assert_eq!(view.changes(), before + 1, "the addresses were not told again");
+        tell_routes(&mut view, Family::V4, vec![]);
+        assert_eq!(view.changes(), before + 2);
     }
 
     #[test]
