@@ -174,7 +174,7 @@ impl<'a> Loader<'a> {
 
     fn wan(&mut self, fields: &mut Fields, name: &str) -> Option<Fate> {
         self.one_way(fields);
-        let interfaces: Vec<String> = distinct(fields.list("interface"));
+        let interfaces: Vec<String> = fields.list("interface").into_iter().map(str::to_string).collect();
         let device = match fields.one("device") {
             Some(text) => value::device(text).ok()?,
             None if interfaces.is_empty() => return None,
@@ -193,9 +193,9 @@ impl<'a> Loader<'a> {
     /// other.
     fn one_way(&mut self, fields: &mut Fields) {
         let (device, interface) = (fields.wrote("device"), fields.wrote("interface"));
-        let count = distinct(fields.list("interface")).len();
+        let count = fields.list("interface").len();
         if device && interface {
-            let text = "and list interface say the same in two ways; keep one of them";
+            let text = "list interface says which device it is; take one of the two out";
             self.reader.fault(fields, "device", text);
         } else if count > INTERFACES_CAP {
             let text = format!("has {count} values; {INTERFACES_CAP} are the most");
@@ -267,16 +267,6 @@ impl<'a> Loader<'a> {
         let names = self.known.iter().filter(|known| known.kind == kind).map(|known| known.name.as_str());
         format!("there is no {kind} {}{}", quoted(name), did_you_mean(name, names))
     }
-}
-
-fn distinct(values: Vec<&str>) -> Vec<String> {
-    let mut kept: Vec<String> = Vec::new();
-    for value in values {
-        if !kept.iter().any(|other| other == value) {
-            kept.push(value.to_string());
-        }
-    }
-    kept
 }
 
 fn families(fields: &Fields) -> Vec<Family> {

@@ -5,14 +5,14 @@ use crate::act::ubus::{Fault, Ubus};
 use crate::sense::heard::{Heard, Silence};
 use crate::sense::network::Network;
 use crate::wire::netifd::{status, Status};
-use smol::Timer;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// Questions within this time after the last are asked when it is over: a device that comes up does so in many steps.
-const PAUSE: Duration = Duration::from_millis(100);
+/// What changes within this time after a round of questions is asked about when it is over: a device that comes up does
+/// so in many steps.
+const PAUSE: Duration = Duration::from_millis(50);
 /// While the network never rests, the time between two rounds of questions doubles up to this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1600);
 /// When a question failed after so long, the others of that round are not asked: they would fail as late.
@@ -28,7 +28,7 @@ pub async fn run(network: Rc<Network>, program: &Path) -> io::Result<()> {
         pause =
             if rested.elapsed() > LONGEST_PAUSE { PAUSE } else { pause.saturating_mul(2).min(LONGEST_PAUSE) };
         ask_all(&network, &ubus, names).await;
-        Timer::after(pause).await;
+        network.rest_of_netifd(pause).await;
     }
 }
 

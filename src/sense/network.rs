@@ -40,6 +40,7 @@ pub struct Network {
     neighbours: Neighbours,
     wake: (Sender<()>, Receiver<()>),
     ask_netifd: (Sender<()>, Receiver<()>),
+    ask_at_once: (Sender<()>, Receiver<()>),
 }
 
 /// What was told, and what is to be asked.
@@ -77,6 +78,7 @@ impl Network {
             neighbours: Neighbours::open()?,
             wake: smol::channel::bounded(1),
             ask_netifd: smol::channel::bounded(1),
+            ask_at_once: smol::channel::bounded(1),
         })
     }
 
@@ -101,6 +103,7 @@ impl Network {
         loop {
             // Never closed: both ends are here.
             let _ = self.ask_netifd.1.recv().await;
+            let _ = self.ask_at_once.1.try_recv();
             let mut state = self.state.borrow_mut();
             state.asked_at = state.view.changes();
             let names = state.interfaces();
@@ -108,6 +111,17 @@ impl Network {
                 return names;
             }
         }
+    }
+
+    /// Waits for this long before netifd is asked again, but not when somebody asks for a look.
+    pub async fn rest_of_netifd(&self, pause: Duration) {
+        let looked_for = async {
+            let _ = self.ask_at_once.1.recv().await;
+        };
+        let over = async {
+            smol::Timer::after(pause).await;
+        };
+        smol::future::or(looked_for, over).await;
     }
 
     /// What is known of an interface of netifd.
@@ -146,6 +160,7 @@ impl Network {
         state.rescan = true;
         drop(state);
         self.want_interfaces();
+        let _ = self.ask_at_once.0.try_send(());
         self.neighbours.rescan();
         self.wake();
     }
