@@ -13,22 +13,25 @@ use std::time::{Duration, Instant};
 /// What changes within this time after a round of questions is asked about when it is over: a device that comes up does
 /// so in many steps.
 const PAUSE: Duration = Duration::from_millis(50);
-/// While the network never rests, the time between two rounds of questions doubles up to this.
-const LONGEST_PAUSE: Duration = Duration::from_millis(1600);
+/// After so many rounds without rest in between, the pause is ...
+const QUICK_ROUNDS: u32 = 16;
+/// ... this one: a network that never rests must not keep a small router busy with questions ...
+const LONG_PAUSE: Duration = Duration::from_millis(1600);
+/// ... until nothing was to be asked for so long.
+const REST: Duration = Duration::from_millis(500);
 /// When a question failed after so long, the others of that round are not asked: they would fail as late.
 const LATE: Duration = Duration::from_secs(1);
 
 /// Asks whenever [`Network::interfaces_wanted`] says so, by the program `ubus` at this path, and never ends.
 pub async fn run(network: Rc<Network>, program: &Path) -> io::Result<()> {
     let ubus = Ubus::new(program);
-    let mut pause = PAUSE;
+    let mut rounds = 0u32;
     loop {
         let rested = Instant::now();
         let names = network.interfaces_wanted().await;
-        pause =
-            if rested.elapsed() > LONGEST_PAUSE { PAUSE } else { pause.saturating_mul(2).min(LONGEST_PAUSE) };
+        rounds = if rested.elapsed() > REST { 0 } else { rounds.saturating_add(1) };
         ask_all(&network, &ubus, names).await;
-        network.rest_of_netifd(pause).await;
+        network.rest_of_netifd(if rounds < QUICK_ROUNDS { PAUSE } else { LONG_PAUSE }).await;
     }
 }
 

@@ -233,7 +233,7 @@ impl View {
         let v4 = self.way(wan, Family::V4, answers, last.and_then(|last| last.v4));
         let mut v6 = self.way(wan, Family::V6, answers, last.and_then(|last| last.v6));
         if v6.addr.is_none() && wan.families.contains(&Family::V6) {
-            v6.addr = self.from_prefix(&prefixes, wan, last.and_then(|last| last.v6));
+            v6.addr = self.out_of_prefix(&prefixes, wan, last.and_then(|last| last.v6));
         }
         let up = || self.devices(wan, Family::V4, answers).into_iter().next();
         let name = |link: &Link| link.name.clone();
@@ -282,7 +282,7 @@ impl View {
     }
 
     /// The router's own address out of a prefix that was delegated to it.
-    fn from_prefix(&self, prefixes: &[Delegated], wan: &Wan, last: Option<IpAddr>) -> Option<IpAddr> {
+    fn out_of_prefix(&self, prefixes: &[Delegated], wan: &Wan, last: Option<IpAddr>) -> Option<IpAddr> {
         let within = |addr: &Addr| prefixes.iter().any(|given| given.prefix.contains(addr.addr));
         choose_v6(&self.candidates(within), &wan.accept, last)
     }
