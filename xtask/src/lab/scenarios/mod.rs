@@ -9,6 +9,7 @@ pub mod kill;
 pub mod lease;
 pub mod netifd;
 pub mod ready;
+pub mod scripts;
 
 use super::{Lab, Summary};
 use anyhow::Result;
@@ -95,4 +96,5 @@ pub const SCENARIOS: &[Scenario] = &[
         slow: false,
         run: control::secrets,
     },
+    scripts::SCRIPTS,
 ];
