@@ -367,6 +367,7 @@ fn hangs(lab: &Lab, netifd: &Netifd) -> Result<String> {
     lab.wan_readdress4(addr)?;
     let named = lab.wait_named(addr.into(), SECOND)? - start;
     agent.wait_line(start, "interface wan: netifd could not be asked", 10 * SECOND)?;
+    wait_standing(lab, 0, "netifd could not be asked")?;
     let status = lab.status()?;
     ensure!(status["healthy"] == false && status["wans"][0]["interfaces"][0]["trouble"] == true, "{status}");
     fs::remove_file(netifd.0.join("hang"))?;
