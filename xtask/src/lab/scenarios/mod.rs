@@ -7,6 +7,7 @@ pub mod ground;
 pub mod idle;
 pub mod kill;
 pub mod lease;
+pub mod netifd;
 pub mod ready;
 pub mod scripts;
 
@@ -44,6 +45,8 @@ pub const SCENARIOS: &[Scenario] = &[
     changes::KNOT,
     ready::BIND,
     lease::DNSMASQ,
+    netifd::WAYS,
+    netifd::REST,
     faults::FAULTS,
     Scenario {
         name: "kill",
