@@ -311,6 +311,8 @@ fn rule(proto: Proto, src_dport: (u16, u16), target: &str, dest_port: (u16, u16)
         target: target.parse().unwrap(),
         dest_port,
         sources: Vec::new(),
+        src: "wan".into(),
+        dest: "lan".into(),
     }
 }
 

@@ -236,6 +236,8 @@ fn a_close_does_not_wait_for_an_nft_that_hangs() {
         target: "192.168.1.20".parse().unwrap(),
         dest_port: (554, 554),
         sources: Vec::new(),
+        src: "wan".into(),
+        dest: "lan".into(),
     };
     let now = clock::now();
     let mut start = |generation, rules: Vec<plan::Rule>| {

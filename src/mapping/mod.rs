@@ -4,6 +4,8 @@
 pub mod conntrack;
 mod droppers;
 pub mod nft;
+pub mod redirect;
+mod rule;
 
 use async_io::Async;
 use rustix::io::Errno;

@@ -160,6 +160,8 @@ fn rules(config: &Config, world: &World, mapping: &Mapping, target: IpAddr, lan:
         target,
         dest_port: mapping.dest_port,
         sources: mapping.sources.clone(),
+        src: mapping.src.clone(),
+        dest: mapping.dest.clone(),
     };
     Exposure::Open(mapping.protos.iter().map(|proto| rule(*proto)).collect())
 }

@@ -112,4 +112,8 @@ pub struct Rule {
     pub dest_port: (u16, u16),
     /// Who may; empty means anyone.
     pub sources: Vec<Network>,
+    /// The firewall zone that it is reached from, where the firewall has zones (fw4).
+    pub src: String,
+    /// The camera's firewall zone.
+    pub dest: String,
 }
