@@ -3,6 +3,7 @@
 
 pub mod conntrack;
 mod droppers;
+pub mod firewall;
 pub mod nft;
 pub mod redirect;
 mod rule;
