@@ -7,6 +7,7 @@ pub mod firewall;
 pub mod nft;
 pub mod redirect;
 mod rule;
+pub mod uci_file;
 
 use async_io::Async;
 use rustix::io::Errno;
