@@ -8,6 +8,8 @@ use crate::config::Severity;
 use crate::map::Set;
 use std::borrow::Cow;
 
+/// Where it lies, below the root.
+pub const PATH: &str = "etc/config/firewall";
 /// What the names of our sections begin with.
 pub const PREFIX: &str = "porchlight_";
 /// The type of our sections.

@@ -1,9 +1,11 @@
 //! Port mappings: how [`crate::plan::Rule`]s reach the packet filter.
 //! Here: what its parts share, a socket to the kernel's netfilter.
 
+pub mod conflict;
 pub mod conntrack;
 mod droppers;
 pub mod firewall;
+pub mod holders;
 pub mod nft;
 pub mod redirect;
 mod rule;
