@@ -1,11 +1,15 @@
 //! Port mappings: how [`crate::plan::Rule`]s reach the packet filter.
 //! Here: what its parts share, a socket to the kernel's netfilter.
 
+pub mod backend;
 pub mod conntrack;
+pub mod door;
 mod droppers;
+pub mod fw4;
 pub mod nft;
 pub mod redirect;
 mod rule;
+pub mod service;
 
 use async_io::Async;
 use rustix::io::Errno;
