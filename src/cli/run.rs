@@ -5,7 +5,7 @@ use crate::act::http::Http;
 use crate::agent::{read_config, Agent, Mode, Reading, Setting};
 use crate::control::{self, Instance};
 use crate::map::Set;
-use crate::mapping::nft::Nft;
+use crate::mapping::backend::{Backend, UNMAP_DEADLINE};
 use crate::paths::Paths;
 use crate::sense::clock;
 use crate::state;
@@ -45,7 +45,7 @@ fn close_leftovers(paths: &Paths) -> Result<(), String> {
     if memory.mapping.targets.is_empty() {
         return Ok(());
     }
-    let cut = smol::block_on(Nft::new(&paths.root).remove())?;
+    let cut = smol::block_on(Backend::new(&paths.root).remove(UNMAP_DEADLINE))?;
     log::info!("the port mappings that were open are closed, {cut}");
     memory.mapping.targets = Set::new();
     state::save(&paths.state, &memory.to_text(&boot_id))

@@ -153,6 +153,7 @@ impl<'a> Loader<'a> {
                 BackendChoice::None
             }
             Some("nft") => BackendChoice::Nft,
+            Some("service") => BackendChoice::Service,
             Some("none") => BackendChoice::None,
             _ => BackendChoice::Auto,
         };

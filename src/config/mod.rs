@@ -145,8 +145,10 @@ impl Default for Global {
 /// `option mapping_backend`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendChoice {
-    /// nft where there is no fw4; where there is, nothing is mapped and said so.
+    /// `service` where OpenWrt's firewall (fw4) is, else `nft`.
     Auto,
+    /// Redirects as data of a procd service, which fw4 reads.
+    Service,
     /// An nftables table of our own.
     Nft,
     /// No mapping at all.

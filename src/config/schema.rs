@@ -213,8 +213,8 @@ static GLOBAL: &[OptionRow] = &[
         "auto",
         "Who carries the mappings",
     )
-    .built(Built::Only(&["nft", "none"]))
-    .instead("use auto, nft or none"),
+    .built(Built::Only(&["service", "nft", "none"]))
+    .instead("use auto, service, nft or none"),
     option(
         "upstream",
         Kind::Word(&["auto", "on", "off"]),

@@ -10,6 +10,7 @@
 //! It cannot overrule another table that drops forwarded packets; [`Nft::droppers`] names those.
 
 use super::conntrack::{self, Cut};
+use super::door::Door;
 use super::rule::{at_most, check, proto_name, sources, ways, Ports, Ways};
 use super::{droppers, Heard, Netfilter};
 use crate::act::command::{self, Ran};
@@ -53,6 +54,10 @@ const MAX_TRIES: u32 = 3;
 pub struct MapReport {
     /// Mappings that are not in force: their name, and why.
     pub refused: Vec<(String, String)>,
+    /// Mappings that are not in force yet.
+    pub missing: Vec<String>,
+    /// OpenWrt's firewall was made to reload.
+    pub reloaded: bool,
     /// What became of the old connections.
     pub cut: Cut,
 }
@@ -80,6 +85,11 @@ pub struct Ruleset {
 
 /// Writes our table with exactly these rules and guards; without any, the table goes.
 pub fn ruleset(rules: &[Rule], guards: &[Guard]) -> Ruleset {
+    table(rules, guards, &Set::new())
+}
+
+/// Likewise, with a stop for each of these doors of another firewall.
+fn table(rules: &[Rule], guards: &[Guard], barred: &Set<Door>) -> Ruleset {
     let mut chains = Chains::default();
     let mut refused = Vec::new();
     for rule in rules {
@@ -90,6 +100,7 @@ pub fn ruleset(rules: &[Rule], guards: &[Guard]) -> Ruleset {
     for guard in guards {
         chains.guard(guard);
     }
+    chains.forward.extend(barred.iter().map(Door::bar));
     Ruleset { text: chains.table(), refused }
 }
 
@@ -274,16 +285,32 @@ impl Nft {
     /// table is as it was. While a [`Guard`] is young, the table stays although no rule is in it.
     /// May be dropped on the way, to be overtaken by another job.
     pub async fn apply(&mut self, job: &MapJob) -> Result<MapReport, String> {
-        let guards = self.guards(job);
+        let (refused, cut) = self.put(&job.rules, &Set::new(), &job.cut).await?;
+        Ok(MapReport { refused, cut, ..MapReport::default() })
+    }
+
+    /// Makes our table carry no rule, but a stop for each of these doors of another firewall; then cuts the
+    /// connections to these addresses. Otherwise as [`Nft::apply`].
+    pub(super) async fn bar(&mut self, barred: &Set<Door>, cut: &[IpAddr]) -> Result<Cut, String> {
+        Ok(self.put(&[], barred, cut).await?.1)
+    }
+
+    async fn put(
+        &mut self,
+        rules: &[Rule],
+        barred: &Set<Door>,
+        cut: &[IpAddr],
+    ) -> Result<(Vec<(String, String)>, Cut), String> {
+        let guards = self.guards(rules, barred, cut);
         let young: Vec<_> = guards.iter().map(|(guard, _)| guard.clone()).collect();
-        let Ruleset { text, refused } = ruleset(&job.rules, &young);
+        let Ruleset { text, refused } = table(rules, &young, barred);
         let mut before = generation().await;
         // If this is dropped now, the old or the new rules are in force.
-        self.rules.extend(job.rules.iter().cloned());
+        self.rules.extend(rules.iter().cloned());
         self.load(&text).await?;
-        self.rules.clone_from(&job.rules);
+        self.rules = rules.to_vec();
         self.guards = guards;
-        let cut = conntrack::cut(&self.root, &job.cut).await;
+        let cut = conntrack::cut(&self.root, cut).await;
         for attempt in 1.. {
             let listing = self.list().await?;
             let generation = generation().await;
@@ -305,19 +332,20 @@ impl Nft {
             before = generation;
             self.load(&text).await?;
         }
-        Ok(MapReport { refused, cut })
+        Ok((refused, cut))
     }
 
     /// The guards of this job and the young ones of earlier jobs.
-    fn guards(&self, job: &MapJob) -> Vec<(Guard, Instant)> {
+    fn guards(&self, rules: &[Rule], barred: &Set<Door>, cut: &[IpAddr]) -> Vec<(Guard, Instant)> {
         let now = Instant::now();
         let mut guards: Vec<_> = self.guards.clone();
-        guards
-            .retain(|(guard, since)| now.duration_since(*since) < GUARD && !job.cut.contains(&guard.target));
-        for target in job.cut.iter().collect::<Set<_>>() {
+        let young = |since: Instant| now.duration_since(since) < GUARD;
+        guards.retain(|(guard, since)| young(*since) && !cut.contains(&guard.target));
+        for target in cut.iter().collect::<Set<_>>() {
             let of_target = |rule: &&Rule| rule.target == *target && rule.proto == Proto::Udp;
-            let rules = self.rules.iter().chain(&job.rules).filter(of_target);
-            let udp: Set<_> = rules.map(|rule| rule.dest_port).collect();
+            let rules = self.rules.iter().chain(rules).filter(of_target).map(|rule| rule.dest_port);
+            let doors = barred.iter().filter(|door| door.target == *target && door.proto == Proto::Udp);
+            let udp: Set<_> = rules.chain(doors.map(|door| door.to)).collect();
             guards.push((Guard { target: *target, udp: udp.into_iter().collect() }, now));
         }
         guards
@@ -356,6 +384,27 @@ impl Nft {
         }
         let tables = self.program.run(&["list", "tables"], "", DEADLINE).await;
         tables.is_ok_and(|ran| ran.out.lines().any(|line| line.trim() == "table inet fw4"))
+    }
+
+    /// The table of OpenWrt's firewall, without its counters. `None`: there is none.
+    pub(super) async fn fw4_table(&self) -> Result<Option<String>, String> {
+        let ran =
+            self.program.run(&["-s", "-t", "list", "table", "inet", "fw4"], "", LISTING_DEADLINE).await?;
+        match ran.ok {
+            true => Ok(Some(ran.out)),
+            false if ran.complaint.contains("No such file or directory") => Ok(None),
+            false => Err(failure("table inet fw4 could not be read", &ran.complaint)),
+        }
+    }
+
+    /// Whether there is a table of ours, whoever made it.
+    pub(super) async fn exists(&self) -> Result<bool, String> {
+        Ok(self.list().await?.is_some())
+    }
+
+    /// The cameras that our table leads to, whoever made it.
+    pub(super) async fn own_targets(&self) -> Result<Set<IpAddr>, String> {
+        Ok(targets(&self.list().await?.unwrap_or_default()))
     }
 
     /// Takes our table away, whoever made it (an earlier run too), and cuts the connections that

@@ -1,0 +1,116 @@
+//! A way in: what a redirect of OpenWrt's firewall lets through, as we ask for it and as the kernel shows it. [pure]
+
+use super::redirect::Redirect;
+use super::rule::{proto_name, Ports};
+use crate::config::{Network, Proto};
+use crate::map::Set;
+use std::net::IpAddr;
+
+/// How fw4 begins the comment of every rule that it makes.
+const FW4_COMMENT: &str = "comment \"!fw4: ";
+/// How it marks the rules of a reflection.
+const REFLECTION: &str = " (reflection)\"";
+/// How fw4 names the chain of a zone's redirects.
+const CHAIN: &str = "dstnat_";
+
+/// One way in, from outside.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Door {
+    /// Zone that it is reached from.
+    pub zone: String,
+    /// Protocol.
+    pub proto: Proto,
+    /// Who may; `None`: anyone.
+    pub from: Option<Network>,
+    /// Public ports, first and last.
+    pub ports: (u16, u16),
+    /// The camera.
+    pub target: IpAddr,
+    /// Its ports.
+    pub to: (u16, u16),
+}
+
+impl Door {
+    /// What a redirect lets in.
+    pub fn of(redirect: &Redirect) -> Door {
+        Door {
+            zone: redirect.src.clone(),
+            proto: redirect.proto,
+            from: redirect.src_ip,
+            ports: redirect.src_dport,
+            target: redirect.dest_ip,
+            to: redirect.dest_port,
+        }
+    }
+
+    /// An nft rule for the forward hook that stops it and nothing else of the camera.
+    pub(super) fn bar(&self) -> String {
+        let ip = if self.target.is_ipv4() { "ip" } else { "ip6" };
+        let from = self.from.map(|net| format!("ct original {ip} saddr {}/{} ", net.addr, net.prefix));
+        format!(
+            "{ip} daddr {} {} dport {} ct status dnat ct original proto-dst {} {}counter drop",
+            self.target,
+            proto_name(self.proto),
+            Ports(self.to),
+            Ports(self.ports),
+            from.unwrap_or_default(),
+        )
+    }
+}
+
+/// The doors that fw4's table shows, of those whose comment begins with `mark` (what follows `!fw4: `).
+/// `listing`: `nft -s -t list table inet fw4`.
+pub fn shown(listing: &str, mark: &str) -> Set<Door> {
+    let mut zone = None;
+    let mut doors = Set::new();
+    for line in listing.lines().map(str::trim) {
+        if let Some(chain) = line.strip_prefix("chain ") {
+            zone = chain.split(' ').next().and_then(|name| name.strip_prefix(CHAIN));
+        }
+        let Some((rule, comment)) = line.split_once(FW4_COMMENT) else { continue };
+        if comment.starts_with(mark) && !comment.ends_with(REFLECTION) {
+            doors.extend(zone.and_then(|zone| door(zone, rule)));
+        }
+    }
+    doors
+}
+
+/// Whether fw4's table knows this zone.
+pub fn knows_zone(listing: &str, zone: &str) -> bool {
+    listing.lines().any(|line| line.trim() == format!("chain input_{zone} {{"))
+}
+
+/// Reads one rule without its comment: `ip saddr 198.51.100.0/24 tcp dport 8554 counter dnat ip to 192.168.1.50:554`.
+fn door(zone: &str, rule: &str) -> Option<Door> {
+    let mut words = rule.split_whitespace();
+    let (mut proto, mut ports, mut from) = (None, None, None);
+    while let Some(word) = words.next() {
+        match word {
+            "tcp" => proto = Some(Proto::Tcp),
+            "udp" => proto = Some(Proto::Udp),
+            "saddr" => from = Some(Network::parse(words.next()?)?),
+            "dport" => ports = Some(range(words.next()?)?),
+            "dnat" => break,
+            _ => {}
+        }
+    }
+    let to = words.find(|word| !matches!(*word, "ip" | "ip6" | "to"))?;
+    let (target, to) = place(to)?;
+    Some(Door { zone: zone.to_string(), proto: proto?, from, ports: ports?, target, to: to.or(ports)? })
+}
+
+/// `8000` or `8000-8010`.
+fn range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+/// `192.168.1.50:554`, `[2001:db8::1]:8000-8010`, or without the port.
+fn place(text: &str) -> Option<(IpAddr, Option<(u16, u16)>)> {
+    if let Ok(addr) = text.parse() {
+        return Some((addr, None));
+    }
+    let (addr, ports) = text.rsplit_once(':')?;
+    let addr = addr.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+    Some((addr, Some(range(ports)?)))
+}
