@@ -58,7 +58,7 @@ fn inserted(old: &[u8], new: &[u8]) -> Option<Vec<u8>> {
 
 const BLOCKS: &str = "
 config redirect 'porchlight_front_rtsp'
-\toption name 'Porchlight front_rtsp'
+\toption name 'Porchlight: front_rtsp'
 \toption family 'ipv4'
 \toption src 'wan'
 \toption dest 'lan'
@@ -71,7 +71,7 @@ config redirect 'porchlight_front_rtsp'
 \toption enabled '1'
 
 config redirect 'porchlight_garden'
-\toption name 'Porchlight garden'
+\toption name 'Porchlight: garden'
 \toption family 'ipv4'
 \toption src 'wan'
 \toption dest 'lan'
@@ -133,7 +133,7 @@ config defaults
 \toption input 'REJECT'
 
 config redirect 'porchlight_front_rtsp'
-\toption name 'Porchlight front_rtsp'
+\toption name 'Porchlight: front_rtsp'
 \toption family 'ipv4'
 \toption src 'wan'
 \toption dest 'lan'
@@ -162,7 +162,7 @@ config rule 'porchlight_garden'
 
 
 config redirect 'porchlight_garden__2'
-\toption name 'Porchlight garden'
+\toption name 'Porchlight: garden'
 ";
     assert!(new.starts_with(expected), "{new}");
     assert!(new.ends_with("\toption enabled '1'\n\n"), "{new}");
@@ -177,7 +177,7 @@ fn another_form_that_says_the_same_is_left_alone() {
     let odd = plain
         .replace('\'', "")
         .replace("option", "  o")
-        .replace("Porchlight front_rtsp", "Porchlight\\ front_rtsp");
+        .replace("Porchlight: front_rtsp", "Porchlight:\\ front_rtsp");
     assert!(odd.contains("  o dest_ip 192.168.1.20"), "{odd}");
     assert_eq!(edit(odd.as_bytes(), std::slice::from_ref(one)), Ok(None), "{odd}");
     let lines: Vec<_> = plain.lines().skip(2).collect();
@@ -198,15 +198,12 @@ fn another_form_that_says_the_same_is_left_alone() {
 
 #[test]
 fn values_cannot_break_out() {
-    let odd = Redirect {
-        mapping: "it's\n\toption src 'lan' \\ \" # é".into(),
-        ..redirect("odd", 1, "192.168.1.9")
-    };
+    let zone = "it's\n\toption src 'lan' \\ \" # é";
+    let odd = Redirect { src: zone.into(), ..redirect("odd", 1, "192.168.1.9") };
     let new = edited(b"config a\n", std::slice::from_ref(&odd));
     let parsed = uci::parse(&text(&new), "");
     assert_eq!(parsed.problems, []);
-    let name = &parsed.sections[1].option("name").unwrap().values;
-    assert_eq!(name, &["Porchlight it's\n\toption src 'lan' \\ \" # é"]);
+    assert_eq!(parsed.sections[1].option("src").unwrap().values, [zone]);
     assert_eq!(edit(&new, &[odd]), Ok(None));
     assert_eq!(edited(&new, &[]), b"config a\n");
 }

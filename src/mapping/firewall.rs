@@ -44,6 +44,11 @@ pub fn sections(text: &[u8]) -> Result<Vec<Section>, String> {
     Ok(read(text)?.0.sections)
 }
 
+/// Whether the text could have a section of ours, however faulty it is.
+pub fn mentions_ours(text: &[u8]) -> bool {
+    text.windows(PREFIX.len()).any(|window| window == PREFIX.as_bytes())
+}
+
 /// Whether a section is one of ours.
 pub fn is_ours(section: &Section) -> bool {
     section.kind == KIND && section.name.as_deref().is_some_and(|name| name.starts_with(PREFIX))

@@ -13,6 +13,7 @@ pub mod nft;
 pub mod redirect;
 mod rule;
 pub mod service;
+mod store;
 pub mod uci_file;
 
 use async_io::Async;
