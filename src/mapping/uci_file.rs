@@ -8,7 +8,7 @@
 //!   written into that one too, which has no name any more.
 
 use async_io::Timer;
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
@@ -96,11 +96,11 @@ impl UciFile {
     }
 
     fn open(&self, options: &mut OpenOptions) -> Result<File, String> {
-        // Not to hang on a pipe.
-        let file =
-            options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC).open(&self.path);
+        // NONBLOCK: not to hang on a pipe.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = options.custom_flags(flags.bits() as i32).open(&self.path);
         let file = file.map_err(|error| match error.raw_os_error() {
-            Some(libc::ELOOP) => {
+            Some(code) if code == Errno::LOOP.raw_os_error() => {
                 format!(
                     "{} is a symbolic link, which a change would replace: put the file itself there",
                     self.path.display()
