@@ -327,6 +327,7 @@ fn job(rules: &[Rule], cut: &[&str]) -> MapJob {
         generation: 1,
         rules: rules.to_vec(),
         cut: cut.iter().map(|addr| addr.parse().unwrap()).collect(),
+        wan_addrs: Vec::new(),
     }
 }
 

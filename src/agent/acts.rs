@@ -125,7 +125,8 @@ impl Agent {
     /// somebody changed the packet filter.
     pub(crate) fn check_filter(&mut self) {
         let memory = &self.state.mapping;
-        let asked = matches!(self.config.global.backend, BackendChoice::Auto | BackendChoice::Service);
+        let backend = self.config.global.backend;
+        let asked = matches!(backend, BackendChoice::Auto | BackendChoice::Service | BackendChoice::Uci);
         let auto = asked && !self.config.mappings.is_empty();
         if memory.applied.is_none() && memory.in_flight.is_none() && !auto {
             return;

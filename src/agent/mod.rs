@@ -14,7 +14,7 @@ use crate::act::http::Http;
 use crate::act::nudge;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
-use crate::config::{Config, Problem};
+use crate::config::{BackendChoice, Config, Problem};
 use crate::control::{Asked, Nudge, Question};
 use crate::map::{Map, Set};
 use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
@@ -447,7 +447,13 @@ impl Agent {
         self.save();
         let _ = std::fs::remove_file(&self.paths.socket);
         let open = plan::mapping::may_be_open(&self.config, &self.world, &self.state);
-        if open && !self.config.global.keep_on_stop {
+        // What is written in the firewall's configuration stays there, so that a restart does not wear the flash.
+        let written = self.config.global.backend == BackendChoice::Uci;
+        if open && written {
+            log::info!(
+                "stopped; the port mappings stay in /etc/config/firewall (porchlight unmap closes them)"
+            );
+        } else if open && !self.config.global.keep_on_stop {
             match self.backend.lock().await.remove(STOP_DEADLINE).await {
                 Ok(cut) => {
                     self.state.mapping.targets = Set::new();

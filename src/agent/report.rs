@@ -292,6 +292,10 @@ impl Agent {
             );
             self.state.mapping.applied = None;
         }
+        if look.freed && self.state.mapping.in_flight.is_none() {
+            self.info("a public port that somebody else had is free; its mapping is tried again");
+            self.state.mapping.applied = None;
+        }
         if look.came && self.state.mapping.in_flight.is_none() {
             settle::firewall_came(&mut self.state);
         }

@@ -38,7 +38,7 @@ impl Drop for Root {
 }
 
 /// Nobody changed the packet filter.
-const WHOLE: Look = Look { intact: true, came: false };
+const WHOLE: Look = Look { intact: true, came: false, freed: false };
 
 const MAPPED: &str = "config wan 'wan'
 	option device 'wan0'
@@ -253,6 +253,7 @@ fn a_close_does_not_wait_for_an_nft_that_hangs() {
             reload: true,
             rules,
             cut: Vec::new(),
+            wan_addrs: Vec::new(),
         });
         let change = settle::begin(&mut agent.state, &action, now);
         agent.start(action, change, now);
@@ -383,6 +384,7 @@ fn a_failure_of_the_packet_filter_is_told_once() {
             reload: true,
             rules: Vec::new(),
             cut: Vec::new(),
+            wan_addrs: Vec::new(),
         };
         settle::begin(&mut agent.state, &plan::Action::Map(job.clone()), now);
         assert_eq!(agent.tell_filter_failure(why), told, "{generation}");

@@ -41,11 +41,15 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
 /// Closes what a killed agent had open: one that is switched off leaves no port open.
 fn close_leftovers(paths: &Paths) -> Result<(), String> {
     let boot_id = clock::boot_id(&paths.root).unwrap_or_default();
-    let Ok(mut memory) = state::load(&paths.state, &boot_id) else { return Ok(()) };
-    if memory.mapping.targets.is_empty() {
+    let loaded = state::load(&paths.state, &boot_id).ok();
+    let mut backend = Backend::new(&paths.root);
+    let known = loaded.as_ref().is_some_and(|memory| !memory.mapping.targets.is_empty());
+    // The firewall's configuration outlives a restart of the router, our memory does not.
+    if !known && !backend.is_written() {
         return Ok(());
     }
-    let cut = smol::block_on(Backend::new(&paths.root).remove(UNMAP_DEADLINE))?;
+    let mut memory = loaded.unwrap_or_default();
+    let cut = smol::block_on(backend.remove(UNMAP_DEADLINE))?;
     log::info!("the port mappings that were open are closed, {cut}");
     memory.mapping.targets = Set::new();
     state::save(&paths.state, &memory.to_text(&boot_id))

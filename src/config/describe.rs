@@ -123,6 +123,9 @@ fn about_backend(config: &Config) -> String {
             "carried by OpenWrt's firewall (fw4) where it is, elsewhere by an nftables table of our own"
         }
         BackendChoice::Service => "carried by OpenWrt's firewall (fw4), as data of a procd service",
+        BackendChoice::Uci => {
+            "carried by OpenWrt's firewall (fw4), as redirects in /etc/config/firewall, which stay when we stop"
+        }
         BackendChoice::Nft => "an nftables table of our own",
     };
     let then = if config.global.keep_on_stop { "stay" } else { "go" };

@@ -154,6 +154,7 @@ impl<'a> Loader<'a> {
             }
             Some("nft") => BackendChoice::Nft,
             Some("service") => BackendChoice::Service,
+            Some("uci") => BackendChoice::Uci,
             Some("none") => BackendChoice::None,
             _ => BackendChoice::Auto,
         };

@@ -149,6 +149,8 @@ pub enum BackendChoice {
     Auto,
     /// Redirects as data of a procd service, which fw4 reads.
     Service,
+    /// Named redirects in `/etc/config/firewall`, which fw4 reads.
+    Uci,
     /// An nftables table of our own.
     Nft,
     /// No mapping at all.

@@ -212,9 +212,7 @@ static GLOBAL: &[OptionRow] = &[
         Kind::Word(&["auto", "service", "uci", "nft", "none"]),
         "auto",
         "Who carries the mappings",
-    )
-    .built(Built::Only(&["service", "nft", "none"]))
-    .instead("use auto, service, nft or none"),
+    ),
     option(
         "upstream",
         Kind::Word(&["auto", "on", "off"]),

@@ -56,7 +56,12 @@ impl Backend {
     /// Likewise, with these programs.
     pub fn with_programs(root: &Path, programs: &Programs) -> Backend {
         let nft = Nft::with_program(root, &programs.nft);
-        Backend { nft, fw4: Fw4::new(&programs.ubus, &programs.fw4), last: None }
+        Backend { nft, fw4: Fw4::new(root, &programs.ubus, &programs.fw4), last: None }
+    }
+
+    /// Whether the firewall's own configuration has something of ours.
+    pub fn is_written(&self) -> bool {
+        self.fw4.is_written()
     }
 
     /// The program nft.
@@ -85,7 +90,7 @@ impl Backend {
                 }
                 self.nft.apply(job).await
             }
-            Carrier::Service => self.fw4.apply(&mut self.nft, job).await,
+            Carrier::Service | Carrier::Uci => self.fw4.apply(&mut self.nft, job).await,
         };
         if done.is_err() && before != Some(job.carrier) {
             self.last = before;
@@ -96,8 +101,8 @@ impl Backend {
     /// Whether all is as we made it.
     pub async fn look(&mut self) -> Look {
         match self.last {
-            Some(Carrier::Service) => self.fw4.look(&mut self.nft).await,
-            _ => Look { intact: self.nft.intact().await, came: false },
+            Some(Carrier::Service | Carrier::Uci) => self.fw4.look(&mut self.nft).await,
+            _ => Look { intact: self.nft.intact().await, ..Look::default() },
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::redirect::Redirect;
 use super::rule::{proto_name, Ports};
+use crate::config::uci::Section;
 use crate::config::{Network, Proto};
 use crate::map::Set;
 use std::net::IpAddr;
@@ -41,6 +42,23 @@ impl Door {
             target: redirect.dest_ip,
             to: redirect.dest_port,
         }
+    }
+
+    /// What a redirect with these options of ours lets in.
+    pub(super) fn of_options<'o>(option: impl Fn(&str) -> Option<&'o str>) -> Option<Door> {
+        Some(Door {
+            zone: option("src")?.to_string(),
+            proto: if option("proto")? == "udp" { Proto::Udp } else { Proto::Tcp },
+            from: option("src_ip").and_then(Network::parse),
+            ports: range(option("src_dport")?)?,
+            target: option("dest_ip")?.parse().ok()?,
+            to: range(option("dest_port")?)?,
+        })
+    }
+
+    /// As [`Door::of_options`], of a section of the firewall's configuration.
+    pub(super) fn of_section(section: &Section) -> Option<Door> {
+        Door::of_options(|key| section.option(key)?.values.first().map(String::as_str))
     }
 
     /// An nft rule for the forward hook that stops it and nothing else of the camera.

@@ -5,14 +5,15 @@
 //! - What is to be open counts as open when the kernel's ruleset shows it, and only then the drops are lifted.
 
 use super::conntrack::Cut;
-use super::door::{knows_zone, shown, Door};
+use super::door::{knows_zone, Door};
+use super::holders;
 use super::nft::{MapReport, Nft};
 use super::redirect::{redirects, Redirect};
-use super::service;
+use super::store::{shown_ours, Store};
 use crate::act::command;
-use crate::act::ubus::{Fault, Ubus};
+use crate::act::ubus::Fault;
 use crate::map::Set;
-use crate::plan::MapJob;
+use crate::plan::{Carrier, MapJob};
 use crate::sense::ruleset::Ruleset;
 use async_io::Timer;
 use smol::future::or;
@@ -29,7 +30,8 @@ const SETTLE: Duration = Duration::from_millis(20);
 
 /// The firewall, and what is known of it.
 pub struct Fw4 {
-    ubus: Ubus,
+    root: PathBuf,
+    store: Store,
     program: PathBuf,
     /// What it may let in by us. `None`: not looked at yet.
     open: Option<Set<Door>>,
@@ -39,6 +41,12 @@ pub struct Fw4 {
     carried: Set<Door>,
     /// What it was last told to carry.
     told: Set<Door>,
+    /// The same, if its own configuration says so.
+    sections: Option<Vec<Redirect>>,
+    /// What was refused because somebody else has the public port.
+    taken: Vec<Redirect>,
+    /// The WANs' addresses at that time.
+    wan_addrs: Vec<IpAddr>,
 }
 
 /// What a look at the ruleset says.
@@ -48,30 +56,41 @@ pub struct Look {
     pub intact: bool,
     /// The firewall shows exactly what it was last told.
     pub came: bool,
+    /// A public port that somebody else had is free.
+    pub freed: bool,
 }
 
 impl Fw4 {
-    /// By these programs.
-    pub(super) fn new(ubus: &Path, fw4: &Path) -> Fw4 {
+    /// By these programs. `root` is `/` but in tests.
+    pub(super) fn new(root: &Path, ubus: &Path, fw4: &Path) -> Fw4 {
         let none = Set::new;
         Fw4 {
-            ubus: Ubus::new(ubus),
+            root: root.into(),
+            store: Store::new(root, ubus),
             program: fw4.into(),
             open: None,
             barred: none(),
             carried: none(),
             told: none(),
+            sections: None,
+            taken: Vec::new(),
+            wan_addrs: Vec::new(),
         }
     }
 
     /// Whether procd answers.
     pub(super) async fn procd_answers(&self) -> bool {
-        service::read(&self.ubus).await.is_ok()
+        self.store.procd_answers().await
     }
 
-    /// Whether procd has something of ours.
+    /// Whether its own configuration has something of ours.
+    pub(super) fn is_written(&self) -> bool {
+        !self.store.has_sections(&[])
+    }
+
+    /// Whether it is given something of ours.
     pub(super) async fn holds_something(&self) -> bool {
-        service::read(&self.ubus).await.is_ok_and(|data| !data.is_null())
+        self.store.read().await.is_ok_and(|doors| doors.is_some())
     }
 
     /// Brings the firewall to the job's rules. Closing is done within the first steps. May be dropped on the way.
@@ -91,17 +110,19 @@ impl Fw4 {
             );
         };
         refuse_unknown_zones(&mut list, &mut refused, &listing);
+        self.refuse_taken(&mut list, &mut refused, job).await;
         let wanted = doors(&list);
         let mut report = MapReport { refused, cut, ..MapReport::default() };
         if !job.reload {
-            let now = shown(&listing, service::MARK);
+            let now = shown_ours(&listing);
             report.missing = mappings(&list, |door| !now.contains(door));
             self.carried = wanted.iter().filter(|door| now.contains(door)).cloned().collect();
             return Ok(report);
         }
-        let before = shown(&listing, service::MARK);
+        let before = shown_ours(&listing);
         self.told.clone_from(&wanted);
-        report.reloaded = self.tell(&list, before == wanted).await?;
+        report.reloaded = self.store.write(job.carrier, &list, before == wanted).await?;
+        self.sections = (job.carrier == Carrier::Uci).then(|| list.clone());
         if before != wanted {
             self.wait(nft, &list, &before, &mut report).await?;
         }
@@ -123,9 +144,9 @@ impl Fw4 {
     /// Looks what an earlier run left: in the kernel, and in procd, which fw4 may be about to read.
     async fn learn(&mut self, nft: &Nft) -> Result<(), String> {
         let listing = nft.fw4_table().await?.unwrap_or_default();
-        let mut open = shown(&listing, service::MARK);
-        if let Ok(data) = service::read(&self.ubus).await {
-            open.extend(service::doors(&data));
+        let mut open = shown_ours(&listing);
+        if let Ok(Some(doors)) = self.store.read().await {
+            open.extend(doors);
         }
         self.open = Some(open);
         Ok(())
@@ -158,14 +179,19 @@ impl Fw4 {
         Ok(cut)
     }
 
-    /// Hands over the redirects. `shown`: the kernel has them already. Says whether a reload comes of it.
-    async fn tell(&self, list: &[Redirect], shown: bool) -> Result<bool, String> {
-        let changed = service::write(&self.ubus, list).await.map_err(procd_failed)?;
-        if !changed && !shown {
-            // Equal data fires nothing, yet the firewall does not have it.
-            service::nudge(&self.ubus).await.map_err(procd_failed)?;
-        }
-        Ok(changed || !shown)
+    /// Refuses what has a public port that somebody else has too.
+    async fn refuse_taken(
+        &mut self,
+        list: &mut Vec<Redirect>,
+        refused: &mut Vec<(String, String)>,
+        job: &MapJob,
+    ) {
+        let conflicts = holders::conflicts(&self.root, list, &job.wan_addrs).await;
+        let is_taken = |redirect: &Redirect| conflicts.iter().any(|(name, _)| *name == redirect.mapping);
+        self.taken = list.iter().filter(|redirect| is_taken(redirect)).cloned().collect();
+        self.wan_addrs.clone_from(&job.wan_addrs);
+        list.retain(|redirect| !is_taken(redirect));
+        refused.extend(conflicts);
     }
 
     /// Waits until the kernel shows the redirects. What fw4 leaves out although it did reload is refused.
@@ -203,7 +229,7 @@ impl Fw4 {
         let mut late = Timer::after(deadline);
         loop {
             let listing = nft.fw4_table().await?.unwrap_or_default();
-            let now = shown(&listing, service::MARK);
+            let now = shown_ours(&listing);
             if now == *wanted {
                 return Ok(None);
             }
@@ -241,12 +267,15 @@ impl Fw4 {
     pub(super) async fn look(&self, nft: &mut Nft) -> Look {
         let whole = nft.intact().await;
         let (Some(open), Ok(listing)) = (&self.open, nft.fw4_table().await) else {
-            return Look { intact: whole, came: false };
+            return Look { intact: whole, ..Look::default() };
         };
-        let now = shown(&listing.unwrap_or_default(), service::MARK);
+        let now = shown_ours(&listing.unwrap_or_default());
         let ours = now.iter().all(|door| open.contains(door));
         let there = self.carried.iter().all(|door| now.contains(door));
-        Look { intact: whole && ours && there, came: now == self.told }
+        let written = self.sections.as_ref().is_none_or(|sections| self.store.has_sections(sections));
+        let taken = holders::conflicts(&self.root, &self.taken, &self.wan_addrs).await;
+        let freed = self.taken.iter().any(|one| !taken.iter().any(|(name, _)| *name == one.mapping));
+        Look { intact: whole && ours && there && written, came: now == self.told, freed }
     }
 
     /// Takes everything of ours away, whoever made it. Closed at once; the firewall may take until the deadline to
@@ -256,16 +285,14 @@ impl Fw4 {
         nft: &mut Nft,
         deadline: Duration,
     ) -> Result<Option<Cut>, String> {
-        let data = match service::read(&self.ubus).await {
-            Ok(data) => data,
-            Err(Fault::Absent | Fault::Missing) => return nft.remove_any().await,
-            Err(fault) => return Err(procd_failed(fault)),
-        };
+        (self.sections, self.taken) = (None, Vec::new());
+        let given = self.store.read().await.map_err(procd_failed)?;
         let listing = nft.fw4_table().await?.unwrap_or_default();
-        let mut open = shown(&listing, service::MARK);
-        open.extend(service::doors(&data));
+        let mut open = shown_ours(&listing);
+        let nothing = given.is_none();
+        open.extend(given.unwrap_or_default());
         open.extend(self.open.take().unwrap_or_default());
-        if open.is_empty() && data.is_null() {
+        if open.is_empty() && nothing {
             return nft.remove_any().await;
         }
         let mut cut = nft.own_targets().await?;
@@ -273,7 +300,7 @@ impl Fw4 {
         let cut: Vec<IpAddr> = cut.into_iter().collect();
         let cut = nft.bar(&open, &cut).await?;
         (self.barred, self.carried, self.told) = (open, Set::new(), Set::new());
-        service::write(&self.ubus, &[]).await.map_err(procd_failed)?;
+        self.store.write(Carrier::None, &[], true).await?;
         if self.until_shown(nft, &Set::new(), deadline).await?.is_none() {
             nft.remove_any().await?;
             self.barred = Set::new();
@@ -289,7 +316,7 @@ impl Fw4 {
 }
 
 fn procd_failed(fault: Fault) -> String {
-    format!("procd did not take the port mappings: {fault}")
+    format!("procd does not tell what it has of the port mappings: {fault}")
 }
 
 fn doors(list: &[Redirect]) -> Set<Door> {

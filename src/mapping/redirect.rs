@@ -13,6 +13,11 @@ const MAX_MOVED_PORTS: u32 = 64;
 /// The most redirects in all: fw4 renders each on every reload.
 const MAX_REDIRECTS: usize = 512;
 
+/// How [`Redirect::label`] begins.
+pub const LABEL: &str = "Porchlight: ";
+/// As much of a mapping's name as a label has: nft takes comments of up to 128 bytes, and fw4 adds to it.
+const MAX_NAME: usize = 64;
+
 /// One redirect. Always a DNAT, and always with a place on the LAN that it leads to: without `dest_ip` fw4 would
 /// open the router itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,11 +45,17 @@ pub struct Redirect {
 }
 
 impl Redirect {
+    /// What LuCI calls it, and fw4 writes behind its rules. There it may not be long, and nft knows no quotes in it.
+    pub fn label(&self) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "._:-".contains(c) { c } else { '_' };
+        LABEL.chars().chain(self.mapping.chars().take(MAX_NAME).map(plain)).collect()
+    }
+
     /// Its options by their UCI names, without `type`, which only service data has.
     pub fn options(&self) -> Vec<(&'static str, String)> {
         let family = if self.dest_ip.is_ipv4() { "ipv4" } else { "ipv6" };
         let mut options = vec![
-            ("name", format!("Porchlight {}", self.mapping)),
+            ("name", self.label()),
             ("family", family.into()),
             ("src", self.src.clone()),
             ("dest", self.dest.clone()),
@@ -193,7 +204,7 @@ mod tests {
         let [one] = made.list.as_slice() else { panic!("{made:?}") };
         assert_eq!(
             text(one),
-            "name=Porchlight front_rtsp family=ipv4 src=wan dest=lan proto=tcp src_dport=8554 \
+            "name=Porchlight: front_rtsp family=ipv4 src=wan dest=lan proto=tcp src_dport=8554 \
              dest_ip=192.168.1.50 dest_port=554 reflection=1 target=DNAT enabled=1"
         );
         assert_eq!(one.id, "front_rtsp");
@@ -258,6 +269,13 @@ mod tests {
         ]);
         let ids: Vec<_> = made.list.iter().map(|r| r.id.as_str()).collect();
         assert_eq!(ids, ["a", "a_2", "a_2_2", "a_2_3"]);
+    }
+
+    #[test]
+    fn labels_are_what_nft_takes() {
+        let odd = Rule { mapping: format!("a\"b'\\é\n{}", "x".repeat(200)), ..rule() };
+        let label = redirects(&[odd]).list[0].label();
+        assert_eq!(label, format!("Porchlight: a_b____{}", "x".repeat(57)));
     }
 
     #[test]

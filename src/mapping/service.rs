@@ -4,7 +4,6 @@
 use super::door::Door;
 use super::redirect::Redirect;
 use crate::act::ubus::{Fault, Ubus};
-use crate::config::{Network, Proto};
 use crate::map::Set;
 use crate::wire::json::{array, Json, Object};
 
@@ -74,23 +73,18 @@ pub(super) async fn nudge(ubus: &Ubus) -> Result<(), Fault> {
     ubus.call("service", "event", &message).await.map(drop)
 }
 
+/// Has procd tell whoever listens that a configuration was changed, as `reload_config` does.
+pub(super) async fn config_changed(ubus: &Ubus, package: &str) -> Result<(), Fault> {
+    let data = Object::new().str("package", package).end();
+    let message = Object::new().str("type", "config.change").raw("data", &data).end();
+    ubus.call("service", "event", &message).await.map(drop)
+}
+
 /// The doors that data of ours opens.
 pub(super) fn doors(data: &Json) -> Set<Door> {
     data.items().iter().filter_map(door).collect()
 }
 
 fn door(redirect: &Json) -> Option<Door> {
-    let text = |key: &str| redirect.get(key).str();
-    let range = |key: &str| {
-        let (first, last) = text(key)?.split_once('-').unwrap_or((text(key)?, text(key)?));
-        Some((first.parse().ok()?, last.parse().ok()?))
-    };
-    Some(Door {
-        zone: text("src")?.to_string(),
-        proto: if text("proto")? == "udp" { Proto::Udp } else { Proto::Tcp },
-        from: text("src_ip").and_then(Network::parse),
-        ports: range("src_dport")?,
-        target: text("dest_ip")?.parse().ok()?,
-        to: range("dest_port")?,
-    })
+    Door::of_options(|key| redirect.get(key).str())
 }

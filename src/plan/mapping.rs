@@ -24,7 +24,11 @@ pub fn carrier(config: &Config, world: &World) -> Result<Carrier, &'static str> 
     match (config.global.backend, world.fw4, world.procd) {
         (BackendChoice::None, ..) => Err("option mapping_backend is 'none'"),
         (BackendChoice::Nft, ..) | (BackendChoice::Auto, false, _) => Ok(Carrier::Nft),
+        (BackendChoice::Uci, true, _) => Ok(Carrier::Uci),
         (_, true, true) => Ok(Carrier::Service),
+        (BackendChoice::Uci, false, _) => Err(
+            "option mapping_backend is 'uci', and OpenWrt's firewall (fw4) is not here: use 'auto' or 'nft'",
+        ),
         (BackendChoice::Service, false, _) => Err(
             "option mapping_backend is 'service', and OpenWrt's firewall (fw4) is not here: use 'auto' or 'nft'",
         ),
@@ -261,7 +265,9 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut
     }
     let cut = cut(memory, &rules);
     let generation = memory.generation + 1;
-    plan.actions.push(Action::Map(MapJob { generation, carrier, reload, rules, cut }));
+    let lines = world.wans.values().flat_map(|wan| [wan.v4, wan.v6]);
+    let wan_addrs = lines.filter_map(|line| line.addr.seen()).collect();
+    plan.actions.push(Action::Map(MapJob { generation, carrier, reload, rules, cut, wan_addrs }));
 }
 
 /// Whether what is wanted is surely in force, and the firewall knows of it.

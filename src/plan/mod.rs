@@ -92,6 +92,8 @@ pub struct MapJob {
     pub rules: Vec<Rule>,
     /// LAN targets whose connections are to be cut after the rules are in force.
     pub cut: Vec<IpAddr>,
+    /// The WANs' addresses: a program of the router that listens on one of them has the port.
+    pub wan_addrs: Vec<IpAddr>,
 }
 
 /// Who carries the mappings.
@@ -104,12 +106,14 @@ pub enum Carrier {
     Nft,
     /// OpenWrt's firewall, by data of a procd service.
     Service,
+    /// OpenWrt's firewall, by sections of its own configuration.
+    Uci,
 }
 
 impl Carrier {
     /// Whether a change costs a reload of the whole firewall.
     pub fn reloads(self) -> bool {
-        self == Carrier::Service
+        matches!(self, Carrier::Service | Carrier::Uci)
     }
 }
 
