@@ -35,13 +35,21 @@ pub(super) async fn write(ubus: &Ubus, list: &[Redirect]) -> Result<bool, Fault>
         return Ok(!before.items().is_empty());
     }
     let redirects = redirects(list);
-    if Json::parse(&redirects).is_ok_and(|wanted| wanted == before) {
+    if Json::parse(&redirects).is_ok_and(|wanted| are_same(&wanted, &before)) {
         return Ok(false);
     }
     let data = Object::new().raw("firewall", &redirects).end();
     let message = Object::new().str("name", NAME).raw("data", &data).end();
     ubus.call("service", "add", &message).await?;
     Ok(true)
+}
+
+/// Whether two lists have the same objects, in whatever order their options stand.
+fn are_same(a: &Json, b: &Json) -> bool {
+    let same = |(a, b): (&Json, &Json)| {
+        a.entries().len() == b.entries().len() && a.entries().iter().all(|(key, value)| b.get(key) == value)
+    };
+    a.items().len() == b.items().len() && a.items().iter().zip(b.items()).all(same)
 }
 
 /// Takes all of ours away. They are emptied first: procd tells nobody of data that went with its service.

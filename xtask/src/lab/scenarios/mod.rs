@@ -8,6 +8,7 @@ pub mod idle;
 pub mod kill;
 pub mod lease;
 pub mod ready;
+pub mod service;
 
 use super::{Lab, Summary};
 use anyhow::Result;
@@ -43,6 +44,7 @@ pub const SCENARIOS: &[Scenario] = &[
     changes::KNOT,
     ready::BIND,
     lease::DNSMASQ,
+    service::SERVICE_BACKEND,
     faults::FAULTS,
     Scenario {
         name: "kill",
