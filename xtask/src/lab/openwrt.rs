@@ -86,9 +86,12 @@ impl Procd {
             ("list", _) => Reply::json(&self.list(name)),
             ("get_data", _) => Reply::json(&self.data(asked.get("type").and_then(Value::as_str))),
             ("event", _) => {
-                let of = |value: &Value| value.get("name").and_then(Value::as_str) == Some("firewall");
-                let data = asked.get("type").and_then(Value::as_str) == Some("service.data.update");
-                self.fired |= data && asked.get("data").is_some_and(of);
+                let of = |key: &str| asked.get("data").and_then(|data| data.get(key)).and_then(Value::as_str);
+                self.fired |= match asked.get("type").and_then(Value::as_str) {
+                    Some("service.data.update") => of("name") == Some("firewall"),
+                    Some("config.change") => of("package") == Some("firewall"),
+                    _ => false,
+                };
                 Reply::default()
             }
             _ => refused("Method not found", 253),
@@ -136,11 +139,58 @@ impl Procd {
                 rules.extend(render(redirect, &name, wan).unwrap_or_default());
             }
         }
-        rules.sort_by_key(|(chain, _)| {
-            ["dstnat_lan", "srcnat_lan", "dstnat_wan"].iter().position(|c| c == chain)
-        });
-        rules
+        by_chain(rules)
     }
+}
+
+/// The rules that fw4 makes of the redirects in its own configuration.
+pub fn configured(text: &str, wan: Ipv4Addr) -> Vec<(String, String)> {
+    let redirects = sections(text).into_iter().filter(|section| section["type"] == "redirect");
+    let rules = redirects.enumerate().filter_map(|(number, redirect)| {
+        let name = redirect.get("name").and_then(Value::as_str).map(String::from);
+        render(&redirect, &name.unwrap_or_else(|| format!("@redirect[{number}]")), wan)
+    });
+    by_chain(rules.flatten().collect())
+}
+
+fn by_chain(mut rules: Vec<(String, String)>) -> Vec<(String, String)> {
+    let chains = ["dstnat_lan", "srcnat_lan", "dstnat_wan"];
+    rules.sort_by_key(|(chain, _)| chains.iter().position(|name| name == chain));
+    rules
+}
+
+/// The sections of a file in `/etc/config`, as far as these stories write it: one statement a line, no value over
+/// several.
+fn sections(text: &str) -> Vec<Value> {
+    let mut sections: Vec<Value> = Vec::new();
+    for line in text.lines() {
+        let words = words(line);
+        match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["config", kind, ..] => sections.push(json!({ "type": kind })),
+            ["option", key, value] => {
+                if let Some(section) = sections.last_mut() {
+                    section[*key] = json!(value);
+                }
+            }
+            _ => {}
+        }
+    }
+    sections
+}
+
+/// The words of a line: bare, or in single quotes.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = line.trim();
+    while !rest.is_empty() && !rest.starts_with('#') {
+        let (word, behind) = match rest.strip_prefix('\'') {
+            Some(quoted) => quoted.split_once('\'').unwrap_or((quoted, "")),
+            None => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
+        };
+        words.push(word.to_string());
+        rest = behind.trim_start();
+    }
+    words
 }
 
 /// One redirect's rules. `None`: fw4 leaves it out.
@@ -182,6 +232,8 @@ fn render(redirect: &Value, name: &str, wan: Ipv4Addr) -> Option<Vec<(String, St
 /// What procd and fw4 know, and what they were asked.
 struct State {
     procd: Procd,
+    /// fw4's configuration, if there is one.
+    firewall: PathBuf,
     wan: Ipv4Addr,
     /// When fw4 is to reload.
     due: Option<Instant>,
@@ -217,8 +269,16 @@ impl Openwrt {
             fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755))?;
         }
         let procd = Procd::default();
-        let state =
-            State { procd, wan, due: None, held: false, broken: false, reloads: 0, calls: Vec::new() };
+        let state = State {
+            procd,
+            firewall: lab.root.join("etc/config/firewall"),
+            wan,
+            due: None,
+            held: false,
+            broken: false,
+            reloads: 0,
+            calls: Vec::new(),
+        };
         let openwrt = Openwrt { shared: Arc::new((Mutex::new(state), Condvar::new())), dir };
         let (ns, shared) = (lab.router.again()?, openwrt.shared.clone());
         reload(&ns, &mut lock(&shared))?;
@@ -340,7 +400,8 @@ fn nft(ns: &Ns, args: &[&str], text: &str) -> Result<()> {
 
 /// fw4's whole table, shortened to what matters here.
 fn ruleset(state: &State) -> String {
-    let rules = state.procd.rules(state.wan);
+    let mut rules = state.procd.rules(state.wan);
+    rules.extend(configured(&fs::read_to_string(&state.firewall).unwrap_or_default(), state.wan));
     let chain = |name: &str| -> String {
         let of_chain = rules.iter().filter(|(chain, _)| chain == name);
         let lines: String = of_chain.map(|(_, rule)| format!("\t\t{rule}\n")).collect();

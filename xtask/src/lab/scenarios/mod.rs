@@ -9,6 +9,7 @@ pub mod kill;
 pub mod lease;
 pub mod ready;
 pub mod service;
+pub mod ucifw;
 
 use super::{Lab, Summary};
 use anyhow::Result;
@@ -45,6 +46,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ready::BIND,
     lease::DNSMASQ,
     service::SERVICE_BACKEND,
+    ucifw::UCI_BACKEND,
     faults::FAULTS,
     Scenario {
         name: "kill",
