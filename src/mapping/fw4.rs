@@ -265,7 +265,7 @@ impl Fw4 {
                 format!("fw4 check finds no fault, so look whether the firewall is enabled (logread -e firewall), {mend}")
             }
             Ok(ran) => {
-                format!("fw4 check says: {}; mend that in /etc/config/firewall, {mend}", ran.complaint)
+                format!("fw4 check says: {}; mend that, {mend}", ran.complaint)
             }
             Err(why) => format!("{why}; look at fw4 check, {mend}"),
         }

@@ -8,6 +8,7 @@ pub mod idle;
 pub mod kill;
 pub mod lease;
 pub mod ready;
+pub mod scripts;
 pub mod service;
 
 use super::{Lab, Summary};
@@ -94,4 +95,5 @@ pub const SCENARIOS: &[Scenario] = &[
         slow: false,
         run: control::secrets,
     },
+    scripts::SCRIPTS,
 ];
