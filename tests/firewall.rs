@@ -1,4 +1,5 @@
 //! `/etc/config/firewall` edited in place: real-looking files in `tests/firewall/`, and random ones.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use porchlight::config::{uci, Proto};
 use porchlight::mapping::firewall::{self, edit};

@@ -11,12 +11,15 @@ use crate::mapping::nft::MapReport;
 use crate::model::{Family, Now, Reading, RecordId, WanWorld};
 use crate::plan::publish::{wish, Wish};
 use crate::plan::settle::{self, End};
-use crate::plan::{Carried, LookJob, MapJob, PublishJob, Rule};
+use crate::plan::{mapping, Carried, Carrier, LookJob, MapJob, PublishJob, Rule};
 use crate::provider::{self, Failure, Outcome, Verdicts, Wanted};
 use crate::state::{Known, Seen};
 use crate::status::BEHIND_PROXY;
 use std::net::IpAddr;
 use std::time::Duration;
+
+/// How the firewall's table is named among those who drop.
+const FW4_TABLE: &str = "table inet fw4,";
 
 /// A fresh number for the jitter of back-offs; the same for all where the kernel has none.
 fn random() -> u32 {
@@ -269,7 +272,10 @@ impl Agent {
         self.state.mapping.retry.as_ref().is_none_or(|retry| retry.failure.text != why)
     }
 
-    pub(crate) fn set_droppers(&mut self, droppers: Vec<String>) {
+    pub(crate) fn set_droppers(&mut self, mut droppers: Vec<String>) {
+        // OpenWrt's firewall lets in what it carries, and nothing before it does.
+        let carries = mapping::carrier(&self.config, &self.world).is_ok_and(Carrier::reloads);
+        droppers.retain(|name| !carries || !name.starts_with(FW4_TABLE));
         for name in droppers.iter().filter(|name| !self.world.droppers.contains(name)) {
             self.warn(&format!("{name} drops what the port mappings let in; accept it there"));
         }

@@ -37,6 +37,8 @@ pub struct Fw4 {
     open: Option<Set<Door>>,
     /// What our own table stops, of that.
     barred: Set<Door>,
+    /// It may not: its last change was cut short, or somebody else changed it.
+    unsure: bool,
     /// What it carries, as last reported.
     carried: Set<Door>,
     /// What it was last told to carry.
@@ -70,6 +72,7 @@ impl Fw4 {
             program: fw4.into(),
             open: None,
             barred: none(),
+            unsure: false,
             carried: none(),
             told: none(),
             sections: None,
@@ -129,8 +132,7 @@ impl Fw4 {
         self.carried = wanted.iter().filter(|door| !self.is_refused(door, &list, &report)).cloned().collect();
         self.open = Some(wanted);
         if !self.barred.is_empty() {
-            self.barred = Set::new();
-            nft.bar(&self.barred, &[]).await?;
+            self.stop(nft, Set::new(), &[]).await?;
         }
         Ok(report)
     }
@@ -168,14 +170,20 @@ impl Fw4 {
         cut.dedup();
         // From now on it may let these in.
         open.extend(wanted.iter().cloned());
-        if barred == self.barred && cut.is_empty() && !fresh {
+        if barred == self.barred && cut.is_empty() && !fresh && !self.unsure {
             return Ok(Cut::default());
         }
         if fresh && barred.is_empty() && cut.is_empty() && !nft.exists().await? {
             return Ok(Cut::default());
         }
-        let cut = nft.bar(&barred, &cut).await?;
-        self.barred = barred;
+        self.stop(nft, barred, &cut).await
+    }
+
+    /// Has our own table stop exactly these, and cuts the connections to these addresses.
+    async fn stop(&mut self, nft: &mut Nft, barred: Set<Door>, cut: &[IpAddr]) -> Result<Cut, String> {
+        self.unsure = true;
+        let cut = nft.bar(&barred, cut).await?;
+        (self.barred, self.unsure) = (barred, false);
         Ok(cut)
     }
 
@@ -257,15 +265,16 @@ impl Fw4 {
                 format!("fw4 check finds no fault, so look whether the firewall is enabled (logread -e firewall), {mend}")
             }
             Ok(ran) => {
-                format!("fw4 check says: {}; mend that in /etc/config/firewall, {mend}", ran.complaint)
+                format!("fw4 check says: {}; mend that, {mend}", ran.complaint)
             }
             Err(why) => format!("{why}; look at fw4 check, {mend}"),
         }
     }
 
     /// Whether the kernel shows what we reported, and what we were last told; our own table's part too.
-    pub(super) async fn look(&self, nft: &mut Nft) -> Look {
+    pub(super) async fn look(&mut self, nft: &mut Nft) -> Look {
         let whole = nft.intact().await;
+        self.unsure |= !whole;
         let (Some(open), Ok(listing)) = (&self.open, nft.fw4_table().await) else {
             return Look { intact: whole, ..Look::default() };
         };
@@ -298,8 +307,8 @@ impl Fw4 {
         let mut cut = nft.own_targets().await?;
         cut.extend(open.iter().map(|door| door.target));
         let cut: Vec<IpAddr> = cut.into_iter().collect();
-        let cut = nft.bar(&open, &cut).await?;
-        (self.barred, self.carried, self.told) = (open, Set::new(), Set::new());
+        let cut = self.stop(nft, open, &cut).await?;
+        (self.carried, self.told) = (Set::new(), Set::new());
         self.store.write(Carrier::None, &[], true).await?;
         if self.until_shown(nft, &Set::new(), deadline).await?.is_none() {
             nft.remove_any().await?;

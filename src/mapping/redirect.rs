@@ -11,12 +11,15 @@ use std::net::IpAddr;
 /// Ports of one mapping that may change their number on the way: each is a redirect of its own.
 const MAX_MOVED_PORTS: u32 = 64;
 /// The most redirects in all: fw4 renders each on every reload.
-const MAX_REDIRECTS: usize = 512;
+const MAX_REDIRECTS: usize = 256;
 
 /// How [`Redirect::label`] begins.
 pub const LABEL: &str = "Porchlight: ";
 /// As much of a mapping's name as a label has: nft takes comments of up to 128 bytes, and fw4 adds to it.
 const MAX_NAME: usize = 64;
+
+/// Ports, first and last.
+type Range = (u16, u16);
 
 /// One redirect. Always a DNAT, and always with a place on the LAN that it leads to: without `dest_ip` fw4 would
 /// open the router itself.
@@ -123,7 +126,7 @@ fn of_rule(rule: &Rule) -> Result<Vec<Redirect>, String> {
         };
         sources.iter().find(holds_lan).map(|network| Some(*network))
     };
-    let redirect = |(src_dport, dest_port): &((u16, u16), (u16, u16)), src_ip: &Option<Network>| Redirect {
+    let redirect = |(src_dport, dest_port): &(Range, Range), src_ip: &Option<Network>| Redirect {
         id: String::new(),
         mapping: rule.mapping.clone(),
         src: rule.src.clone(),
@@ -140,7 +143,7 @@ fn of_rule(rule: &Rule) -> Result<Vec<Redirect>, String> {
 }
 
 /// The ranges that fw4 carries as they are: to a range it would give out the ports in any order.
-fn ports(rule: &Rule) -> Result<Vec<((u16, u16), (u16, u16))>, String> {
+fn ports(rule: &Rule) -> Result<Vec<(Range, Range)>, String> {
     Ok(match ways(rule)? {
         Ways::One(_) | Ways::Same => vec![(rule.src_dport, rule.dest_port)],
         Ways::Moved(count) => {
@@ -283,6 +286,8 @@ mod tests {
         let sources: Vec<_> = (0..=255).map(|n| net(&format!("198.51.{n}.1/32"))).collect();
         let many = Rule { sources, ..rule() };
         let made = redirects(&[many.clone(), many.clone(), rule()]);
-        assert_eq!((made.list.len(), made.refused.len()), (512, 1));
+        assert_eq!((made.list.len(), made.refused.len()), (256, 2));
+        // ubus takes them as one argument: the kernel's limit is 128 KiB.
+        assert!(crate::mapping::service::redirects(&made.list).len() < 100 * 1024);
     }
 }

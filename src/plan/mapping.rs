@@ -12,7 +12,7 @@ use std::time::Duration;
 /// one waits, so that cameras that come one by one are opened together. After the fourth the window itself is waited
 /// for: a reload stops the router for seconds, and wipes what other programs put into the firewall's chains.
 const RELOAD_PAUSES: [Duration; 3] =
-    [Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(60)];
+    [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];
 /// See [`RELOAD_PAUSES`].
 const RELOAD_WINDOW: Duration = Duration::from_secs(300);
 

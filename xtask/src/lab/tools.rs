@@ -22,6 +22,7 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("faketime", "faketime"),
     ("conntrack", "conntrack"),
     ("strace", "strace"),
+    ("shellcheck", "shellcheck"),
     ("inadyn", "inadyn"),
     ("ddclient", "ddclient"),
     (PERL_TLS, "libio-socket-ssl-perl"),

@@ -8,6 +8,7 @@ pub mod idle;
 pub mod kill;
 pub mod lease;
 pub mod ready;
+pub mod scripts;
 pub mod service;
 pub mod ucifw;
 
@@ -96,4 +97,5 @@ pub const SCENARIOS: &[Scenario] = &[
         slow: false,
         run: control::secrets,
     },
+    scripts::SCRIPTS,
 ];
