@@ -70,7 +70,7 @@ fn a_filter_that_changes_while_it_is_looked_at_is_looked_at_again() {
 fn a_filter_that_changes_while_the_first_mapping_is_made_is_looked_at() {
     let root = Root::new("first");
     let mut agent = root.agent(MAPPED);
-    agent.config.global.backend = crate::config::BackendChoice::Nft;
+    agent.config.global.backend = BackendChoice::Nft;
     agent.sensed(Event::RulesetChanged, clock::now());
     assert!(agent.checking_filter.is_none(), "nothing of ours is there");
     agent.state.mapping.in_flight = Some((1, Time(0)));
