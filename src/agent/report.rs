@@ -228,6 +228,14 @@ impl Agent {
     ) {
         let before = in_force(self.state.mapping.applied.as_deref(), &self.state.mapping.refused);
         let ms = took.as_millis();
+        let unreached = |report: &MapReport| report.unreached.clone();
+        let result = match result.as_ref().ok().and_then(unreached) {
+            Some(why) => {
+                settle::not_reloaded(&mut self.state, job);
+                Err(why)
+            }
+            None => result,
+        };
         let result = match result {
             Err(why) => {
                 let text = format!("#{change} the port mappings could not be changed: {why}");

@@ -86,7 +86,7 @@ pub fn shown(listing: &str, mark: &str) -> Set<Door> {
             zone = chain.split(' ').next().and_then(|name| name.strip_prefix(CHAIN));
         }
         let Some((rule, comment)) = line.split_once(FW4_COMMENT) else { continue };
-        if comment.starts_with(mark) && !comment.ends_with(REFLECTION) {
+        if comment.starts_with(mark) && comment.ends_with('"') && !comment.ends_with(REFLECTION) {
             doors.extend(zone.and_then(|zone| door(zone, rule)));
         }
     }
@@ -131,4 +131,79 @@ fn place(text: &str) -> Option<(IpAddr, Option<(u16, u16)>)> {
     let (addr, ports) = text.rsplit_once(':')?;
     let addr = addr.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
     Some((addr, Some(range(ports)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As nft 1.0.6 lists what fw4 (of 2024) made of service data, but for the last chain.
+    const LISTING: &str = r#"table inet fw4 {
+	chain input_wan {
+		jump handle_reject
+	}
+	chain dstnat_lan {
+		ip saddr 192.168.1.0/24 ip daddr 203.0.113.10 tcp dport 8554 dnat ip to 192.168.1.20:554 comment "!fw4: ubus:porchlight_mappings[*] redirect 0 (reflection)"
+	}
+	chain srcnat_lan {
+		ip saddr 192.168.1.0/24 ip daddr 192.168.1.20 tcp dport 554 snat ip to 192.168.1.1 comment "!fw4: ubus:porchlight_mappings[*] redirect 0 (reflection)"
+	}
+	chain dstnat_wan {
+		meta nfproto ipv4 tcp dport 8554 counter dnat ip to 192.168.1.20:554 comment "!fw4: ubus:porchlight_mappings[*] redirect 0"
+		ip saddr 198.51.100.0/24 udp dport 8000-8010 counter dnat ip to 192.168.1.20:8000-8010 comment "!fw4: ubus:porchlight_mappings[*] redirect 1"
+		ip saddr 192.0.2.9 tcp dport 9000-9009 counter dnat ip to 192.168.1.20:80 comment "!fw4: ubus:porchlight_mappings[*] redirect 2"
+		meta nfproto ipv4 tcp dport 8555 counter redirect to :554 comment "!fw4: ubus:porchlight_mappings[*] redirect 3"
+		meta nfproto ipv4 tcp dport 22 counter dnat ip to 192.168.1.9:22 comment "!fw4: ubus:upnp[*] redirect 0"
+		meta nfproto ipv4 tcp dport 23 counter dnat ip to 192.168.1.9:23 comment "!fw4: Porchlight"
+	}
+	chain dstnat_wanb {
+		meta nfproto ipv6 tcp dport 80 counter dnat ip6 to [2001:db8::20]:81 comment "!fw4: ubus:porchlight_mappings[*] redirect 4"
+	}
+}
+"#;
+
+    fn door(proto: Proto, from: Option<&str>, ports: (u16, u16), to: (u16, u16)) -> Door {
+        let target = "192.168.1.20".parse().unwrap();
+        Door { zone: "wan".into(), proto, from: from.and_then(Network::parse), ports, target, to }
+    }
+
+    #[test]
+    fn what_the_kernel_shows_of_ours() {
+        let doors = shown(LISTING, "ubus:porchlight_mappings[");
+        let wanb = Door {
+            zone: "wanb".into(),
+            target: "2001:db8::20".parse().unwrap(),
+            ..door(Proto::Tcp, None, (80, 80), (81, 81))
+        };
+        let expected = [
+            door(Proto::Tcp, None, (8554, 8554), (554, 554)),
+            door(Proto::Udp, Some("198.51.100.0/24"), (8000, 8010), (8000, 8010)),
+            door(Proto::Tcp, Some("192.0.2.9"), (9000, 9009), (80, 80)),
+            wanb,
+        ];
+        assert_eq!(doors, Set::from(expected));
+        assert!(knows_zone(LISTING, "wan") && !knows_zone(LISTING, "wa") && !knows_zone(LISTING, "guest"));
+    }
+
+    #[test]
+    fn a_torn_listing_does_no_harm() {
+        let whole = shown(LISTING, "ubus:porchlight_mappings[");
+        for end in 0..LISTING.len() {
+            let part = shown(&LISTING[..end], "ubus:porchlight_mappings[");
+            assert!(part.iter().all(|door| whole.contains(door)), "cut at {end}: {part:?}");
+        }
+    }
+
+    #[test]
+    fn a_bar_stops_this_door_alone() {
+        assert_eq!(
+            door(Proto::Tcp, None, (8554, 8554), (554, 554)).bar(),
+            "ip daddr 192.168.1.20 tcp dport 554 ct status dnat ct original proto-dst 8554 counter drop"
+        );
+        assert_eq!(
+            door(Proto::Udp, Some("192.0.2.0/24"), (80, 89), (80, 89)).bar(),
+            "ip daddr 192.168.1.20 udp dport 80-89 ct status dnat ct original proto-dst 80-89 ct original ip saddr \
+             192.0.2.0/24 counter drop"
+        );
+    }
 }

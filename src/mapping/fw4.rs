@@ -28,6 +28,11 @@ const CHECK_DEADLINE: Duration = Duration::from_secs(30);
 /// After a change of the ruleset, how long its changes are gathered before it is read.
 const SETTLE: Duration = Duration::from_millis(20);
 
+/// When it cannot be told.
+const NOT_RUNNING: &str =
+    "OpenWrt's firewall does not run (there is no table inet fw4), so no port can be opened; \
+                           start it: service firewall start";
+
 /// The firewall, and what is known of it.
 pub struct Fw4 {
     root: PathBuf,
@@ -106,11 +111,7 @@ impl Fw4 {
         }
         let cut = self.bar(nft, &doors(&list), &job.cut, fresh).await?;
         let Some(listing) = nft.fw4_table().await? else {
-            return Err(
-                "OpenWrt's firewall does not run (there is no table inet fw4), so no port can be opened; \
-                        start it: service firewall start"
-                    .into(),
-            );
+            return Ok(MapReport { cut, unreached: Some(NOT_RUNNING.into()), ..MapReport::default() });
         };
         refuse_unknown_zones(&mut list, &mut refused, &listing);
         self.refuse_taken(&mut list, &mut refused, job).await;

@@ -58,6 +58,8 @@ pub struct MapReport {
     pub missing: Vec<String>,
     /// OpenWrt's firewall was made to reload.
     pub reloaded: bool,
+    /// Why OpenWrt's firewall could not be told at all. What is to be closed is closed, nothing else is done.
+    pub unreached: Option<String>,
     /// What became of the old connections.
     pub cut: Cut,
 }

@@ -295,6 +295,9 @@ fn is_over(retry: &mut Retry) -> bool {
 /// meanwhile, and satisfies nothing newer. Mappings that were refused, with the reason, are not tried again until
 /// something else is wanted.
 pub fn mapped(state: &mut State, job: &MapJob, result: Result<Carried, String>, now: Time) {
+    if matches!(&result, Ok(carried) if !carried.reloaded) {
+        not_reloaded(state, job);
+    }
     let memory = &mut state.mapping;
     let Some((_, started)) = memory.in_flight.take_if(|(generation, _)| *generation == job.generation) else {
         if let (Some((newer, _)), Ok(carried)) = (memory.in_flight, result) {
@@ -307,9 +310,6 @@ pub fn mapped(state: &mut State, job: &MapJob, result: Result<Carried, String>, 
     };
     match result {
         Ok(carried) => {
-            if job.carrier.reloads() && job.reload && !carried.reloaded {
-                memory.reloads.pop();
-            }
             let rules = in_force(job, &carried);
             let kept = |mapping: &str| !carried.refused.iter().any(|(name, _)| *name == mapping);
             memory.targets =
@@ -329,6 +329,15 @@ pub fn mapped(state: &mut State, job: &MapJob, result: Result<Carried, String>, 
             memory.retry =
                 Some(Retry { failure, tries, since, started, next: Some(now.plus(wait)), floor: now });
         }
+    }
+}
+
+/// Counts the reload no more that the job in flight was begun with: none came of it.
+pub fn not_reloaded(state: &mut State, job: &MapJob) {
+    let memory = &mut state.mapping;
+    let flies = memory.in_flight.is_some_and(|(generation, _)| generation == job.generation);
+    if flies && job.carrier.reloads() && job.reload {
+        memory.reloads.pop();
     }
 }
 
