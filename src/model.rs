@@ -293,6 +293,8 @@ pub struct World {
     pub clock_set: Option<Time>,
     /// OpenWrt's firewall is here.
     pub fw4: bool,
+    /// procd, which has data of services read by that firewall, answers over ubus.
+    pub procd: bool,
     /// Tables of others that drop forwarded traffic, by name (mapping backend nft).
     pub droppers: Vec<String>,
     /// Counts changes to the packet filter that were not ours (nfnetlink NEWGEN).

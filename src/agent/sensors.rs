@@ -34,7 +34,8 @@ impl Agent {
         let network = Rc::new(network);
         network.set_wans(&self.config.wans);
         self.network = Some(network.clone());
-        self.world.fw4 = self.nft.lock().await.fw4_present().await;
+        let found = self.backend.lock().await.find().await;
+        (self.world.fw4, self.world.procd) = (found.fw4, found.procd);
         self.close_stray().await;
         let interfaces = network.clone();
         self.spawn_sensor("netifd", move || {

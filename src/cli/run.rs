@@ -6,7 +6,7 @@ use crate::act::privileges;
 use crate::agent::{read_config, Agent, Mode, Reading, Setting};
 use crate::control::{self, Instance, Nudge};
 use crate::map::Set;
-use crate::mapping::nft::Nft;
+use crate::mapping::backend::{Backend, UNMAP_DEADLINE};
 use crate::paths::Paths;
 use crate::sense::clock;
 use crate::sense::signals::survive_reload;
@@ -51,11 +51,15 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
 /// Closes what a killed agent had open: one that is switched off leaves no port open.
 pub fn close_leftovers(paths: &Paths) -> Result<(), String> {
     let boot_id = clock::boot_id(&paths.root).unwrap_or_default();
-    let Ok(mut memory) = state::load(&paths.state, &boot_id) else { return Ok(()) };
-    if memory.mapping.targets.is_empty() {
+    let loaded = state::load(&paths.state, &boot_id).ok();
+    let mut backend = Backend::new(&paths.root);
+    let known = loaded.as_ref().is_some_and(|memory| !memory.mapping.targets.is_empty());
+    // The firewall's configuration outlives a restart of the router, our memory does not.
+    if !known && !backend.is_written() {
         return Ok(());
     }
-    let cut = smol::block_on(Nft::new(&paths.root).remove())?;
+    let mut memory = loaded.unwrap_or_default();
+    let cut = smol::block_on(backend.remove(UNMAP_DEADLINE))?;
     log::info!("the port mappings that were open are closed, {cut}");
     memory.mapping.targets = Set::new();
     state::save(&paths.state, &memory.to_text(&boot_id))

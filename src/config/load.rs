@@ -162,6 +162,8 @@ impl<'a> Loader<'a> {
                 BackendChoice::None
             }
             Some("nft") => BackendChoice::Nft,
+            Some("service") => BackendChoice::Service,
+            Some("uci") => BackendChoice::Uci,
             Some("none") => BackendChoice::None,
             _ => BackendChoice::Auto,
         };

@@ -214,9 +214,7 @@ static GLOBAL: &[OptionRow] = &[
         Kind::Word(&["auto", "service", "uci", "nft", "none"]),
         "auto",
         "Who carries the mappings",
-    )
-    .built(Built::Only(&["nft", "none"]))
-    .instead("use auto, nft or none"),
+    ),
     option(
         "upstream",
         Kind::Word(&["auto", "on", "off"]),

@@ -10,6 +10,8 @@ pub mod lease;
 pub mod netifd;
 pub mod ready;
 pub mod scripts;
+pub mod service;
+pub mod ucifw;
 
 use super::{Lab, Summary};
 use anyhow::Result;
@@ -47,6 +49,8 @@ pub const SCENARIOS: &[Scenario] = &[
     lease::DNSMASQ,
     netifd::WAYS,
     netifd::REST,
+    service::SERVICE_BACKEND,
+    ucifw::UCI_BACKEND,
     faults::FAULTS,
     Scenario {
         name: "kill",
