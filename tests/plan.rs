@@ -229,7 +229,14 @@ impl Stage {
             let device = wan.device.clone();
             wans.insert(
                 name.clone(),
-                WanSnapshot { device, v4, v6, route4: wan.v4.route, route6: wan.v6.route },
+                WanSnapshot {
+                    device,
+                    v4,
+                    v6,
+                    route4: wan.v4.route,
+                    route6: wan.v6.route,
+                    ..WanSnapshot::default()
+                },
             );
         }
         wans.insert(name.into(), snapshot);

@@ -1,19 +1,19 @@
 //! HTTP and HTTPS for providers: one request, one answer, caps and a deadline that holds, and every failure
-//! as a decision. The only file that names minreq and rustls.
+//! as a decision. The only file that names minreq, and with tls.rs rustls.
 
 use super::net;
+use super::tls;
 use super::tunnel::Tunnel;
 use super::BODY_CAP;
 use crate::provider::{self, Failure, Kind, Reply};
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::CertificateError;
 use smol::future;
 use std::io::{self, Read};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The most bytes of an answer's headers.
@@ -196,7 +196,7 @@ impl Http {
         if good == 0 {
             return Err(untrusted(format!("there is no certificate in {path}")));
         }
-        install_crypto();
+        tls::install();
         let _ = READ_ROOTS.set(self.roots.clone());
         Ok(())
     }
@@ -435,26 +435,6 @@ fn date(unix: u64) -> String {
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
-}
-
-/// Makes ring the process's cryptography, so that the linker drops aws-lc, and leaves out what signs: a
-/// client without a certificate never does.
-fn install_crypto() {
-    let ring = rustls::crypto::ring::default_provider();
-    let _ = CryptoProvider { key_provider: &NoKeys, ..ring }.install_default();
-}
-
-/// Loads no private keys.
-#[derive(Debug)]
-struct NoKeys;
-
-impl rustls::crypto::KeyProvider for NoKeys {
-    fn load_private_key(
-        &self,
-        _: PrivateKeyDer<'static>,
-    ) -> Result<Arc<dyn rustls::sign::SigningKey>, rustls::Error> {
-        Err(rustls::Error::General("no client certificates here".into()))
-    }
 }
 
 #[cfg(test)]

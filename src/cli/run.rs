@@ -9,6 +9,7 @@ use crate::map::Set;
 use crate::mapping::backend::{Backend, UNMAP_DEADLINE};
 use crate::paths::Paths;
 use crate::sense::clock;
+use crate::sense::signals::survive_reload;
 use crate::state;
 use smol::LocalExecutor;
 use std::rc::Rc;
@@ -22,6 +23,8 @@ pub const USER_AGENT: &str =
 /// Runs until told to stop.
 pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     no_arguments(arguments)?;
+    // Whoever starts us may tell us to reload before we listen for it.
+    survive_reload().map_err(|e| format!("signals cannot be heard: {e}"))?;
     let Some(instance) = control::lock_in_time(paths)? else {
         return Err(format!("another instance is running (it holds {})", paths.lock.display()).into());
     };

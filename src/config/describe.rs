@@ -53,6 +53,7 @@ fn about_wan(wan: &Wan) -> String {
     let device = match &wan.device {
         Device::Auto => "the device with the default route".to_string(),
         Device::Named(name) => format!("device {name}"),
+        Device::Interfaces(names) => format!("netifd's {}", joined(names, "and")),
     };
     let mut text = format!("{device}, {}", joined(&wan.families, "and"));
     if !wan.accept.is_empty() {

@@ -165,7 +165,7 @@ pub enum BackendChoice {
 pub struct Wan {
     /// The section's name.
     pub name: String,
-    /// `option device`.
+    /// `option device` or `list interface`.
     pub device: Device,
     /// `option family`.
     pub families: Vec<Family>,
@@ -173,13 +173,15 @@ pub struct Wan {
     pub accept: Vec<Network>,
 }
 
-/// `option device`.
+/// `option device` or `list interface`: which device a WAN is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Device {
     /// The one with the default route, per family.
     Auto,
     /// By the kernel's name.
     Named(String),
+    /// Those of these interfaces of netifd, per family; never empty.
+    Interfaces(Vec<String>),
 }
 
 /// Section `record`.
@@ -273,6 +275,7 @@ impl fmt::Display for Device {
         match self {
             Device::Auto => f.write_str("auto"),
             Device::Named(name) => f.write_str(name),
+            Device::Interfaces(names) => f.write_str(&names.join(" ")),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::camera::{closed, macs, Closed};
 use super::{Action, Carrier, MapJob, Plan, Rule};
 use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network};
-use crate::model::{OwnAddr, Time, World};
+use crate::model::{OwnAddr, Time, WanWorld, World};
 use crate::state::{MappingState, State};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -124,7 +124,8 @@ fn lan<'a>(config: &Config, world: &'a World, addr: IpAddr) -> Result<&'a OwnAdd
     }
     let is_wan = |own: &OwnAddr| {
         let named = config.wans.iter().any(|wan| wan.device == Device::Named(own.device.clone()));
-        named || world.wans.values().any(|wan| wan.last_device.as_deref() == Some(own.device.as_str()))
+        let devices = |wan: &WanWorld| [wan.last_device.clone(), wan.device.clone(), wan.device6.clone()];
+        named || world.wans.values().any(|wan| devices(wan).contains(&Some(own.device.clone())))
     };
     let holds = |own: &&OwnAddr| {
         own.prefix > 0
@@ -189,7 +190,7 @@ fn wan_sides(config: &Config, world: &World, lan: &OwnAddr) -> (Vec<String>, Vec
         let device = match &wan.device {
             Device::Named(name) => Some(name.clone()),
             // Lost is not empty: a line that comes back lets in whom it let in before.
-            Device::Auto => sensed.and_then(|sensed| sensed.last_device.clone()),
+            Device::Auto | Device::Interfaces(_) => sensed.and_then(|sensed| sensed.last_device.clone()),
         };
         wan_devices.extend(device.filter(|device| *device != lan.device));
         wan_addrs.extend(sensed.and_then(|sensed| sensed.v4.addr.seen()));

@@ -8,20 +8,22 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// For ld.lld. Functions whose code is alike become one.
-const FLAGS: &str = "--icf=all --nostdlib --build-id=none -z noexecstack -z norelro";
+pub const FLAGS: &str = "--icf=all --nostdlib --build-id=none -z noexecstack -z norelro";
+/// The map's file name.
+pub const MAP: &str = "porchlight.map";
 /// Words of zig's call that are not wanted: the unwinding tables' index and what is stripped.
 const UNWANTED: [&str; 3] = ["--eh-frame-hdr", "-s", "--as-needed"];
 /// The least program.
 const PROBE: &str = "int main(void) { return 0; }\n";
 
 /// Writes the text of a script that links: to be called with the arguments that rustc has for ld. It leaves a map
-/// of where everything lies in `out/porchlight.map`.
+/// of where everything lies in `out`, see [`MAP`].
 ///
 /// # Errors
 /// When zig cannot link for the target, or says nothing of how it does.
 pub fn script(target: &Target, zig: &str, out: &Path) -> Result<String> {
     let (flags, objects) = split(&probe(target, zig, out)?).context("zig did not say how it links")?;
-    let out = out.display();
+    let (out, more) = (out.display(), target.link_flags);
     Ok(format!(
         "#!/bin/sh
 # Written by cargo xtask build. ld.lld looks for the layout in {out}.
@@ -32,7 +34,7 @@ for argument do
     *) set -- \"$@\" \"$argument\" ;;
     esac
 done
-exec {zig} ld.lld {flags} {FLAGS} -L'{out}' -Map='{out}/porchlight.map' \"$@\" --start-group {objects} --end-group
+exec {zig} ld.lld {flags} {FLAGS} {more} -L'{out}' -Map='{out}/{MAP}' \"$@\" --start-group {objects} --end-group
 "
     ))
 }

@@ -16,6 +16,8 @@ pub struct Target {
     pub cpu: &'static str,
     /// More flags for C.
     pub c_flags: &'static str,
+    /// More flags for the linker.
+    pub link_flags: &'static str,
     /// The program of qemu that runs it (Debian adds `-static` to its name).
     pub qemu: &'static str,
     /// The model that qemu is to be: the least of those that are to run the program.
@@ -39,15 +41,26 @@ impl Target {
 /// C code of MIPS calls and loads directly, without a table of addresses: the program lies at a fixed place.
 const MIPS_C: &str = "-mno-abicalls";
 
+/// musl's dlsym for 64-bit time is assembler that takes for granted that its address is in $t9, which it is not in
+/// a program at a fixed place: it runs astray. A static program has nothing to look up; this is the function that
+/// says so, and which musl's would call.
+const MIPS_LINK: &str = "--defsym=__dlsym_time64=__dlsym";
+
+/// After a jump of MIPS one more instruction is carried out; where nothing before it fits there, it is looked for
+/// behind it and at its target as well, instead of filling the place with one that does nothing.
+const MIPS_RUST: &str = "-Cllvm-args=-disable-mips-df-forward-search=false \
+    -Cllvm-args=-disable-mips-df-succbb-search=false";
+
 /// All rows, those that most routers have first.
 pub const TARGETS: [Target; 6] = [
     Target {
         names: &["mips_24kc"],
         rust: "mips-unknown-linux-musl",
-        rust_flags: "",
+        rust_flags: MIPS_RUST,
         zig: "mips-linux-musleabi",
         cpu: "mips32r2+soft_float",
         c_flags: MIPS_C,
+        link_flags: MIPS_LINK,
         qemu: "qemu-mips",
         qemu_cpu: "24Kc",
     },
@@ -55,10 +68,11 @@ pub const TARGETS: [Target; 6] = [
     Target {
         names: &["mipsel_24kc", "mipsel_74kc"],
         rust: "mipsel-unknown-linux-musl",
-        rust_flags: "",
+        rust_flags: MIPS_RUST,
         zig: "mipsel-linux-musleabi",
         cpu: "mips32r2+soft_float",
         c_flags: MIPS_C,
+        link_flags: MIPS_LINK,
         qemu: "qemu-mipsel",
         qemu_cpu: "24Kc",
     },
@@ -81,6 +95,7 @@ pub const TARGETS: [Target; 6] = [
         zig: "arm-linux-musleabi",
         cpu: "generic+v7a",
         c_flags: "",
+        link_flags: "",
         qemu: "qemu-arm",
         qemu_cpu: "cortex-a9",
     },
@@ -91,6 +106,7 @@ pub const TARGETS: [Target; 6] = [
         zig: "aarch64-linux-musl",
         cpu: "generic",
         c_flags: "",
+        link_flags: "",
         qemu: "qemu-aarch64",
         qemu_cpu: "cortex-a53",
     },
@@ -101,6 +117,7 @@ pub const TARGETS: [Target; 6] = [
         zig: "x86_64-linux-musl",
         cpu: "baseline",
         c_flags: "",
+        link_flags: "",
         qemu: "qemu-x86_64",
         qemu_cpu: "qemu64",
     },
@@ -111,6 +128,7 @@ pub const TARGETS: [Target; 6] = [
         zig: "arm-linux-musleabi",
         cpu: "arm926ej_s",
         c_flags: "",
+        link_flags: "",
         qemu: "qemu-arm",
         qemu_cpu: "arm926",
     },

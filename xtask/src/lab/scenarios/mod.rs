@@ -7,6 +7,7 @@ pub mod ground;
 pub mod idle;
 pub mod kill;
 pub mod lease;
+pub mod netifd;
 pub mod ready;
 pub mod scripts;
 pub mod service;
@@ -46,6 +47,8 @@ pub const SCENARIOS: &[Scenario] = &[
     changes::KNOT,
     ready::BIND,
     lease::DNSMASQ,
+    netifd::WAYS,
+    netifd::REST,
     service::SERVICE_BACKEND,
     ucifw::UCI_BACKEND,
     faults::FAULTS,
