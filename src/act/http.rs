@@ -89,6 +89,7 @@ impl Http {
         let origin = Origin::of(&request.url)?;
         check_headers(&origin.shown, &request.headers)?;
         if origin.tls {
+            self.check_clock(&origin.shown)?;
             self.check_roots(&origin.shown)?;
         }
         let until = Instant::now() + timeout;
@@ -171,6 +172,21 @@ impl Http {
         Ok(if request.body.is_empty() { out } else { out.with_body(request.body.as_str()) })
     }
 
+    /// Asks nobody over TLS by a clock that was never set: good certificates lie in its future, and those that it
+    /// takes for valid are long past.
+    fn check_clock(&self, who: &str) -> Result<(), Failure> {
+        let now = UnixTime::now().as_secs();
+        if now >= self.clock_floor {
+            return Ok(());
+        }
+        let text = format!(
+            "{who}: not asked, since the clock here was not set yet (it says {}), and certificates are judged by \
+             it; it goes on when the clock is set (by NTP)",
+            date(now)
+        );
+        Err(Failure::new(Kind::Clock, text).unsent())
+    }
+
     /// Makes sure that there are trusted roots before minreq looks for them, and sets TLS up at the first call:
     /// an agent that never speaks HTTPS never has its code in memory.
     fn check_roots(&self, who: &str) -> Result<(), Failure> {
@@ -250,7 +266,6 @@ impl Http {
                 clock(format!("its certificate is valid from {}", date(not_before.as_secs())))
             }
             CertificateError::NotValidYet => clock("its certificate is not valid yet".into()),
-            _ if now < self.clock_floor => clock(format!("it is at least {}", date(self.clock_floor))),
             CertificateError::ExpiredContext { not_after, .. } => untrusted(format!(
                 "its certificate expired on {} (the clock here says {}); its operator must renew it",
                 date(not_after.as_secs()),
