@@ -5,6 +5,7 @@ pub mod bench;
 pub mod build;
 pub mod demo;
 pub mod lab;
+pub mod machine;
 pub mod peers;
 pub mod rules;
 pub mod test;

@@ -10,6 +10,7 @@ pub mod lease;
 pub mod ready;
 
 use super::{Lab, Summary};
+use crate::machine::story;
 use anyhow::Result;
 use std::time::Duration;
 
@@ -92,4 +93,6 @@ pub const SCENARIOS: &[Scenario] = &[
         slow: false,
         run: control::secrets,
     },
+    story::MIPS,
+    story::ARM,
 ];
