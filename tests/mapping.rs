@@ -686,7 +686,7 @@ fn where_it_cannot_work_it_says_why() {
     lab("where_it_cannot_work_it_says_why", |_| {
         let mut missing = Nft::with_program(Path::new("/"), Path::new("porchlight-no-such-nft"));
         let error = smol::block_on(missing.apply(&job(&[tcp(8554, CAM1, 554)], &[]))).unwrap_err();
-        assert_eq!(error, "there is no program nft: install the package nftables");
+        assert_eq!(error, "there is no program porchlight-no-such-nft: install the package nftables");
         assert!(smol::block_on(missing.intact()), "it never mapped anything");
         // A program that says no, at length.
         let mut refusing = Nft::with_program(Path::new("/"), Path::new("/bin/false"));

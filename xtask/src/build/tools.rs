@@ -20,6 +20,8 @@ pub struct Tools {
     pub rustc: PathBuf,
     /// Of the same version.
     pub cargo: PathBuf,
+    /// The library's source.
+    pub library: PathBuf,
     /// The command, as a shell takes it.
     pub zig: String,
 }
@@ -38,18 +40,19 @@ pub fn require(dir: &Path, may_install: bool) -> Result<Tools> {
             compiler().context("installed a compiler, yet its library's source is not there")?
         }
     };
-    Ok(Tools { rustc: found.0, cargo: found.1, zig: zig(dir, may_install)? })
+    Ok(Tools { zig: zig(dir, may_install)?, ..found })
 }
 
 /// Debian's compiler, or the nightly of rustup.
-fn compiler() -> Option<(PathBuf, PathBuf)> {
+fn compiler() -> Option<Tools> {
     let nightly = said(Command::new("rustc").args(["+nightly", "--print", "sysroot"]));
     let roots = [Some(PathBuf::from("/usr")), nightly.map(PathBuf::from)];
     roots.into_iter().flatten().find_map(|root| {
         let (rustc, cargo) = (root.join("bin/rustc"), root.join("bin/cargo"));
-        let source = root.join("lib/rustlib/src/rust/library/Cargo.lock");
+        let library = root.join("lib/rustlib/src/rust/library");
         let new = version(&said(Command::new(&rustc).arg("-V"))?)? >= OLDEST;
-        (new && source.is_file() && cargo.is_file()).then_some((rustc, cargo))
+        let whole = library.join("Cargo.lock").is_file() && cargo.is_file();
+        (new && whole).then(|| Tools { rustc, cargo, library, zig: String::new() })
     })
 }
 

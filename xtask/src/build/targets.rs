@@ -1,0 +1,136 @@
+//! The processors that we build for: one row for each program that differs. Names are OpenWrt's, as
+//! `DISTRIB_ARCH` in a router's /etc/openwrt_release says them and as the package's file name carries them.
+
+/// A processor, or several that run the same bytes.
+#[derive(Debug)]
+pub struct Target {
+    /// OpenWrt's names. The first names the folder of the program; the others are its sisters.
+    pub names: &'static [&'static str],
+    /// As rustc calls it.
+    pub rust: &'static str,
+    /// More flags for rustc.
+    pub rust_flags: &'static str,
+    /// As zig calls it.
+    pub zig: &'static str,
+    /// The model, as zig calls it: the oldest one that is to run the program.
+    pub cpu: &'static str,
+    /// More flags for C.
+    pub c_flags: &'static str,
+    /// The program of qemu that runs it (Debian adds `-static` to its name).
+    pub qemu: &'static str,
+    /// The model that qemu is to be: the least of those that are to run the program.
+    pub qemu_cpu: &'static str,
+}
+
+impl Target {
+    /// The name of the folder.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.names.first().copied().unwrap_or(self.rust)
+    }
+
+    /// True for a processor of MIPS.
+    #[must_use]
+    pub fn is_mips(&self) -> bool {
+        self.rust.starts_with("mips")
+    }
+}
+
+/// C code of MIPS calls and loads directly, without a table of addresses: the program lies at a fixed place.
+const MIPS_C: &str = "-mno-abicalls";
+
+/// All rows, those that most routers have first.
+pub const TARGETS: [Target; 6] = [
+    Target {
+        names: &["mips_24kc"],
+        rust: "mips-unknown-linux-musl",
+        rust_flags: "",
+        zig: "mips-linux-musleabi",
+        cpu: "mips32r2+soft_float",
+        c_flags: MIPS_C,
+        qemu: "qemu-mips",
+        qemu_cpu: "24Kc",
+    },
+    // The 74Kc runs what the 24Kc runs.
+    Target {
+        names: &["mipsel_24kc", "mipsel_74kc"],
+        rust: "mipsel-unknown-linux-musl",
+        rust_flags: "",
+        zig: "mipsel-linux-musleabi",
+        cpu: "mips32r2+soft_float",
+        c_flags: MIPS_C,
+        qemu: "qemu-mipsel",
+        qemu_cpu: "24Kc",
+    },
+    // ARMv7 without floating point, which we hardly use: what the sisters have of VFP and NEON beside it does not
+    // matter, and a static program shares no calls with anybody. The TLS library looks for NEON when it runs.
+    Target {
+        names: &[
+            "arm_cortex-a7_neon-vfpv4",
+            "arm_cortex-a5_vfpv4",
+            "arm_cortex-a7",
+            "arm_cortex-a7_vfpv4",
+            "arm_cortex-a8_vfpv3",
+            "arm_cortex-a9",
+            "arm_cortex-a9_neon",
+            "arm_cortex-a9_vfpv3-d16",
+            "arm_cortex-a15_neon-vfpv4",
+        ],
+        rust: "armv7-unknown-linux-musleabi",
+        rust_flags: "",
+        zig: "arm-linux-musleabi",
+        cpu: "generic+v7a",
+        c_flags: "",
+        qemu: "qemu-arm",
+        qemu_cpu: "cortex-a9",
+    },
+    Target {
+        names: &["aarch64_generic", "aarch64_cortex-a53", "aarch64_cortex-a72", "aarch64_cortex-a76"],
+        rust: "aarch64-unknown-linux-musl",
+        rust_flags: "",
+        zig: "aarch64-linux-musl",
+        cpu: "generic",
+        c_flags: "",
+        qemu: "qemu-aarch64",
+        qemu_cpu: "cortex-a53",
+    },
+    Target {
+        names: &["x86_64"],
+        rust: "x86_64-unknown-linux-musl",
+        rust_flags: "",
+        zig: "x86_64-linux-musl",
+        cpu: "baseline",
+        c_flags: "",
+        qemu: "qemu-x86_64",
+        qemu_cpu: "qemu64",
+    },
+    Target {
+        names: &["arm_arm926ej-s"],
+        rust: "armv5te-unknown-linux-musleabi",
+        rust_flags: "",
+        zig: "arm-linux-musleabi",
+        cpu: "arm926ej_s",
+        c_flags: "",
+        qemu: "qemu-arm",
+        qemu_cpu: "arm926",
+    },
+];
+
+/// The row of a name: OpenWrt's.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.names.contains(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{find, TARGETS};
+
+    #[test]
+    fn a_name_stands_in_one_row() {
+        let names: Vec<_> = TARGETS.iter().flat_map(|target| target.names).collect();
+        assert!(names.iter().all(|name| names.iter().filter(|other| other == name).count() == 1));
+        assert_eq!(find("arm_cortex-a9").map(|target| target.name()), Some("arm_cortex-a7_neon-vfpv4"));
+        assert!(find("vax").is_none());
+    }
+}
