@@ -19,7 +19,7 @@ use crate::build;
 use crate::lab::tools::workspace;
 use anyhow::{Context, Result};
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A board that qemu emulates.
 pub struct Machine {
@@ -73,7 +73,7 @@ pub const MACHINES: [Machine; 2] = [
 /// When something cannot be built or fetched; as [`crate::lab::Skipped`] where this machine cannot have it.
 pub fn prepare(scenario: &str) -> Result<()> {
     let Some(machine) = MACHINES.iter().find(|machine| machine.name == scenario) else { return Ok(()) };
-    program(machine.processor)?;
+    build_program(machine.processor)?;
     debian::fetch(&dir(machine), machine.debian, machine.kernel).map(drop)
 }
 
@@ -83,20 +83,28 @@ fn dir(machine: &Machine) -> PathBuf {
 }
 
 /// Cargo's target directory, absolute.
-pub fn target_dir() -> PathBuf {
+fn target_dir() -> PathBuf {
     workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
-}
-
-/// Builds the program for a processor.
-///
-/// # Errors
-/// See [`build::build`].
-pub fn program(processor: &str) -> Result<PathBuf> {
-    match env::var_os(BUILT).map(|dir| Path::new(&dir).join(processor).join("porchlight")) {
-        Some(program) if program.is_file() => Ok(program),
-        _ => build::build(processor).with_context(|| format!("no program for {processor}")),
-    }
 }
 
 /// The environment may name a directory with programs that are built already, a folder for each processor.
 const BUILT: &str = "PORCHLIGHT_BUILT";
+
+/// The program for a processor, which [`build_program`] has built.
+pub fn program(processor: &str) -> PathBuf {
+    let built = env::var_os(BUILT).map(PathBuf::from).map(|dir| dir.join(processor).join("porchlight"));
+    let built = built.filter(|program| program.is_file());
+    built.unwrap_or_else(|| target_dir().join("router").join(processor).join("porchlight"))
+}
+
+/// Builds it, unless the environment names one.
+///
+/// # Errors
+/// See [`build::build`].
+pub fn build_program(processor: &str) -> Result<()> {
+    let given = env::var_os(BUILT).is_some_and(|dir| program(processor).starts_with(dir));
+    if !given {
+        build::build(processor).with_context(|| format!("no program for {processor}"))?;
+    }
+    Ok(())
+}

@@ -90,7 +90,7 @@ impl Stage<'_> {
         let web = Web::start(lab, ZONE, &[face])?;
         web.set_certificate(HOST, Certificate::Today)?;
         let debian = debian::fetch(&super::dir(machine), machine.debian, machine.kernel)?;
-        let program = super::program(machine.processor)?;
+        let program = super::program(machine.processor);
         let image = Path::new(seal::DIR).join("image");
         let size = guest::write_image(machine, &debian, &program, files(lab)?, &image)?;
         summary.0.push(format!(
