@@ -388,7 +388,8 @@ impl Agent {
         let _ = asked.answer.try_send(answer);
     }
 
-    fn look_now(&mut self, nudge: Nudge, now: Now) {
+    /// Ends the waits that `nudge` says are over, and looks.
+    pub fn look_now(&mut self, nudge: Nudge, now: Now) {
         if nudge == Nudge::Person {
             settle::try_again(&mut self.state);
         }

@@ -28,6 +28,14 @@ pub fn describe(config: &Config) -> String {
         out.push_str(about_backend(config));
     }
     let global = &config.global;
+    if !global.resident {
+        out.push_str(
+            "No daemon stays (resident '0'): hotplug and a line for cron have a pass made; between two of them \
+             nothing changes.\n",
+        );
+        let _ = writeln!(out, "A request takes {} at most.", span(global.timeout));
+        return out;
+    }
     let _ = writeln!(
         out,
         "Besides what happens, there is a look every {}; a request takes {} at most.",

@@ -3,6 +3,7 @@
 
 mod mapping;
 mod record;
+mod resident;
 
 use super::nearest::did_you_mean;
 use super::read::{Fields, Problems, Reader};
@@ -13,6 +14,7 @@ use super::{BackendChoice, Camera, Config, Device, Global, Mapping, Network, Pro
 use crate::model::Family;
 use crate::provider::Entry;
 use crate::secret::Secret;
+use resident::NeedsDaemon;
 use std::net::IpAddr;
 
 /// What secrets may be read from besides the file itself.
@@ -44,7 +46,8 @@ pub fn load(text: &str, file: &str, providers: &[Entry], sources: &dyn Sources) 
     let parsed = uci::parse(text, file);
     let problems = Problems::new(file, parsed.problems);
     let reader = Reader { providers, sources, problems, secrets: Vec::new() };
-    let mut loader = Loader { reader, known: Vec::new(), loaded: Loaded::default() };
+    let mut loader =
+        Loader { reader, known: Vec::new(), daemon: NeedsDaemon::default(), loaded: Loaded::default() };
     loader.unknown_sections(&parsed.sections);
     for row in SECTIONS {
         for section in parsed.sections.iter().filter(|section| section.kind == row.kind) {
@@ -57,6 +60,7 @@ pub fn load(text: &str, file: &str, providers: &[Entry], sources: &dyn Sources) 
             loader.reader.problems.error(0, text);
         }
     }
+    loader.resident();
     let Loader { reader, mut loaded, .. } = loader;
     loaded.problems = reader.problems.sorted();
     loaded.secrets = reader.secrets;
@@ -83,6 +87,7 @@ struct Known {
 struct Loader<'a> {
     reader: Reader<'a>,
     known: Vec<Known>,
+    daemon: NeedsDaemon,
     loaded: Loaded,
 }
 
@@ -103,6 +108,7 @@ impl<'a> Loader<'a> {
             self.reader.fault(&mut fields, "", "not built yet; take it out, or write option enabled '0'");
         }
         self.same_name(&mut fields, &name);
+        self.note_daemon(&fields);
         let kept = match row.kind {
             "porchlight" => self.global(&mut fields),
             "wan" => self.wan(&mut fields, &name),
@@ -159,6 +165,7 @@ impl<'a> Loader<'a> {
         self.loaded.config.global = Global {
             enabled: fields.enabled,
             log_level: fields.one("log_level").and_then(|word| word.parse().ok()).unwrap_or(usual.log_level),
+            resident: fields.flag("resident"),
             check_interval: duration("check_interval").unwrap_or(usual.check_interval),
             debounce: duration("debounce").unwrap_or(usual.debounce),
             timeout: duration("timeout").unwrap_or(usual.timeout),

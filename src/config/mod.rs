@@ -113,6 +113,8 @@ pub struct Global {
     pub enabled: bool,
     /// `option log_level`.
     pub log_level: log::LevelFilter,
+    /// `option resident`: a daemon stays; else hotplug and cron make passes.
+    pub resident: bool,
     /// `option check_interval`: the scheduled look when nothing happens.
     pub check_interval: Duration,
     /// `option debounce`.
@@ -132,6 +134,7 @@ impl Default for Global {
         Global {
             enabled: true,
             log_level: log::LevelFilter::Info,
+            resident: true,
             check_interval: Duration::from_secs(600),
             debounce: Duration::from_millis(200),
             timeout: Duration::from_secs(10),

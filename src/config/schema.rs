@@ -192,7 +192,7 @@ static GLOBAL: &[OptionRow] = &[
         "info",
         "How much is logged",
     ),
-    option("resident", Kind::Bool, "1", "0: no daemon; hotplug and cron run one pass").built(Built::Default),
+    option("resident", Kind::Bool, "1", "0: no daemon; hotplug and cron run one pass"),
     option("check_interval", seconds(60, DAY), "10m", "The scheduled look when nothing happens"),
     option(
         "debounce",
