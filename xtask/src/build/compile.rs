@@ -1,6 +1,7 @@
 //! The call of cargo: flags, and the C compiler and linker that it is given.
 
 use super::empty;
+use super::link;
 use super::targets::Target;
 use super::tools::Tools;
 use crate::lab::tools::workspace;
@@ -14,7 +15,8 @@ use std::process::{Command, Stdio};
 
 /// For rustc: one static file at a fixed address, without the text of panics and of `{:?}`; on 32 bits, time
 /// still has 64; SHA-2 in the form without unrolled loops, for signing a request is all that it does.
-const RUST: &str = "-C link-self-contained=no -C target-feature=+crt-static -C relocation-model=static \
+const RUST: &str =
+    "-C linker-flavor=ld -C link-self-contained=no -C target-feature=+crt-static -C relocation-model=static \
     -Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=none \
     --cfg=libc_unstable_musl_v1_2 --cfg=sha2_backend=\"soft\" --cfg=sha2_backend_soft=\"compact\"";
 /// For the C code of the TLS library.
@@ -35,8 +37,9 @@ pub fn compile(target: &Target, tools: &Tools, router: &Path) -> Result<PathBuf>
 
 /// The call of cargo.
 fn command(target: &Target, tools: &Tools, router: &Path, out: &Path) -> Result<Command> {
-    let (cc, ar) = (out.join("cc"), out.join("ar"));
-    write_script(&cc, &compiler(target, &tools.zig, out))?;
+    let (cc, ar, ld) = (out.join("cc"), out.join("ar"), out.join("ld"));
+    write_script(&cc, &compiler(target, &tools.zig))?;
+    write_script(&ld, &link::script(target, &tools.zig, out)?)?;
     write_script(&ar, &format!("#!/bin/sh\nexec {} ar \"$@\"\n", tools.zig))?;
     // Its name tells cargo when it is another; where it lies is for the linker's script alone to know, for what
     // cargo is told goes into the names of functions.
@@ -51,11 +54,11 @@ fn command(target: &Target, tools: &Tools, router: &Path, out: &Path) -> Result<
         .args(["rustc", "--locked", "--release", "--package", "porchlight", "--bin", "porchlight"])
         .args(STD);
     command.args(["--target", target.rust, "--target-dir"]).arg(router.join("build"));
-    command.arg("--").arg(format!("-Clink-arg=-Wl,-T,{layout}"));
+    command.arg("--").arg(format!("-Clink-arg=--script={layout}"));
     command.env("RUSTC", &tools.rustc).env("RUSTC_BOOTSTRAP", "1");
     command.env("CARGO_ENCODED_RUSTFLAGS", rust_flags(target, tools));
     command.env_remove("RUSTFLAGS").env_remove("RUSTUP_TOOLCHAIN").env_remove("RUSTDOC");
-    command.env(format!("CARGO_TARGET_{}_LINKER", env_name.to_uppercase()), &cc);
+    command.env(format!("CARGO_TARGET_{}_LINKER", env_name.to_uppercase()), &ld);
     command.env(format!("CC_{env_name}"), &cc).env(format!("AR_{env_name}"), &ar);
     command.env(format!("CFLAGS_{env_name}"), c_flags(target));
     empty::set(&mut command, &tools.cargo, workspace(), &router.join("no-aws-lc"))?;
@@ -84,19 +87,16 @@ fn cargo_home() -> PathBuf {
     env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home).unwrap_or_else(|| ".cargo".into())
 }
 
-/// A C compiler and linker: zig's, without the arguments that it does not take.
-fn compiler(target: &Target, zig: &str, out: &Path) -> String {
+/// A C compiler: zig's, without the arguments that it does not take.
+fn compiler(target: &Target, zig: &str) -> String {
     let Target { zig: triple, cpu, .. } = target;
-    let out = out.display();
     format!(
         "#!/bin/sh
 # Written by cargo xtask build.
 for argument do
     shift
     case $argument in
-    --target=* | -march=* | -mabi=* | -m32 | -m64 | -Wl,-melf* | -Wl,--eh-frame-hdr) ;;
-    -lgcc | -lgcc_eh | -lunwind) ;;
-    -Wl,-T,layout-*) set -- \"$@\" -Os \"-Wl,-T,{out}/${{argument#-Wl,-T,}}\" ;;
+    --target=* | -march=* | -mabi=* | -m32 | -m64) ;;
     *) set -- \"$@\" \"$argument\" ;;
     esac
 done

@@ -4,6 +4,7 @@
 
 mod compile;
 mod empty;
+mod link;
 pub mod targets;
 mod tools;
 

@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_name_stands_in_one_row() {
         let names: Vec<_> = TARGETS.iter().flat_map(|target| target.names).collect();
-        assert!(names.iter().all(|name| names.iter().filter(|other| other == name).count() == 1));
+        assert!(names.iter().all(|name| names.iter().filter(|other| *other == name).count() == 1));
         assert_eq!(find("arm_cortex-a9").map(|target| target.name()), Some("arm_cortex-a7_neon-vfpv4"));
         assert!(find("vax").is_none());
     }
