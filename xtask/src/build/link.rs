@@ -9,6 +9,9 @@ use std::process::{Command, Stdio};
 
 /// For ld.lld. Functions whose code is alike become one.
 const FLAGS: &str = "--icf=all --nostdlib --build-id=none -z noexecstack -z norelro";
+/// For MIPS: musl's `dlsym` there wants its own address in $t9, which a call of ours does not put there, and the
+/// program ends in the middle of nowhere. What it leads to says of every name that it is not in a static program.
+const MIPS: &str = "--defsym=dlsym=__dlsym --defsym=__dlsym_time64=__dlsym";
 /// Words of zig's call that are not wanted: the unwinding tables' index and what is stripped.
 const UNWANTED: [&str; 3] = ["--eh-frame-hdr", "-s", "--as-needed"];
 /// The least program.
@@ -22,6 +25,7 @@ const PROBE: &str = "int main(void) { return 0; }\n";
 pub fn script(target: &Target, zig: &str, out: &Path) -> Result<String> {
     let (flags, objects) = split(&probe(target, zig, out)?).context("zig did not say how it links")?;
     let out = out.display();
+    let more = if target.is_mips() { MIPS } else { "" };
     Ok(format!(
         "#!/bin/sh
 # Written by cargo xtask build. ld.lld looks for the layout in {out}.
@@ -32,7 +36,7 @@ for argument do
     *) set -- \"$@\" \"$argument\" ;;
     esac
 done
-exec {zig} ld.lld {flags} {FLAGS} -L'{out}' -Map='{out}/porchlight.map' \"$@\" --start-group {objects} --end-group
+exec {zig} ld.lld {flags} {FLAGS} {more} -L'{out}' -Map='{out}/porchlight.map' \"$@\" --start-group {objects} --end-group
 "
     ))
 }

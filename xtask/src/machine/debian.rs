@@ -17,7 +17,14 @@ const PROGRAMS: [&str; 2] = ["busybox-static", "nftables"];
 /// The parts of the packages that are unpacked.
 const PARTS: [&str; 5] = ["./boot/vmlinuz-*", "./lib/modules/*", "./bin/*", "./usr/sbin/nft", "./*lib/*.so*"];
 /// Parts of these parts that no guest needs: most of a kernel's modules.
-const NOT: [&str; 6] = ["*/kernel/sound/*", "*/kernel/fs/*", "*/kernel/drivers/[!nv]*", "*/gconv/*", "*/drivers/net/wireless/*", "*/drivers/media/*"];
+const NOT: [&str; 6] = [
+    "*/kernel/sound/*",
+    "*/kernel/fs/*",
+    "*/kernel/drivers/[!nv]*",
+    "*/gconv/*",
+    "*/drivers/net/wireless/*",
+    "*/drivers/media/*",
+];
 /// Time for the package lists, and for the packages.
 const FETCH_LIMIT: Duration = Duration::from_secs(240);
 /// Time for unpacking one package.
@@ -35,7 +42,9 @@ pub fn fetch(dir: &Path, architecture: &str, kernel: &str) -> Result<PathBuf> {
         return Ok(root);
     }
     let apt = Apt::new(&dir.join("apt"), architecture)?;
-    anstream::eprintln!("Fetching Debian's kernel and busybox for {architecture} ({kernel}); nothing is installed.");
+    anstream::eprintln!(
+        "Fetching Debian's kernel and busybox for {architecture} ({kernel}); nothing is installed."
+    );
     apt.run("apt-get", &["update", "-q"])?;
     // The package of this name only names the newest kernel.
     let told = apt.run("apt-cache", &["depends", "--no-recommends", kernel])?;
@@ -61,7 +70,9 @@ struct Apt {
 impl Apt {
     fn new(dir: &Path, architecture: &str) -> Result<Apt> {
         if !Path::new(KEYRING).is_file() {
-            return skip("kernels for other processors come from Debian's archive, whose keys this machine lacks");
+            return skip(
+                "kernels for other processors come from Debian's archive, whose keys this machine lacks",
+            );
         }
         for part in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(dir.join(part))?;
@@ -123,7 +134,9 @@ fn mirror() -> Result<String> {
     let found = told.lines().find_map(|line| line.trim_end().strip_suffix(&format!(" {SUITE}")));
     match found {
         Some(uri) => Ok(uri.to_owned()),
-        None => skip(format!("kernels for other processors come from Debian's archive ({SUITE}), which apt here does not use")),
+        None => skip(format!(
+            "kernels for other processors come from Debian's archive ({SUITE}), which apt here does not use"
+        )),
     }
 }
 

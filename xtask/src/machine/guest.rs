@@ -79,7 +79,8 @@ impl Guest {
         let (number, start) = (self.count, Instant::now());
         writeln!(self.console, "{number} {line}").context("the guest's console is gone")?;
         let end = format!("@{number}= ");
-        let last = self.qemu.wait_line(start, &end, limit).with_context(|| format!("in the guest: {line}"))?;
+        let last =
+            self.qemu.wait_line(start, &end, limit).with_context(|| format!("in the guest: {line}"))?;
         let status = last.text.rsplit(' ').next().and_then(|text| text.trim().parse().ok());
         let (begin, all) = (format!("@{number}> "), self.qemu.lines());
         let said = all.iter().filter(|line| line.at >= start);
@@ -102,7 +103,9 @@ impl Guest {
     /// # Errors
     /// When the agent is not there.
     pub fn memory(&mut self, field: &str) -> Result<u64> {
-        let said = self.sh(&format!("sed -n 's/^{field}:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$(pidof porchlight)/status"))?;
+        let said = self.sh(&format!(
+            "sed -n 's/^{field}:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$(pidof porchlight)/status"
+        ))?;
         said.trim().parse().with_context(|| format!("{field} of the agent is '{said}'"))
     }
 
@@ -131,7 +134,13 @@ impl Guest {
 ///
 /// # Errors
 /// See [`image::build`].
-pub fn write_image(machine: &Machine, debian: &Path, program: &Path, more: Vec<image::File>, to: &Path) -> Result<u64> {
+pub fn write_image(
+    machine: &Machine,
+    debian: &Path,
+    program: &Path,
+    more: Vec<image::File>,
+    to: &Path,
+) -> Result<u64> {
     let image = image::build(machine, debian, program, more)?;
     fs::write(to, &image).with_context(|| format!("cannot write {}", to.display()))?;
     Ok(image.len() as u64)

@@ -65,7 +65,9 @@ pub fn build(machine: &Machine, debian: &Path, program: &Path, more: Vec<File>) 
 /// When there is none.
 pub fn kernel(debian: &Path) -> Result<PathBuf> {
     let mut found = fs::read_dir(debian.join("boot"))?.flatten().map(|entry| entry.path());
-    found.find(|path| path.display().to_string().contains("vmlinuz-")).context("Debian's package holds no kernel")
+    found
+        .find(|path| path.display().to_string().contains("vmlinuz-"))
+        .context("Debian's package holds no kernel")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -210,7 +210,9 @@ impl Stage<'_> {
         guest.wait("it is tried again by `trigger clock`", again, PATIENCE)?;
         ensure!(told(guest, HOST)? == 1, "not said once that HTTPS waits");
         ensure!(self.asked().1 == requests, "published without a good certificate");
-        summary.0.push("a month behind: HTTPS waits, said so once, published nothing; TSIG by BIND's own time".into());
+        summary.0.push(
+            "a month behind: HTTPS waits, said so once, published nothing; TSIG by BIND's own time".into(),
+        );
         // As ntpd does after its first answer.
         let hotplug = "; ACTION=step sh /etc/hotplug.d/ntp/95-porchlight";
         summary.0.push(self.set_clock(guest, WAN[0], hotplug)?);
@@ -231,7 +233,10 @@ fn viewed(addr: Ipv4Addr) -> Ipv4Addr {
 /// How often the log warns of the clock, in a line with this word.
 fn told(guest: &mut Guest, word: &str) -> Result<usize> {
     let log = guest.log()?;
-    Ok(log.lines().filter(|line| line.contains("WARN") && line.contains(": clock: ") && line.contains(word)).count())
+    Ok(log
+        .lines()
+        .filter(|line| line.contains("WARN") && line.contains(": clock: ") && line.contains(word))
+        .count())
 }
 
 fn memory(idle: u64, peak: u64, after: u64) -> Result<String> {
@@ -262,7 +267,11 @@ fn date(unix: u64) -> String {
 fn files(lab: &Lab) -> Result<Vec<image::File>> {
     let config = lab.config().replace("'wan0'", "'eth0'");
     let global = "config porchlight 'global'\n";
-    let config = config.replacen(global, &format!("{global}\toption log_level 'debug'\n\toption cacert '{CACERT}'\n"), 1);
+    let config = config.replacen(
+        global,
+        &format!("{global}\toption log_level 'debug'\n\toption cacert '{CACERT}'\n"),
+        1,
+    );
     let more = format!(
         "
 config record 'web'
