@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod build;
 pub mod demo;
+pub mod emulated;
 pub mod lab;
 pub mod machine;
 pub mod peers;

@@ -16,6 +16,7 @@ pub mod image;
 pub mod story;
 
 use crate::build;
+use crate::emulated::{self, EMULATED};
 use crate::lab::tools::workspace;
 use anyhow::{Context, Result};
 use std::env;
@@ -72,6 +73,9 @@ pub const MACHINES: [Machine; 2] = [
 /// # Errors
 /// When something cannot be built or fetched; as [`crate::lab::Skipped`] where this machine cannot have it.
 pub fn prepare(scenario: &str) -> Result<()> {
+    if scenario == EMULATED.name {
+        return emulated::prepare();
+    }
     let Some(machine) = MACHINES.iter().find(|machine| machine.name == scenario) else { return Ok(()) };
     build_program(machine.processor)?;
     debian::fetch(&dir(machine), machine.debian, machine.kernel).map(drop)

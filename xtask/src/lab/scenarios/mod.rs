@@ -10,6 +10,7 @@ pub mod lease;
 pub mod ready;
 
 use super::{Lab, Summary};
+use crate::emulated::EMULATED;
 use crate::machine::story;
 use anyhow::Result;
 use std::time::Duration;
@@ -93,6 +94,7 @@ pub const SCENARIOS: &[Scenario] = &[
         slow: false,
         run: control::secrets,
     },
+    EMULATED,
     story::MIPS,
     story::ARM,
 ];
