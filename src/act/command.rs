@@ -60,7 +60,7 @@ pub(crate) async fn run(
         }
         ran = run_at(&Path::new(dir).join(program), args, input, deadline).await;
     }
-    let name = program.file_name().unwrap_or(program.as_os_str()).display();
+    let name = Path::new(program.file_name().unwrap_or(program.as_os_str())).display();
     ran.map_err(|error| match error.kind() {
         ErrorKind::NotFound => format!("there is no program {name}: install the package {package}"),
         ErrorKind::TimedOut => format!("{name} did not end within {} s and was killed", deadline.as_secs()),

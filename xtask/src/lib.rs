@@ -7,6 +7,7 @@ pub mod demo;
 pub mod emulated;
 pub mod lab;
 pub mod machine;
+pub mod package;
 pub mod peers;
 pub mod rules;
 pub mod test;

@@ -25,6 +25,7 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("qemu-mips-static", "qemu-user-static"),
     ("qemu-system-mipsel", "qemu-system-mips"),
     ("qemu-system-arm", "qemu-system-arm"),
+    ("shellcheck", "shellcheck"),
     ("inadyn", "inadyn"),
     ("ddclient", "ddclient"),
     (PERL_TLS, "libio-socket-ssl-perl"),

@@ -134,14 +134,8 @@ impl Guest {
 ///
 /// # Errors
 /// See [`image::build`].
-pub fn write_image(
-    machine: &Machine,
-    debian: &Path,
-    program: &Path,
-    more: Vec<image::File>,
-    to: &Path,
-) -> Result<u64> {
-    let image = image::build(machine, debian, program, more)?;
+pub fn write_image(machine: &Machine, debian: &Path, more: Vec<image::File>, to: &Path) -> Result<u64> {
+    let image = image::build(machine, debian, more)?;
     fs::write(to, &image).with_context(|| format!("cannot write {}", to.display()))?;
     Ok(image.len() as u64)
 }

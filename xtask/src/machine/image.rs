@@ -1,12 +1,10 @@
-//! The guest's first and only file system: Debian's busybox, nft and modules, and what our package installs.
+//! The guest's first and only file system: Debian's busybox, nft and modules, and our package, which the guest installs.
 
 use super::cpio::Archive;
 use super::Machine;
-use crate::lab::tools::workspace;
 use anyhow::{bail, ensure, Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Process 1 of the guest.
@@ -30,8 +28,6 @@ const MODULES: [&str; 12] = [
     "nft_reject_inet",
     "nft_numgen",
 ];
-/// Where the program and the scripts are put below the package's root.
-const PROGRAM: &str = "usr/sbin/porchlight";
 
 /// Directories that are filled when the guest runs.
 const EMPTY: [&str; 7] = ["dev", "proc", "sys", "tmp", "root", "sbin", "usr/bin"];
@@ -43,18 +39,15 @@ pub type File = (String, u32, Vec<u8>);
 ///
 /// # Errors
 /// When a file of Debian's packages or of ours is not there.
-pub fn build(machine: &Machine, debian: &Path, program: &Path, more: Vec<File>) -> Result<Vec<u8>> {
+pub fn build(machine: &Machine, debian: &Path, more: Vec<File>) -> Result<Vec<u8>> {
     let mut tree = Tree::default();
     tree.file("init", 0o755, INIT.into());
     tree.file("etc/udhcpc.script", 0o755, UDHCPC.into());
     tree.file("etc/camera.sh", 0o755, CAMERA.into());
-    tree.file("etc/hosts", 0o644, b"127.0.0.1 localhost\n".to_vec());
     tree.file("bin/busybox", 0o755, read(&debian.join("bin/busybox"))?);
     tree.file("usr/sbin/nft", 0o755, read(&debian.join("usr/sbin/nft"))?);
     tree.libraries(debian, "usr/sbin/nft")?;
     tree.modules(debian, &[&MODULES, machine.modules].concat())?;
-    tree.package(&workspace().join("openwrt/files"))?;
-    tree.file(PROGRAM, 0o755, read(program)?);
     more.into_iter().for_each(|(path, mode, content)| tree.file(&path, mode, content));
     Ok(tree.archive())
 }
@@ -86,16 +79,6 @@ impl Tree {
         let parents = Path::new(path).ancestors().skip(1).map(|parent| parent.display().to_string());
         self.directories.extend(parents.filter(|parent| !parent.is_empty()));
         self.files.insert(path.to_owned(), (mode, content));
-    }
-
-    /// What our package installs, with its permissions.
-    fn package(&mut self, from: &Path) -> Result<()> {
-        for path in walk(from)? {
-            let name = path.strip_prefix(from)?.display().to_string();
-            let mode = fs::metadata(&path)?.permissions().mode();
-            self.file(&name, mode, read(&path)?);
-        }
-        Ok(())
     }
 
     /// The loader and the libraries of a dynamic program, as the files themselves name them.

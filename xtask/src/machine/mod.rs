@@ -18,9 +18,10 @@ pub mod story;
 use crate::build;
 use crate::emulated::{self, EMULATED};
 use crate::lab::tools::workspace;
+use crate::package::{self, Kind};
 use anyhow::{Context, Result};
-use std::env;
 use std::path::PathBuf;
+use std::{env, fs};
 
 /// A board that qemu emulates.
 pub struct Machine {
@@ -67,8 +68,8 @@ pub const MACHINES: [Machine; 2] = [
     },
 ];
 
-/// Does what a scenario needs from outside before it is sealed off: builds the program for the processor and fetches
-/// the guest's kernel. Nothing, for a scenario that is none of ours.
+/// Does what a scenario needs from outside before it is sealed off: builds the program for the processor, packs it as an
+/// ipk, and fetches the guest's kernel. Nothing, for a scenario that is none of ours.
 ///
 /// # Errors
 /// When something cannot be built or fetched; as [`crate::lab::Skipped`] where this machine cannot have it.
@@ -78,7 +79,15 @@ pub fn prepare(scenario: &str) -> Result<()> {
     }
     let Some(machine) = MACHINES.iter().find(|machine| machine.name == scenario) else { return Ok(()) };
     build_program(machine.processor)?;
+    let package = package::make(Kind::Ipk, machine.processor, &program(machine.processor))?;
+    fs::create_dir_all(dir(machine))?;
+    fs::write(package_file(machine), package.bytes).context("cannot write the package")?;
     debian::fetch(&dir(machine), machine.debian, machine.kernel).map(drop)
+}
+
+/// Where the package for a machine lies.
+fn package_file(machine: &Machine) -> PathBuf {
+    dir(machine).join("porchlight.ipk")
 }
 
 /// Where a machine's kernel lies.

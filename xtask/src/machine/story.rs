@@ -90,13 +90,15 @@ impl Stage<'_> {
         let web = Web::start(lab, ZONE, &[face])?;
         web.set_certificate(HOST, Certificate::Today)?;
         let debian = debian::fetch(&super::dir(machine), machine.debian, machine.kernel)?;
-        let program = super::program(machine.processor);
+        let package = fs::read(super::package_file(machine)).context("no package")?;
+        let packed = package.len().div_ceil(1024);
+        let mut files = files(lab)?;
+        files.push((PACKAGE.into(), 0o644, package));
         let image = Path::new(seal::DIR).join("image");
-        let size = guest::write_image(machine, &debian, &program, files(lab)?, &image)?;
+        let size = guest::write_image(machine, &debian, files, &image)?;
         summary.0.push(format!(
-            "{}: {} KiB of program, {} KiB of image",
+            "{}: an ipk of {packed} KiB, an image of {} KiB",
             machine.processor,
-            fs::metadata(&program)?.len().div_ceil(1024),
             size.div_ceil(1024)
         ));
         Ok(Stage { lab, machine, named, web, kernel: image::kernel(&debian)?, image })
@@ -113,6 +115,8 @@ impl Stage<'_> {
             guest.booted.as_secs_f64(),
             date(guest.clock)
         ));
+        guest.sh(INSTALL)?;
+        guest.sh("cp -a /root/owner/. /")?;
         guest.sh("sh /etc/camera.sh")?;
         guest.sh("porchlight check")?;
         guest.sh("porchlight run >/tmp/porchlight.log 2>&1 &")?;
@@ -221,6 +225,12 @@ impl Stage<'_> {
     }
 }
 
+/// Where the package lies in the guest.
+const PACKAGE: &str = "root/porchlight.ipk";
+/// Installs it, as opkg does.
+const INSTALL: &str =
+    "gzip -dc /root/porchlight.ipk | tar -x -O -f - ./data.tar.gz | gzip -dc | tar -x -C / -f - && porchlight help";
+
 /// Gets an address, in the foreground, once.
 const UDHCPC: &str = "udhcpc -i eth0 -f -q -n -t 10 -s /etc/udhcpc.script";
 
@@ -263,7 +273,7 @@ fn date(unix: u64) -> String {
     said.and_then(|done| done.success()).unwrap_or_default().trim().to_owned()
 }
 
-/// What the stories add to the package: its configuration and what that names.
+/// What the stories add: the owner's configuration, to be put over the package's, and what that names.
 fn files(lab: &Lab) -> Result<Vec<image::File>> {
     let config = lab.config().replace("'wan0'", "'eth0'");
     let global = "config porchlight 'global'\n";
@@ -285,9 +295,9 @@ config record 'web'
     );
     let ca = fs::read(lab.root.join(CACERT.trim_start_matches('/')))?;
     Ok(vec![
-        ("etc/config/porchlight".into(), 0o600, (config + &more).into_bytes()),
-        ("etc/porchlight/tsig.key".into(), 0o600, format!("{SECRET}\n").into_bytes()),
-        (CACERT.trim_start_matches('/').into(), 0o644, ca),
-        ("etc/hosts".into(), 0o644, format!("127.0.0.1 localhost\n{HOST4} {HOST}\n").into_bytes()),
+        ("root/owner/etc/config/porchlight".into(), 0o600, (config + &more).into_bytes()),
+        ("root/owner/etc/porchlight/tsig.key".into(), 0o600, format!("{SECRET}\n").into_bytes()),
+        (format!("root/owner{CACERT}"), 0o644, ca),
+        ("root/owner/etc/hosts".into(), 0o644, format!("127.0.0.1 localhost\n{HOST4} {HOST}\n").into_bytes()),
     ])
 }

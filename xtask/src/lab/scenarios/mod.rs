@@ -8,6 +8,7 @@ pub mod idle;
 pub mod kill;
 pub mod lease;
 pub mod ready;
+pub mod scripts;
 
 use super::{Lab, Summary};
 use crate::emulated::EMULATED;
@@ -97,4 +98,5 @@ pub const SCENARIOS: &[Scenario] = &[
     EMULATED,
     story::MIPS,
     story::ARM,
+    scripts::SCRIPTS,
 ];
