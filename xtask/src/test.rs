@@ -126,6 +126,7 @@ fn run_scenario(scenario: &Scenario, program: &Path, options: &Options) -> Resul
     if !lacking.is_empty() {
         return crate::lab::skip(format!("this machine lacks {}", lacking.join(", ")));
     }
+    crate::machine::prepare(scenario.name)?;
     let args: [OsString; 4] = ["__scenario".into(), scenario.name.into(), "--program".into(), program.into()];
     match seal::exit_code(seal::run(&args, scenario.limit)?) {
         0 => Ok(()),
