@@ -173,6 +173,8 @@ pub struct MappingState {
     pub applied: Option<Vec<Rule>>,
     /// Who carries them.
     pub carrier: Option<Carrier>,
+    /// As in [`crate::plan::MapJob`], of the last one.
+    pub unseen: Vec<String>,
     /// OpenWrt's firewall was not told yet of what is in force: what was closed is stopped by our own table only.
     pub owed: bool,
     /// When OpenWrt's firewall was made to reload, lately.

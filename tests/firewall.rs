@@ -172,6 +172,25 @@ config redirect 'porchlight_garden__2'
 }
 
 #[test]
+fn what_has_one_of_these_labels_stays() {
+    let label = |mapping| porchlight::mapping::redirect::label(mapping);
+    for (name, old) in fixtures().iter().filter(|(name, _)| name != "ours-left") {
+        let both = edited(old, &two());
+        let beside = |labels: &[String], list: &[Redirect]| {
+            firewall::edit_beside(&both, list, labels).unwrap().unwrap_or_else(|| both.clone())
+        };
+        assert_eq!(beside(&[label("front_rtsp"), label("garden")], &[]), both, "{name}");
+        assert_eq!(beside(&[label("front_rtsp")], &two()[1..]), both, "{name}");
+        assert_eq!(text(&beside(&[label("front_rtsp")], &[])), text(&edited(old, &two()[..1])), "{name}");
+        assert_eq!(beside(&[label("other")], &[]), *old, "{name}");
+        let mut moved = two()[1].clone();
+        moved.dest_ip = "192.168.1.99".parse().unwrap();
+        let after = text(&beside(&[label("front_rtsp"), label("garden")], &[moved]));
+        assert_eq!(after, text(&both).replace("192.168.1.21", "192.168.1.99"), "{name}");
+    }
+}
+
+#[test]
 fn another_form_that_says_the_same_is_left_alone() {
     let [one, _] = &two()[..] else { panic!() };
     let plain = text(&edited(b"", std::slice::from_ref(one)));

@@ -328,6 +328,7 @@ fn job(rules: &[Rule], cut: &[&str]) -> MapJob {
         rules: rules.to_vec(),
         cut: cut.iter().map(|addr| addr.parse().unwrap()).collect(),
         wan_addrs: Vec::new(),
+        unseen: Vec::new(),
     }
 }
 

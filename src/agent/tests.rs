@@ -254,6 +254,7 @@ fn a_close_does_not_wait_for_an_nft_that_hangs() {
             rules,
             cut: Vec::new(),
             wan_addrs: Vec::new(),
+            unseen: Vec::new(),
         });
         let change = settle::begin(&mut agent.state, &action, now);
         agent.start(action, change, now);
@@ -385,6 +386,7 @@ fn a_failure_of_the_packet_filter_is_told_once() {
             rules: Vec::new(),
             cut: Vec::new(),
             wan_addrs: Vec::new(),
+            unseen: Vec::new(),
         };
         settle::begin(&mut agent.state, &plan::Action::Map(job.clone()), now);
         assert_eq!(agent.tell_filter_failure(why), told, "{generation}");

@@ -26,13 +26,25 @@ const LIMITS: Limits = Limits { sections: 4096, values: 16 * 1024 };
 /// # Errors
 /// In plain words: `uci` could not read the text either, or it is in a form that cannot be edited safely.
 pub fn edit(text: &[u8], redirects: &[Redirect]) -> Result<Option<Vec<u8>>, String> {
+    edit_beside(text, redirects, &[])
+}
+
+/// As [`edit`], but leaves those of ours alone that have one of these labels and are not among the redirects.
+///
+/// # Errors
+/// As [`edit`].
+pub fn edit_beside(
+    text: &[u8],
+    redirects: &[Redirect],
+    labels: &[String],
+) -> Result<Option<Vec<u8>>, String> {
     let file = File::read(text)?;
     let wanted = file.wanted(redirects);
-    let new = file.with(&wanted)?;
+    let new = file.with(&wanted, labels)?;
     if new == text {
         return Ok(None);
     }
-    file.verify(&new, &wanted)?;
+    file.verify(&new, &wanted, labels)?;
     Ok(Some(new))
 }
 
@@ -52,6 +64,12 @@ pub fn mentions_ours(text: &[u8]) -> bool {
 /// Whether a section is one of ours.
 pub fn is_ours(section: &Section) -> bool {
     section.kind == KIND && section.name.as_deref().is_some_and(|name| name.starts_with(PREFIX))
+}
+
+/// Whether a section has one of these labels.
+pub fn is_labelled(section: &Section, labels: &[String]) -> bool {
+    let name = section.option("name").and_then(|option| option.values.first());
+    name.is_some_and(|name| labels.contains(name))
 }
 
 /// Parses, and refuses what `uci` refuses: it would not read a single section of it.
@@ -156,8 +174,8 @@ impl<'a> File<'a> {
         wanted
     }
 
-    /// The text with these in it.
-    fn with(&self, wanted: &[Wanted]) -> Result<Vec<u8>, String> {
+    /// The text with these in it, and with those of ours that have one of these labels.
+    fn with(&self, wanted: &[Wanted], labels: &[String]) -> Result<Vec<u8>, String> {
         let ours = self.parsed.sections.iter().enumerate().filter(|(_, section)| is_ours(section));
         let mut there = Set::new();
         let mut changes = Vec::new();
@@ -167,6 +185,7 @@ impl<'a> File<'a> {
             there.extend(wish.map(|_| name));
             match wish {
                 Some(wish) if wish.is(section) => {}
+                None if is_labelled(section, labels) => {}
                 wish => self.replace(index, section, wish, &mut changes)?,
             }
         }
@@ -240,16 +259,21 @@ impl<'a> File<'a> {
 
     /// Reads the new text as `uci` will, before anybody else has to: everything else is in it unchanged, and ours is
     /// as it is to be.
-    fn verify(&self, new: &[u8], wanted: &[Wanted]) -> Result<(), String> {
+    fn verify(&self, new: &[u8], wanted: &[Wanted], labels: &[String]) -> Result<(), String> {
         let same = |a: &Section, b: &Section| {
             let mut options = a.options.iter().zip(&b.options);
             (a.kind == b.kind && a.name == b.name && a.options.len() == b.options.len())
                 && options.all(|(a, b)| (&a.name, &a.values, a.is_list) == (&b.name, &b.values, b.is_list))
         };
+        let is_wanted = |section: &Section| {
+            wanted.iter().any(|wanted| section.name.as_ref() == Some(&wanted.name)) && is_ours(section)
+        };
+        let stays =
+            |section: &Section| !is_wanted(section) && (!is_ours(section) || is_labelled(section, labels));
         let sections = sections(new).ok().filter(|_| new.len() <= FILE_CAP);
         let right = sections.is_some_and(|new| {
-            let (ours, others): (Vec<_>, Vec<_>) = new.iter().partition(|section| is_ours(section));
-            let before: Vec<_> = self.parsed.sections.iter().filter(|section| !is_ours(section)).collect();
+            let (ours, others): (Vec<_>, Vec<_>) = new.iter().partition(|section| is_wanted(section));
+            let before: Vec<_> = self.parsed.sections.iter().filter(|section| stays(section)).collect();
             let named =
                 |wanted: &Wanted| ours.iter().any(|s| s.name.as_ref() == Some(&wanted.name) && wanted.is(s));
             before.len() == others.len()

@@ -8,7 +8,7 @@ use super::conntrack::Cut;
 use super::door::{knows_zone, Door};
 use super::holders;
 use super::nft::{MapReport, Nft};
-use super::redirect::{redirects, Redirect};
+use super::redirect::{label, redirects, Redirect};
 use super::store::{shown_ours, Store};
 use crate::act::command;
 use crate::act::ubus::Fault;
@@ -49,7 +49,7 @@ pub struct Fw4 {
     /// What it was last told to carry.
     told: Set<Door>,
     /// The same, if its own configuration says so.
-    sections: Option<Vec<Redirect>>,
+    sections: Option<(Vec<Redirect>, Vec<String>)>,
     /// What was refused because somebody else has the public port.
     taken: Vec<Redirect>,
     /// The WANs' addresses at that time.
@@ -93,7 +93,7 @@ impl Fw4 {
 
     /// Whether its own configuration has something of ours.
     pub(super) fn is_written(&self) -> bool {
-        !self.store.has_sections(&[])
+        !self.store.has_sections(&[], &[])
     }
 
     /// Whether it is given something of ours.
@@ -124,18 +124,32 @@ impl Fw4 {
             return Ok(report);
         }
         let before = shown_ours(&listing);
-        self.told.clone_from(&wanted);
-        report.reloaded = self.store.write(job.carrier, &list, before == wanted).await?;
-        self.sections = (job.carrier == Carrier::Uci).then(|| list.clone());
-        if before != wanted {
+        let (labels, kept) = self.unseen(job, &wanted);
+        let told: Set<Door> = wanted.iter().chain(&kept).cloned().collect();
+        self.told.clone_from(&told);
+        report.reloaded = self.store.write(job.carrier, &list, &labels, before == told).await?;
+        self.sections = (job.carrier == Carrier::Uci).then(|| (list.clone(), labels));
+        if before != told {
             self.wait(nft, &list, &before, &mut report).await?;
         }
         self.carried = wanted.iter().filter(|door| !self.is_refused(door, &list, &report)).cloned().collect();
-        self.open = Some(wanted);
-        if !self.barred.is_empty() {
-            self.stop(nft, Set::new(), &[]).await?;
+        self.open = Some(told);
+        if self.barred != kept {
+            self.stop(nft, kept, &[]).await?;
         }
         Ok(report)
+    }
+
+    /// What stays in the firewall's configuration, and barred, until its camera is seen: the labels, and the doors.
+    /// Else every restart of the router would write it twice.
+    fn unseen(&self, job: &MapJob, wanted: &Set<Door>) -> (Vec<String>, Set<Door>) {
+        if job.carrier != Carrier::Uci || job.unseen.is_empty() {
+            return Default::default();
+        }
+        let labels: Vec<String> = job.unseen.iter().map(|mapping| label(mapping)).collect();
+        let mut doors = self.store.labelled(&labels);
+        doors.retain(|door| !wanted.contains(door));
+        (labels, doors)
     }
 
     fn is_refused(&self, door: &Door, list: &[Redirect], report: &MapReport) -> bool {
@@ -211,8 +225,7 @@ impl Fw4 {
         before: &Set<Door>,
         report: &mut MapReport,
     ) -> Result<(), String> {
-        let wanted = doors(list);
-        let Some(now) = self.until_shown(nft, &wanted, RELOAD_DEADLINE).await? else { return Ok(()) };
+        let Some(now) = self.until_shown(nft, &self.told, RELOAD_DEADLINE).await? else { return Ok(()) };
         let complaint = self.complaint().await;
         if now == *before {
             return Err(format!(
@@ -282,7 +295,8 @@ impl Fw4 {
         let now = shown_ours(&listing.unwrap_or_default());
         let ours = now.iter().all(|door| open.contains(door));
         let there = self.carried.iter().all(|door| now.contains(door));
-        let written = self.sections.as_ref().is_none_or(|sections| self.store.has_sections(sections));
+        let written =
+            self.sections.as_ref().is_none_or(|(list, labels)| self.store.has_sections(list, labels));
         let taken = holders::conflicts(&self.root, &self.taken, &self.wan_addrs).await;
         let freed = self.taken.iter().any(|one| !taken.iter().any(|(name, _)| *name == one.mapping));
         Look { intact: whole && ours && there && written, came: now == self.told, freed }
@@ -310,7 +324,7 @@ impl Fw4 {
         let cut: Vec<IpAddr> = cut.into_iter().collect();
         let cut = self.stop(nft, open, &cut).await?;
         (self.carried, self.told) = (Set::new(), Set::new());
-        self.store.write(Carrier::None, &[], true).await?;
+        self.store.write(Carrier::None, &[], &[], true).await?;
         if self.until_shown(nft, &Set::new(), deadline).await?.is_none() {
             nft.remove_any().await?;
             self.barred = Set::new();

@@ -13,7 +13,7 @@ const MAX_MOVED_PORTS: u32 = 64;
 /// The most redirects in all: fw4 renders each on every reload.
 const MAX_REDIRECTS: usize = 256;
 
-/// How [`Redirect::label`] begins.
+/// How every [`label`] begins.
 pub const LABEL: &str = "Porchlight: ";
 /// As much of a mapping's name as a label has: nft takes comments of up to 128 bytes, and fw4 adds to it.
 const MAX_NAME: usize = 64;
@@ -48,17 +48,11 @@ pub struct Redirect {
 }
 
 impl Redirect {
-    /// What LuCI calls it, and fw4 writes behind its rules. There it may not be long, and nft knows no quotes in it.
-    pub fn label(&self) -> String {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "._:-".contains(c) { c } else { '_' };
-        LABEL.chars().chain(self.mapping.chars().take(MAX_NAME).map(plain)).collect()
-    }
-
     /// Its options by their UCI names, without `type`, which only service data has.
     pub fn options(&self) -> Vec<(&'static str, String)> {
         let family = if self.dest_ip.is_ipv4() { "ipv4" } else { "ipv6" };
         let mut options = vec![
-            ("name", self.label()),
+            ("name", label(&self.mapping)),
             ("family", family.into()),
             ("src", self.src.clone()),
             ("dest", self.dest.clone()),
@@ -75,6 +69,13 @@ impl Redirect {
         ]);
         options
     }
+}
+
+/// What LuCI calls a mapping's redirects, and fw4 writes behind its rules. There it may not be long, and nft knows no
+/// quotes in it.
+pub fn label(mapping: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._:-".contains(c) { c } else { '_' };
+    LABEL.chars().chain(mapping.chars().take(MAX_NAME).map(plain)).collect()
 }
 
 /// What fw4 is to carry.
@@ -277,7 +278,7 @@ mod tests {
     #[test]
     fn labels_are_what_nft_takes() {
         let odd = Rule { mapping: format!("a\"b'\\é\n{}", "x".repeat(200)), ..rule() };
-        let label = redirects(&[odd]).list[0].label();
+        let label = redirects(&[odd]).list[0].options()[0].1.clone();
         assert_eq!(label, format!("Porchlight: a_b____{}", "x".repeat(57)));
     }
 

@@ -8,6 +8,7 @@ use super::service;
 use super::uci_file::UciFile;
 use crate::act::command;
 use crate::act::ubus::{Fault, Ubus};
+use crate::config::uci::Section;
 use crate::map::Set;
 use crate::plan::Carrier;
 use std::path::{Path, PathBuf};
@@ -56,18 +57,30 @@ impl Store {
         Ok(Some(doors))
     }
 
-    /// Hands over the redirects. `shown`: the kernel has them already. Says whether a reload comes of it.
+    /// The doors of those sections in the firewall's configuration that have one of these labels.
+    pub(super) fn labelled(&self, labels: &[String]) -> Set<Door> {
+        let text = self.firewall.read().unwrap_or_default();
+        let sections = firewall::sections(&text).unwrap_or_default();
+        let labelled =
+            |section: &&Section| firewall::is_ours(section) && firewall::is_labelled(section, labels);
+        sections.iter().filter(labelled).filter_map(Door::of_section).collect()
+    }
+
+    /// Hands over the redirects. Sections with one of these labels stay. `shown`: the kernel has all that already.
+    /// Says whether a reload comes of it.
     pub(super) async fn write(
         &self,
         carrier: Carrier,
         list: &[Redirect],
+        labels: &[String],
         shown: bool,
     ) -> Result<bool, String> {
-        let (data, sections) = if carrier == Carrier::Uci { (&[][..], list) } else { (list, &[][..]) };
         // What is new first: a reload in between would close it.
         let mut written = false;
+        let mut data = list;
         if carrier == Carrier::Uci {
-            written = self.write_sections(sections).await?;
+            written = self.write_sections(list, labels).await?;
+            data = &[];
         }
         let changed = match service::write(&self.ubus, data).await {
             Ok(changed) => changed,
@@ -91,20 +104,21 @@ impl Store {
         Ok(changed || written || !shown)
     }
 
-    /// Whether the firewall's configuration has exactly these; true where it cannot be told.
-    pub(super) fn has_sections(&self, list: &[Redirect]) -> bool {
+    /// Whether the firewall's configuration has exactly these, beside those with one of these labels; true where it
+    /// cannot be told.
+    pub(super) fn has_sections(&self, list: &[Redirect], labels: &[String]) -> bool {
         let Ok(text) = self.firewall.read() else { return true };
-        !matches!(firewall::edit(&text, list), Ok(Some(_)))
+        !matches!(firewall::edit_beside(&text, list, labels), Ok(Some(_)))
     }
 
-    async fn write_sections(&self, list: &[Redirect]) -> Result<bool, String> {
+    async fn write_sections(&self, list: &[Redirect], labels: &[String]) -> Result<bool, String> {
         if self.root.join(OVERRIDE).exists() {
             return Err(format!(
                 "/{OVERRIDE} takes the place of /etc/config/firewall, so sections there have no effect: \
                  take it away, or use mapping_backend 'service'"
             ));
         }
-        self.firewall.update(|text| firewall::edit(text, list)).await
+        self.firewall.update(|text| firewall::edit_beside(text, list, labels)).await
     }
 
     /// Takes ours out. A configuration that is not there has none.
@@ -113,7 +127,7 @@ impl Store {
         match firewall::edit(&text, &[]) {
             // Without any of ours, it is nobody's concern here what else is wrong with it.
             Err(_) if !firewall::mentions_ours(&text) => Ok(false),
-            _ => self.write_sections(&[]).await,
+            _ => self.write_sections(&[], &[]).await,
         }
     }
 

@@ -246,7 +246,8 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut
     if under_way && !closing {
         return;
     }
-    if !under_way && is_done(memory, carrier, &rules) {
+    let unseen = if carrier == Carrier::Uci { unseen(config, state) } else { Vec::new() };
+    if !under_way && is_done(memory, carrier, &rules) && memory.unseen == unseen {
         return;
     }
     if memory.applied.is_none() && config.mappings.is_empty() && memory.targets.is_empty() {
@@ -268,7 +269,14 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut
     let generation = memory.generation + 1;
     let lines = world.wans.values().flat_map(|wan| [wan.v4, wan.v6]);
     let wan_addrs = lines.filter_map(|line| line.addr.seen()).collect();
-    plan.actions.push(Action::Map(MapJob { generation, carrier, reload, rules, cut, wan_addrs }));
+    plan.actions.push(Action::Map(MapJob { generation, carrier, reload, rules, cut, wan_addrs, unseen }));
+}
+
+/// The mappings that are closed only because their camera was not seen yet.
+fn unseen(config: &Config, state: &State) -> Vec<String> {
+    let known = |camera: &str| state.cameras.get(camera).is_some_and(|memory| memory.addr.is_some());
+    let unseen = config.mappings.iter().filter(|mapping| mapping.allow_open && !known(&mapping.camera));
+    unseen.map(|mapping| mapping.name.clone()).collect()
 }
 
 /// Whether what is wanted is surely in force, and the firewall knows of it.

@@ -316,6 +316,7 @@ pub fn mapped(state: &mut State, job: &MapJob, result: Result<Carried, String>, 
                 rules.iter().filter(|rule| kept(&rule.mapping)).map(|rule| rule.target).collect();
             memory.applied = Some(rules);
             memory.carrier = Some(job.carrier);
+            memory.unseen.clone_from(&job.unseen);
             memory.owed = job.carrier.reloads() && !job.reload;
             memory.refused = carried.refused;
             memory.perhaps.clear();

@@ -96,6 +96,7 @@ fn run(lab: &mut Lab) -> Result<Summary> {
     let mut agent = home.start()?;
     summary.0.push(home.restart_changes_nothing(&agent)?);
     agent.stop(5 * SECOND)?;
+    summary.0.push(home.stays_barred_until_the_camera_is_seen()?);
     summary.0.push(home.stays_until_unmap()?);
     summary.0.push(home.killed_while_writing()?);
     Ok(summary)
@@ -233,6 +234,28 @@ impl Home<'_> {
         ensure!(fs::metadata(self.path())?.ino() == inode, "the restart wrote the file");
         ensure!(self.openwrt.reloads() == reloads, "the restart cost a reload");
         Ok("killed and started again: nothing is written, no reload".into())
+    }
+
+    /// As after a restart of the router: the redirects are there, and nothing is known of the camera.
+    fn stays_barred_until_the_camera_is_seen(&self) -> Result<String> {
+        self.host.unplug()?;
+        self.lab.router.ip("neigh flush dev lan0")?;
+        self.lab.write_leases(&[])?;
+        self.forget()?;
+        let (inode, reloads) = (fs::metadata(self.path())?.ino(), self.openwrt.reloads());
+        let barred = || self.lab.router.sh("nft -s list table inet porchlight").unwrap_or_default();
+        let mut agent = self.start()?;
+        until("the door is barred", 5 * SECOND, || barred().contains("proto-dst 8554").then_some(()))?;
+        self.host.ns.ip("link set eth0 up")?;
+        self.host.readdress(PLACES[1])?;
+        self.lab.write_leases(&[self.host.lease(PLACES[1])])?;
+        self.wait_open(SECOND)?;
+        until("nothing is barred", SECOND, || (!barred().contains("proto-dst")).then_some(()))?;
+        agent.stop(5 * SECOND)?;
+        ensure!(fs::metadata(self.path())?.ino() == inode, "the file was written");
+        ensure!(self.openwrt.reloads() == reloads, "{} reloads", self.openwrt.reloads() - reloads);
+        Ok("as after a restart: barred until the camera is seen, then open, nothing written, no reload"
+            .into())
     }
 
     fn stays_until_unmap(&self) -> Result<String> {
