@@ -5,6 +5,10 @@ use crate::paths::Paths;
 use crate::wire::json::Json;
 use async_io::Async;
 use rustix::fs::{flock, FlockOperation};
+use rustix::io::Errno;
+use rustix::net::{
+    connect, send, socket_with, AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+};
 use smol::channel::{bounded, Sender};
 use smol::future::or;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
@@ -125,13 +129,26 @@ pub struct Instance(#[allow(dead_code)] File);
 /// # Errors
 /// Names the file.
 pub fn lock(paths: &Paths) -> Result<Option<Instance>, String> {
+    lock_file(paths, &paths.lock)
+}
+
+/// Takes the place of the one pass that waits for its turn. `Ok(None)`: another one has it, and will see all that has
+/// happened by now.
+///
+/// # Errors
+/// Names the file.
+pub fn queue(paths: &Paths) -> Result<Option<Instance>, String> {
+    lock_file(paths, &paths.queue)
+}
+
+fn lock_file(paths: &Paths, path: &Path) -> Result<Option<Instance>, String> {
     private_dir(&paths.run_dir)?;
-    let failed = |e: io::Error| format!("cannot lock {}: {e}", paths.lock.display());
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&paths.lock);
+    let failed = |e: io::Error| format!("cannot lock {}: {e}", path.display());
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
     let file = file.map_err(failed)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(Instance(file))),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(Errno::WOULDBLOCK) => Ok(None),
         Err(e) => Err(failed(e.into())),
     }
 }
@@ -253,10 +270,7 @@ async fn read_line(stream: &mut Async<UnixStream>) -> io::Result<String> {
 /// Whether an instance holds the lock. Makes nothing.
 fn is_locked(paths: &Paths) -> bool {
     let taken = |file: File| flock(&file, FlockOperation::NonBlockingLockShared);
-    OpenOptions::new()
-        .read(true)
-        .open(&paths.lock)
-        .is_ok_and(|f| taken(f) == Err(rustix::io::Errno::WOULDBLOCK))
+    OpenOptions::new().read(true).open(&paths.lock).is_ok_and(|f| taken(f) == Err(Errno::WOULDBLOCK))
 }
 
 fn gone(paths: &Paths) -> String {
@@ -265,6 +279,29 @@ fn gone(paths: &Paths) -> String {
          if that stays so, somebody removed it: restart the agent",
         paths.socket.display()
     )
+}
+
+/// Tells the running agent something and waits for nothing: it may be busy, stopped or hung, and takes it when it can.
+/// `Ok(false)`: none is running.
+///
+/// # Errors
+/// What went wrong with a running one, in plain words.
+pub fn tell(paths: &Paths, question: &Question) -> Result<bool, String> {
+    let failed = |e: Errno| format!("the agent at {} cannot be told: {e}", paths.socket.display());
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
+    let at = SocketAddrUnix::new(&paths.socket).map_err(failed)?;
+    match connect(&socket, &at) {
+        Ok(()) => {}
+        // Its queue is full of others who say the same.
+        Err(Errno::AGAIN) => return Ok(true),
+        Err(Errno::NOENT | Errno::CONNREFUSED) if is_locked(paths) => return Err(gone(paths)),
+        Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(false),
+        Err(e) => return Err(failed(e)),
+    }
+    let line = question.to_line().as_bytes();
+    send(&socket, line, SendFlags::NOSIGNAL).map_err(failed)?;
+    Ok(true)
 }
 
 /// Asks the running agent, from the command line. `Ok(None)`: none is running.

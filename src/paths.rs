@@ -15,6 +15,10 @@ pub struct Paths {
     pub socket: PathBuf,
     /// Held by the one running instance.
     pub lock: PathBuf,
+    /// Held by the one pass that waits for its turn.
+    pub queue: PathBuf,
+    /// There while the one-shot mode (`option resident '0'`) is switched on; the init script makes it.
+    pub one_shot: PathBuf,
     /// What was done.
     pub state: PathBuf,
 }
@@ -27,6 +31,8 @@ impl Paths {
             config: config.unwrap_or_else(|| root.join("etc/config/porchlight")),
             socket: run_dir.join("control.sock"),
             lock: run_dir.join("lock"),
+            queue: run_dir.join("queue"),
+            one_shot: run_dir.join("one-shot"),
             state: run_dir.join("state"),
             root: root.to_path_buf(),
             run_dir,

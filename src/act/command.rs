@@ -60,7 +60,7 @@ pub(crate) async fn run(
         }
         ran = run_at(&Path::new(dir).join(program), args, input, deadline).await;
     }
-    let name = program.display();
+    let name = Path::new(program.file_name().unwrap_or(program.as_os_str())).display();
     ran.map_err(|error| match error.kind() {
         ErrorKind::NotFound => format!("there is no program {name}: install the package {package}"),
         ErrorKind::TimedOut => format!("{name} did not end within {} s and was killed", deadline.as_secs()),
@@ -81,7 +81,7 @@ async fn run_at(program: &Path, args: &[&str], input: &str, deadline: Duration) 
     let talk = converse(&mut child, input.as_bytes());
     let late = async {
         Timer::after(deadline).await;
-        Err(io::ErrorKind::TimedOut.into())
+        Err(ErrorKind::TimedOut.into())
     };
     let (out, err) = or(talk, late).await?;
     let ok = child.0.wait()?.success();
@@ -104,7 +104,7 @@ async fn converse(child: &mut Reaped, input: &[u8]) -> io::Result<(Vec<u8>, Vec<
         if let Some(mut stdin) = stdin {
             match stdin.write_all(input).await {
                 // A child that fails early reads no more; its complaint says why.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
                 other => other?,
             }
         }

@@ -3,7 +3,7 @@
 //! `publish` drives one provider; `http` and `dns` carry its requests, over `net` (names and connections)
 //! and `tunnel` (the way that minreq's bytes take); `readback` asks the zone's name servers what is published, `look`
 //! does so for many names at once. `nudge` has the kernel look for a camera. `command` runs a program, `ubus` asks
-//! OpenWrt's services by one.
+//! OpenWrt's services by one. `privileges` gives up what of root's rights is not needed.
 
 pub(crate) mod command;
 pub mod dns;
@@ -11,6 +11,7 @@ pub mod http;
 pub mod look;
 mod net;
 pub mod nudge;
+pub mod privileges;
 pub mod publish;
 pub mod readback;
 mod tls;

@@ -115,6 +115,9 @@ impl Agent {
         if reading.config.global.cacert != self.config.global.cacert {
             log::warn!("option cacert takes effect when porchlight is restarted");
         }
+        if !reading.config.global.resident {
+            log::warn!("option resident '0' takes effect when porchlight is restarted");
+        }
         log::set_max_level(reading.config.global.log_level);
         let mut after = reading.config;
         if !after.global.enabled {

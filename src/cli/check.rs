@@ -1,15 +1,26 @@
 //! `porchlight check`: what the configuration means, or what is wrong in it.
 
 use super::output::{complain, say, tell};
-use super::{no_arguments, Fault, OK, USAGE};
-use crate::agent::read_config;
+use super::{unexpected, Fault, OK, USAGE};
+use crate::agent::{read_config, Reading};
 use crate::config::describe::describe;
+use crate::config::Global;
 use crate::paths::Paths;
 
-/// Prints every problem, then what is good of the configuration in plain words.
+/// Prints every problem, then what is good of the configuration in plain words. With `--mode`, only what the init
+/// script must know.
 pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
-    no_arguments(arguments)?;
-    let reading = match read_config(paths) {
+    let reading = read_config(paths);
+    match arguments {
+        [] => {}
+        [one] if one == "--mode" => {
+            let reading = reading.unwrap_or_else(|why| Reading::without(paths, why));
+            say(mode(&reading.config.global));
+            return Ok(OK);
+        }
+        [first, ..] => return Err(unexpected(first)),
+    }
+    let reading = match reading {
         Ok(reading) => reading,
         Err(why) => {
             complain(&why);
@@ -25,4 +36,16 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     }
     say(&reading.redactor.redact(&describe(&reading.config)));
     Ok(OK)
+}
+
+/// What the init script is to start, and whether a stop leaves the mappings. A configuration that cannot be read
+/// gets a daemon, which says so and waits for a better one.
+fn mode(global: &Global) -> &'static str {
+    match (global.enabled, global.resident, global.keep_on_stop) {
+        (false, ..) => "off\n",
+        (true, true, false) => "resident\n",
+        (true, true, true) => "resident keep_on_stop\n",
+        (true, false, false) => "one-shot\n",
+        (true, false, true) => "one-shot keep_on_stop\n",
+    }
 }

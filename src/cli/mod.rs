@@ -68,13 +68,13 @@ pub const VERBS: [Verb; 7] = [
     Verb { name: "status", arguments: "[--json]", doc: "how things are", run: status::run },
     Verb {
         name: "check",
-        arguments: "",
+        arguments: "[--mode]",
         doc: "what the configuration means, or what is wrong in it",
         run: check::run,
     },
     Verb {
         name: "trigger",
-        arguments: "[wan IF|lease|clock]",
+        arguments: "[wan IF [DEV]|lease|clock]",
         doc: "look now; without arguments, also try again what rests",
         run: trigger::run,
     },

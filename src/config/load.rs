@@ -3,6 +3,7 @@
 
 mod mapping;
 mod record;
+mod resident;
 
 use super::nearest::did_you_mean;
 use super::read::{Fields, Problems, Reader};
@@ -13,7 +14,11 @@ use super::{BackendChoice, Camera, Config, Device, Global, Mapping, Network, Pro
 use crate::model::Family;
 use crate::provider::Entry;
 use crate::secret::Secret;
+use resident::NeedsDaemon;
 use std::net::IpAddr;
+
+/// The most interfaces of netifd that one WAN may have.
+const INTERFACES_CAP: usize = 8;
 
 /// What secrets may be read from besides the file itself.
 pub trait Sources {
@@ -44,7 +49,8 @@ pub fn load(text: &str, file: &str, providers: &[Entry], sources: &dyn Sources) 
     let parsed = uci::parse(text, file);
     let problems = Problems::new(file, parsed.problems);
     let reader = Reader { providers, sources, problems, secrets: Vec::new() };
-    let mut loader = Loader { reader, known: Vec::new(), loaded: Loaded::default() };
+    let mut loader =
+        Loader { reader, known: Vec::new(), daemon: NeedsDaemon::default(), loaded: Loaded::default() };
     loader.unknown_sections(&parsed.sections);
     for row in SECTIONS {
         for section in parsed.sections.iter().filter(|section| section.kind == row.kind) {
@@ -57,6 +63,7 @@ pub fn load(text: &str, file: &str, providers: &[Entry], sources: &dyn Sources) 
             loader.reader.problems.error(0, text);
         }
     }
+    loader.resident();
     let Loader { reader, mut loaded, .. } = loader;
     loaded.problems = reader.problems.sorted();
     loaded.secrets = reader.secrets;
@@ -83,6 +90,7 @@ struct Known {
 struct Loader<'a> {
     reader: Reader<'a>,
     known: Vec<Known>,
+    daemon: NeedsDaemon,
     loaded: Loaded,
 }
 
@@ -103,6 +111,7 @@ impl<'a> Loader<'a> {
             self.reader.fault(&mut fields, "", "not built yet; take it out, or write option enabled '0'");
         }
         self.same_name(&mut fields, &name);
+        self.note_daemon(&fields);
         let kept = match row.kind {
             "porchlight" => self.global(&mut fields),
             "wan" => self.wan(&mut fields, &name),
@@ -153,12 +162,15 @@ impl<'a> Loader<'a> {
                 BackendChoice::None
             }
             Some("nft") => BackendChoice::Nft,
+            Some("service") => BackendChoice::Service,
+            Some("uci") => BackendChoice::Uci,
             Some("none") => BackendChoice::None,
             _ => BackendChoice::Auto,
         };
         self.loaded.config.global = Global {
             enabled: fields.enabled,
             log_level: fields.one("log_level").and_then(|word| word.parse().ok()).unwrap_or(usual.log_level),
+            resident: fields.flag("resident"),
             check_interval: duration("check_interval").unwrap_or(usual.check_interval),
             debounce: duration("debounce").unwrap_or(usual.debounce),
             timeout: duration("timeout").unwrap_or(usual.timeout),
@@ -170,10 +182,13 @@ impl<'a> Loader<'a> {
     }
 
     fn wan(&mut self, fields: &mut Fields, name: &str) -> Option<Fate> {
-        if !fields.wrote("device") && !fields.wrote("interface") && !fields.section.faulty {
-            self.reader.fault(fields, "device", "is missing; write the device's name, or 'auto'");
-        }
-        let device: Device = fields.one("device").and_then(|text| value::device(text).ok())?;
+        self.one_way(fields);
+        let interfaces: Vec<String> = fields.list("interface").into_iter().map(str::to_string).collect();
+        let device = match fields.one("device") {
+            Some(text) => value::device(text).ok()?,
+            None if interfaces.is_empty() => return None,
+            None => Device::Interfaces(interfaces),
+        };
         let wan = Wan {
             name: name.to_string(),
             device,
@@ -181,6 +196,24 @@ impl<'a> Loader<'a> {
             accept: fields.list("accept").into_iter().filter_map(Network::parse).collect(),
         };
         keep(fields, &mut self.loaded.config.wans, wan)
+    }
+
+    /// A WAN is known by interfaces of netifd, or else by a device: one of the two, and neither is a guess for the
+    /// other.
+    fn one_way(&mut self, fields: &mut Fields) {
+        let (device, interface) = (fields.wrote("device"), fields.wrote("interface"));
+        let count = fields.list("interface").len();
+        if device && interface {
+            let text = "list interface says which device it is; take one of the two out";
+            self.reader.fault(fields, "device", text);
+        } else if count > INTERFACES_CAP {
+            let text = format!("has {count} values; {INTERFACES_CAP} are the most");
+            self.reader.fault(fields, "interface", &text);
+        } else if !device && !interface && !fields.section.faulty {
+            let text =
+                "is missing; write the device's name, or 'auto', or list interface with netifd's names";
+            self.reader.fault(fields, "device", text);
+        }
     }
 
     fn camera(&mut self, fields: &mut Fields, name: &str) -> Option<Fate> {

@@ -7,8 +7,10 @@ use crate::wire::ctnetlink::{delete_flow, list_flows, messages, Message, MAX_DAT
 use async_io::Timer;
 use smol::future::or;
 use std::fmt;
+use std::fs::Permissions;
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,6 +22,9 @@ const MAX_PER_ROUND: usize = 4096;
 const MAX_ROUNDS: u32 = 16;
 /// `ENOENT` on a delete: it ended by itself in between.
 const ENOENT: i32 = 2;
+
+/// The owner's right to write, in a file's mode.
+const OWNER_WRITES: u32 = 0o200;
 
 /// What became of the old connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -147,10 +152,20 @@ async fn verdict(socket: &Netfilter, seq: u32, buffer: &mut [u8]) -> io::Result<
 }
 
 /// OpenWrt's kernel forgets all connections of an address that is written to this file; any other
-/// kernel refuses the write.
+/// kernel refuses the write. The file is root's and read-only (0440), which stops a root without CAP_DAC_OVERRIDE;
+/// but its owner may change that.
 fn by_proc_file(root: &Path, target: IpAddr) -> io::Result<()> {
     let path = root.join("proc/net/nf_conntrack");
-    std::fs::OpenOptions::new().write(true).open(path)?.write_all(format!("{target}\n").as_bytes())
+    let open = || std::fs::OpenOptions::new().write(true).open(&path);
+    let file = match open() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let mode = std::fs::metadata(&path)?.permissions().mode();
+            std::fs::set_permissions(&path, Permissions::from_mode(mode | OWNER_WRITES))?;
+            open()
+        }
+        opened => opened,
+    };
+    file?.write_all(format!("{target}\n").as_bytes())
 }
 
 #[cfg(test)]
@@ -166,6 +181,29 @@ mod tests {
         assert!(!file.exists(), "it must not be made");
         std::fs::write(&file, "").unwrap();
         by_proc_file(&root, "192.168.1.50".parse().unwrap()).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "192.168.1.50\n");
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    /// As the agent runs: root, who may not write what is read-only, or any other user.
+    #[test]
+    fn a_file_of_ours_that_is_read_only_is_made_writable() {
+        let root = std::env::temp_dir().join(format!("porchlight-conntrack-ro-{}", std::process::id()));
+        let file = root.join("proc/net/nf_conntrack");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "").unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o440)).unwrap();
+        let without_rights = || {
+            use rustix::thread::{set_capabilities, CapabilitySet, CapabilitySets};
+            let none = CapabilitySet::empty();
+            // Of this thread alone.
+            set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+                .unwrap();
+            let refused = std::fs::OpenOptions::new().write(true).open(&file).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+            by_proc_file(&root, "192.168.1.50".parse().unwrap()).unwrap();
+        };
+        std::thread::scope(|scope| scope.spawn(without_rights).join().unwrap());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "192.168.1.50\n");
         std::fs::remove_dir_all(&root).unwrap();
     }

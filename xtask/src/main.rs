@@ -1,10 +1,12 @@
-//! Porchlight's development tasks: `cargo demo`, `cargo xtask test`, `cargo xtask build`, `cargo xtask bench`, `cargo xtask peers`.
+//! Porchlight's development tasks: `cargo demo`, `cargo xtask test`, `cargo xtask build`, `cargo xtask ipk`,
+//! `cargo xtask apk`, `cargo xtask bench`, `cargo xtask peers`.
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use xtask::package::{self, Kind};
 use xtask::{bench, build, demo, lab, peers, test};
 
 /// Development tasks of Porchlight.
@@ -23,6 +25,10 @@ enum Task {
     Test(test::Options),
     /// Build the program for a router: one static file, as small as can be
     Build(build::Options),
+    /// Write packages for OpenWrt up to 24.10 (opkg), from programs that are built if need be
+    Ipk(package::Options),
+    /// Write packages for OpenWrt from 25.12 on (apk); nobody signs them
+    Apk(package::Options),
     /// Measure beside inadyn and ddclient, in one table (bench --help tells more)
     #[command(disable_help_flag = true)]
     Bench {
@@ -53,6 +59,14 @@ enum Task {
         #[arg(long)]
         program: PathBuf,
     },
+    /// What the stand-ins of OpenWrt's programs run
+    #[command(name = lab::openwrt::CLIENT, hide = true)]
+    Openwrt {
+        #[arg(long)]
+        socket: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Holds the sealed part
     #[command(name = lab::seal::HOLD, hide = true)]
     Seal {
@@ -75,6 +89,8 @@ fn run(task: Task) -> Result<i32> {
     match task {
         Task::Demo(options) => demo::run(&options),
         Task::Build(options) => build::run(&options),
+        Task::Ipk(options) => package::run(Kind::Ipk, &options),
+        Task::Apk(options) => package::run(Kind::Apk, &options),
         Task::Bench { args } => bench::main(&args),
         Task::Peers { args } => peers::main(&args),
         Task::Test(options) => test::run(&options),
@@ -82,6 +98,7 @@ fn run(task: Task) -> Result<i32> {
         Task::SealedPeers { args } => peers::sealed(&args),
         Task::SealedDemo { program } => demo::sealed(&program),
         Task::SealedScenario { name, program } => test::sealed(&name, &program),
+        Task::Openwrt { socket, args } => lab::openwrt::client(&socket, &args),
         Task::Seal { args } => lab::seal::hold(&args),
     }
 }

@@ -59,7 +59,8 @@ struct Tally {
 /// A step before the scenarios. The value is what it counts.
 type Step = (&'static str, fn() -> Result<Tally>);
 
-const STEPS: [Step; 4] = [("fmt", fmt), ("clippy", clippy), ("rules", house_rules), ("unit", unit)];
+const STEPS: [Step; 5] =
+    [("fmt", fmt), ("clippy", clippy), ("rules", house_rules), ("unit", unit), ("packages", packages)];
 
 /// Runs everything; the exit status is 0 if nothing failed.
 pub fn run(options: &Options) -> Result<i32> {
@@ -125,6 +126,7 @@ fn run_scenario(scenario: &Scenario, program: &Path, options: &Options) -> Resul
     if !lacking.is_empty() {
         return crate::lab::skip(format!("this machine lacks {}", lacking.join(", ")));
     }
+    crate::machine::prepare(scenario.name)?;
     let args: [OsString; 4] = ["__scenario".into(), scenario.name.into(), "--program".into(), program.into()];
     match seal::exit_code(seal::run(&args, scenario.limit)?) {
         0 => Ok(()),
@@ -198,6 +200,12 @@ fn clippy() -> Result<Tally> {
 fn house_rules() -> Result<Tally> {
     let broken = rules::check(&tools::workspace().join("src"))?;
     ensure!(broken.is_empty(), "\n{}", broken.join("\n"));
+    Ok(ONE)
+}
+
+/// The packages for OpenWrt, written and read back.
+fn packages() -> Result<Tally> {
+    crate::package::check()?.iter().for_each(|line| anstream::println!("{line}"));
     Ok(ONE)
 }
 

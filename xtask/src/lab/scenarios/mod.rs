@@ -7,9 +7,15 @@ pub mod ground;
 pub mod idle;
 pub mod kill;
 pub mod lease;
+pub mod netifd;
 pub mod ready;
+pub mod scripts;
+pub mod service;
+pub mod ucifw;
 
 use super::{Lab, Summary};
+use crate::emulated::EMULATED;
+use crate::machine::story;
 use anyhow::Result;
 use std::time::Duration;
 
@@ -43,6 +49,10 @@ pub const SCENARIOS: &[Scenario] = &[
     changes::KNOT,
     ready::BIND,
     lease::DNSMASQ,
+    netifd::WAYS,
+    netifd::REST,
+    service::SERVICE_BACKEND,
+    ucifw::UCI_BACKEND,
     faults::FAULTS,
     Scenario {
         name: "kill",
@@ -92,4 +102,8 @@ pub const SCENARIOS: &[Scenario] = &[
         slow: false,
         run: control::secrets,
     },
+    EMULATED,
+    story::MIPS,
+    story::ARM,
+    scripts::SCRIPTS,
 ];
