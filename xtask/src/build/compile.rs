@@ -1,6 +1,5 @@
 //! The call of cargo: flags, and the C compiler and linker that it is given.
 
-use super::empty;
 use super::link;
 use super::targets::Target;
 use super::tools::Tools;
@@ -61,7 +60,6 @@ fn command(target: &Target, tools: &Tools, router: &Path, out: &Path) -> Result<
     command.env(format!("CARGO_TARGET_{}_LINKER", env_name.to_uppercase()), &ld);
     command.env(format!("CC_{env_name}"), &cc).env(format!("AR_{env_name}"), &ar);
     command.env(format!("CFLAGS_{env_name}"), c_flags(target));
-    empty::set(&mut command, &tools.cargo, workspace(), &router.join("no-aws-lc"))?;
     Ok(command)
 }
 

@@ -3,7 +3,6 @@
 //! cannot hold is in `compile.rs`.
 
 mod compile;
-mod empty;
 pub mod ledger;
 mod link;
 pub mod sizes;

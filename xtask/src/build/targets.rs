@@ -77,7 +77,8 @@ pub const TARGETS: [Target; 6] = [
         qemu_cpu: "24Kc",
     },
     // ARMv7 without floating point, which we hardly use: what the sisters have of VFP and NEON beside it does not
-    // matter, and a static program shares no calls with anybody. The TLS library looks for NEON when it runs.
+    // matter, and a static program shares no calls with anybody. The TLS library looks for NEON when it runs. All of
+    // them have Thumb-2, which is smaller.
     Target {
         names: &[
             "arm_cortex-a7_neon-vfpv4",
@@ -91,10 +92,10 @@ pub const TARGETS: [Target; 6] = [
             "arm_cortex-a15_neon-vfpv4",
         ],
         rust: "armv7-unknown-linux-musleabi",
-        rust_flags: "",
+        rust_flags: "-Ctarget-feature=+thumb-mode",
         zig: "arm-linux-musleabi",
         cpu: "generic+v7a",
-        c_flags: "",
+        c_flags: "-mthumb",
         link_flags: "",
         qemu: "qemu-arm",
         qemu_cpu: "cortex-a9",
