@@ -107,6 +107,7 @@ fn named_by_their_configurations_where_processes_cannot_be_looked_into() {
         row(1, [0; 4], 22, "0A"),
         row(2, [192, 168, 1, 1], 53, "0A"),
         row(3, [0; 4], 9999, "0A"),
+        row(4, [0; 4], 9091, "0A"),
     ];
     root.write("proc/net/tcp", &(head.to_string() + &tcp.concat()));
     root.write("proc/net/udp", &(head.to_string() + &row(0, [0; 4], 51820, "07")));
@@ -119,6 +120,9 @@ fn named_by_their_configurations_where_processes_cannot_be_looked_into() {
         "etc/config/network",
         "config interface 'wg0'\n\toption proto 'wireguard'\n\toption listen_port '51820'\n",
     );
+    // Neither the firewall's redirects nor our own mappings say who listens.
+    root.write("etc/config/porchlight", "config x\n\toption port '9999'\n");
+    root.write("etc/config/transmission", "config transmission\n\toption rpc_port '9091'\n");
     root.write("etc/config/firewall", &fs::read_to_string(fixture("luci")).unwrap());
     root.write("var/run/miniupnpd.leases", "TCP:6000:192.168.1.77:6000:0:game\n");
     let all = [
@@ -126,6 +130,7 @@ fn named_by_their_configurations_where_processes_cannot_be_looked_into() {
         redirect("ssh", Proto::Tcp, 22),
         redirect("dns", Proto::Tcp, 53),
         redirect("unknown", Proto::Tcp, 9999),
+        redirect("torrent", Proto::Tcp, 9091),
         redirect("tunnel", Proto::Udp, 51820),
         redirect("mail", Proto::Tcp, 25),
         redirect("game", Proto::Tcp, 6000),
@@ -139,6 +144,7 @@ fn named_by_their_configurations_where_processes_cannot_be_looked_into() {
     assert!(says("web").contains("port 80 is held by uhttpd (main in /etc/config/uhttpd)"), "{found:?}");
     assert!(says("ssh").contains("held by dropbear (by /etc/config/dropbear)"), "{found:?}");
     assert!(says("unknown").contains("held by a program (netstat -lnp tells which)"), "{found:?}");
+    assert!(says("torrent").contains("held by transmission (by /etc/config/transmission)"), "{found:?}");
     assert!(says("tunnel").contains("held by interface wg0 (WireGuard or another tunnel)"), "{found:?}");
     assert!(
         says("mail").contains("by redirect \"mail\" (@redirect[5] in /etc/config/firewall)"),

@@ -67,8 +67,12 @@ impl Drop for Dir {
 
 /// Adds a section, once.
 fn add(text: &[u8]) -> Result<Option<Vec<u8>>, String> {
-    let there = String::from_utf8_lossy(text).contains(MORE);
-    Ok((!there).then(|| [text, MORE.as_bytes()].concat()))
+    add_this(text, MORE)
+}
+
+fn add_this(text: &[u8], what: &str) -> Result<Option<Vec<u8>>, String> {
+    let there = String::from_utf8_lossy(text).contains(what);
+    Ok((!there).then(|| [text, what.as_bytes()].concat()))
 }
 
 fn update(file: &UciFile) -> Result<bool, String> {
@@ -144,6 +148,9 @@ fn what_is_no_plain_file_is_refused_and_left() {
     fs::write(dir.path(), "#".repeat(CAP + 1)).unwrap();
     assert!(refusal(&dir.file()).contains("longer than 64 KiB"));
     fs::write(dir.path(), "#".repeat(CAP)).unwrap();
+    assert!(refusal(&dir.file()).contains("would be"));
+    assert_eq!(dir.text().len(), CAP);
+    fs::write(dir.path(), "#".repeat(CAP - MORE.len())).unwrap();
     assert_eq!(update(&dir.file()), Ok(true));
     dir.reset();
     let why = smol::block_on(dir.file().update(|_| Err("line 7: rubbish".into()))).unwrap_err();
@@ -228,7 +235,7 @@ fn a_crowd_loses_nothing() {
             });
         }
         for round in 0..rounds {
-            let put = |text: &[u8]| Ok(Some([text, format!("config ours_{round}\n").as_bytes()].concat()));
+            let put = |text: &[u8]| add_this(text, &format!("config ours_{round}\n"));
             assert_eq!(smol::block_on(dir.file().update(put)), Ok(true));
         }
     });
@@ -254,19 +261,18 @@ fn uci_commits_meanwhile() {
     }
     let file = UciFile::new(&config.join("firewall"), CAP);
     assert!(uci(&["set", "firewall.pending=thing"]).unwrap().status.success());
-    // One of ours beside each of theirs: two within one of theirs would be one too many, and the agent looks again.
-    for round in 0..ROUNDS {
-        assert!(uci(&["set", &format!("firewall.theirs_{round}=thing")]).unwrap().status.success());
-        thread::scope(|scope| {
-            scope.spawn(|| assert!(uci(&["commit", "firewall"]).unwrap().status.success()));
-            // A process begins later than a call: at different places in its life.
-            thread::sleep(Duration::from_micros(20 * (round as u64 % 100)));
-            let put = |text: &[u8]| {
-                Ok(Some([text, format!("\nconfig thing 'ours_{round}'\n").as_bytes()].concat()))
-            };
-            assert_eq!(smol::block_on(file.update(put)), Ok(true));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..ROUNDS {
+                assert!(uci(&["set", &format!("firewall.theirs_{round}=thing")]).unwrap().status.success());
+                assert!(uci(&["commit", "firewall"]).unwrap().status.success());
+            }
         });
-    }
+        for round in 0..ROUNDS {
+            let put = |text: &[u8]| add_this(text, &format!("\nconfig thing 'ours_{round}'\n"));
+            assert_eq!(smol::block_on(file.update(put)), Ok(true));
+        }
+    });
     let text = fs::read_to_string(config.join("firewall")).unwrap();
     let lost =
         |who: &str| (0..ROUNDS).filter(|n| !text.contains(&format!("config thing '{who}_{n}'\n"))).count();

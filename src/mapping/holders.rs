@@ -22,11 +22,22 @@ const MAX_PROCESSES: usize = 4096;
 const MAX_FILES: usize = 1024;
 /// A UDP socket that is still there after this time is no question under way: dnsmasq asks from random ports.
 const QUESTION: Duration = Duration::from_secs(2);
-/// Configurations that say who has a port, where another user's processes cannot be looked into, and for what the
-/// kernel itself holds.
-const CONFIGS: [&str; 5] = ["uhttpd", "dropbear", "openvpn", "network", "nginx"];
-/// Options in them that hold a port, alone or behind an address.
-const PORT_OPTIONS: [&str; 6] = ["listen_http", "listen_https", "listen_port", "listen", "Port", "port"];
+/// Configurations that are not about ports of programs on the router.
+const NOT_OF_PROGRAMS: [&str; 2] = ["firewall", "porchlight"];
+/// So many configurations are looked at.
+const MAX_CONFIGS: usize = 128;
+/// Options in them that hold a port on which a program listens, alone or behind an address.
+const PORT_OPTIONS: [&str; 9] = [
+    "listen_http",
+    "listen_https",
+    "listen_port",
+    "listen",
+    "Port",
+    "port",
+    "rpc_port",
+    "peer_port",
+    "http_port",
+];
 
 /// The mappings that cannot be, and why: somebody has their public port already. Each once. May take two seconds, if
 /// it is a UDP port.
@@ -75,10 +86,17 @@ fn all_listeners(root: &Path) -> Vec<Listener> {
 }
 
 /// Whose a socket is: by the open files of the processes that we may look into, else by what the programs' own
-/// configurations say.
+/// configurations say. With the few capabilities of a service these are all there is, as they are for what the kernel
+/// itself holds.
 fn program(root: &Path, listener: &Listener) -> Option<String> {
-    process(root, listener.inode)
-        .or_else(|| CONFIGS.iter().find_map(|file| configured(root, file, listener.port)))
+    process(root, listener.inode).or_else(|| {
+        let entries = fs::read_dir(root.join("etc/config")).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut files: Vec<String> = names.take(MAX_CONFIGS).collect();
+        files.retain(|file| !file.contains('.') && !NOT_OF_PROGRAMS.contains(&file.as_str()));
+        files.sort();
+        files.iter().find_map(|file| configured(root, file, listener.port))
+    })
 }
 
 fn process(root: &Path, inode: u64) -> Option<String> {

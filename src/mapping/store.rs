@@ -149,3 +149,108 @@ pub(super) fn shown_ours(listing: &str) -> Set<Door> {
     doors.extend(shown(listing, LABEL));
     doors
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Proto;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    const FIREWALL: &str = "config zone\n\toption name 'wan'\n";
+
+    /// A router without ubus, whose firewall's script writes down each call.
+    struct Root(PathBuf);
+
+    impl Root {
+        fn new(name: &str) -> Root {
+            let dir = std::env::temp_dir().join(format!("porchlight-store-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&dir);
+            fs::create_dir_all(dir.join("etc/config")).unwrap();
+            fs::create_dir_all(dir.join("etc/init.d")).unwrap();
+            fs::write(dir.join("etc/config/firewall"), FIREWALL).unwrap();
+            let script = dir.join("etc/init.d/firewall");
+            fs::write(&script, format!("#!/bin/sh\necho \"$1\" >> {}\n", dir.join("calls").display()))
+                .unwrap();
+            fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+            Root(dir)
+        }
+
+        fn store(&self) -> Store {
+            Store::new(&self.0, Path::new("porchlight-no-such-ubus"))
+        }
+
+        fn text(&self) -> String {
+            fs::read_to_string(self.0.join("etc/config/firewall")).unwrap()
+        }
+
+        fn calls(&self) -> usize {
+            fs::read_to_string(self.0.join("calls")).unwrap_or_default().lines().count()
+        }
+    }
+
+    impl Drop for Root {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn redirect() -> Redirect {
+        Redirect {
+            id: "front".into(),
+            mapping: "front".into(),
+            src: "wan".into(),
+            dest: "lan".into(),
+            proto: Proto::Udp,
+            src_ip: crate::config::Network::parse("198.51.100.0/24"),
+            src_dport: (8000, 8010),
+            dest_ip: "192.168.1.20".parse().unwrap(),
+            dest_port: (8000, 8010),
+            reflection: false,
+        }
+    }
+
+    #[test]
+    fn written_and_reloaded_only_when_it_differs() {
+        let root = Root::new("writes");
+        let (store, list) = (root.store(), [redirect()]);
+        let write =
+            |carrier, list: &[Redirect], shown| smol::block_on(store.write(carrier, list, &[], shown));
+        assert_eq!(smol::block_on(store.read()), Ok(None));
+        assert_eq!(write(Carrier::Uci, &list, false), Ok(true));
+        assert!(root.text().starts_with(FIREWALL) && root.text().contains("porchlight_front"));
+        assert_eq!(root.calls(), 1);
+        assert_eq!(smol::block_on(store.read()), Ok(Some(Set::from([Door::of(&list[0])]))));
+        assert_eq!(store.labelled(&["Porchlight: front".into()]).len(), 1);
+        assert!(store.has_sections(&list, &[]) && !store.has_sections(&[], &[]));
+        assert_eq!(write(Carrier::Uci, &list, true), Ok(false));
+        assert_eq!(root.calls(), 1, "nothing differs");
+        assert_eq!(write(Carrier::Uci, &list, false), Ok(true));
+        assert_eq!(root.calls(), 2, "it is written, but the kernel does not have it");
+        assert_eq!(write(Carrier::None, &[], true), Ok(true));
+        assert_eq!((root.text().as_str(), root.calls()), (FIREWALL, 3));
+        assert_eq!(write(Carrier::None, &[], true), Ok(false));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said_and_left() {
+        let root = Root::new("refuses");
+        let (store, path) = (root.store(), root.0.join("etc/config/firewall"));
+        let refusal = || smol::block_on(store.write(Carrier::Uci, &[redirect()], &[], false)).unwrap_err();
+        fs::write(&path, "config zone 'unclosed\n").unwrap();
+        assert!(refusal().contains("etc/config/firewall: line 1: the quote"), "{}", refusal());
+        assert_eq!(root.text(), "config zone 'unclosed\n");
+        // Where there is nothing of ours, that is nobody's concern here.
+        assert_eq!(smol::block_on(store.write(Carrier::None, &[], &[], true)), Ok(false));
+        fs::write(&path, "config redirect 'porchlight_x'\n\toption a 'unclosed\n").unwrap();
+        assert!(smol::block_on(store.write(Carrier::None, &[], &[], true)).is_err());
+        fs::remove_file(&path).unwrap();
+        assert!(refusal().starts_with("there is no "), "{}", refusal());
+        assert_eq!(smol::block_on(store.write(Carrier::None, &[], &[], true)), Ok(false));
+        fs::write(&path, FIREWALL).unwrap();
+        fs::create_dir_all(root.0.join("var/run/uci")).unwrap();
+        fs::write(root.0.join(OVERRIDE), "").unwrap();
+        assert!(refusal().contains("takes the place of /etc/config/firewall"), "{}", refusal());
+        assert_eq!((root.text().as_str(), root.calls()), (FIREWALL, 0));
+    }
+}

@@ -5,7 +5,7 @@
 //! libuci itself leaves two gaps, and both are closed from here:
 //! - It gives the lock back before it renames. So its new file, while there is one, is waited for.
 //! - Who waited for the lock reads on in the file that was replaced meanwhile, and puts that back. So the new text is
-//!   written into that one too, which has no name any more.
+//!   written into that one too, which has no name any more. Who waits there goes first then, and it is looked again.
 
 use async_io::Timer;
 use rustix::fs::{FlockOperation, OFlags};
@@ -55,7 +55,7 @@ impl UciFile {
     }
 
     /// Has `edit` make a new text of the old one, and writes it; says whether it did. `None` leaves the file as it is,
-    /// and then it is not even opened for writing. `edit` may be asked several times.
+    /// and then it is not even opened for writing. `edit` is asked until it has nothing to do.
     /// If this is dropped on the way, the file is the old or the new one.
     ///
     /// # Errors
@@ -69,14 +69,18 @@ impl UciFile {
             return Ok(false);
         }
         let until = Instant::now() + LOCK_DEADLINE;
+        let mut written = false;
         loop {
             let file = self.open(OpenOptions::new().read(true).write(true))?;
             self.lock(&file, until).await?;
             self.wait_for_others().await;
             if self.is_named(&file) {
-                let Some(text) = edit(&self.text(&file)?).map_err(told)? else { return Ok(false) };
+                let Some(text) = edit(&self.text(&file)?).map_err(told)? else { return Ok(written) };
+                self.fits(&text)?;
                 if self.replace(&file, &text).map_err(|e| self.failed("be replaced", &e))? {
-                    return Ok(true);
+                    written = true;
+                    self.let_others_in(&file, until).await;
+                    continue;
                 }
             }
             // It was replaced before we had the lock, or by somebody who takes none.
@@ -119,10 +123,13 @@ impl UciFile {
         let mut text = Vec::new();
         let read = file.take(self.cap as u64 + 1).read_to_end(&mut text);
         read.map_err(|error| self.failed("be read", &error))?;
-        match text.len() > self.cap {
-            true => Err(format!("{} is longer than {} KiB", self.path.display(), self.cap / 1024)),
-            false => Ok(text),
-        }
+        self.fits(&text)?;
+        Ok(text)
+    }
+
+    fn fits(&self, text: &[u8]) -> Result<(), String> {
+        let long = || format!("{} is longer than {} KiB, or would be", self.path.display(), self.cap / 1024);
+        (text.len() <= self.cap).then_some(()).ok_or_else(long)
     }
 
     async fn lock(&self, file: &File, until: Instant) -> Result<(), String> {
@@ -143,6 +150,14 @@ impl UciFile {
                 Err(error) => return Err(self.failed("be locked", &error.into())),
             }
         }
+    }
+
+    /// Gives the lock of a file that was replaced to those who wait for it, and waits until they are done.
+    async fn let_others_in(&self, replaced: &File, until: Instant) {
+        let _ = rustix::fs::flock(replaced, FlockOperation::Unlock);
+        Timer::after(LOCK_RETRY).await;
+        // If they take too long, the next look at the file tells what they made of it.
+        let _ = self.lock(replaced, until).await;
     }
 
     /// Waits until nobody is about to rename a new file to this one.
