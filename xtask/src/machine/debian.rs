@@ -48,8 +48,8 @@ pub fn fetch(dir: &Path, architecture: &str, kernel: &str) -> Result<PathBuf> {
     apt.run("apt-get", &["update", "-q"])?;
     // The package of this name only names the newest kernel.
     let told = apt.run("apt-cache", &["depends", "--no-recommends", kernel])?;
-    let newest = told.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-    let newest = newest.filter(|name| name.starts_with("linux-image-")).next_back();
+    let mut newest = told.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+    let newest = newest.rfind(|name| name.starts_with("linux-image-"));
     let newest = newest.with_context(|| format!("{kernel} names no kernel:\n{told}"))?;
     apt.run("apt-get", &[&["install", "-q", "-y", "--download-only"], PROGRAMS.as_slice()].concat())?;
     apt.download(newest)?;
