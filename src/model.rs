@@ -1,6 +1,7 @@
 //! The plain data that flows through the loop: what was sensed, what is wanted, what is to be done.
 //! Nothing here reads a clock, opens a socket or touches a file.
 
+use crate::config::Network;
 use crate::map::Map;
 use std::fmt;
 use std::net::IpAddr;
@@ -167,10 +168,16 @@ pub struct Line {
 /// One WAN, as last sensed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WanWorld {
-    /// The kernel's name of the device, if it exists now.
+    /// The kernel's name of the device, if it exists now: IPv4's, or else IPv6's.
     pub device: Option<String>,
-    /// The last device that it had: `device`, but it stays when that goes.
+    /// The device of IPv6, if it exists now; another one where that comes by a way of its own.
+    pub device6: Option<String>,
+    /// The last device that carried IPv4: it stays when that goes.
     pub last_device: Option<String>,
+    /// Prefixes that were delegated to this WAN.
+    pub prefixes: Vec<Delegated>,
+    /// What netifd says of the interfaces that the section names.
+    pub interfaces: Vec<Interface>,
     /// IPv4.
     pub v4: Line,
     /// IPv6.
@@ -193,6 +200,30 @@ impl WanWorld {
             Family::V6 => &mut self.v6,
         }
     }
+}
+
+/// An IPv6 prefix that the provider gave to this router for its networks (DHCPv6-PD, RFC 8415 section 6.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delegated {
+    /// netifd's name of the interface by which it came.
+    pub interface: String,
+    /// The prefix.
+    pub prefix: Network,
+    /// The parts of it that netifd gave to interfaces of the router, by their names there.
+    pub assigned: Vec<(String, Network)>,
+}
+
+/// One of netifd's interfaces that a WAN section names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// netifd's name of it.
+    pub name: String,
+    /// The kernel's name of its device, while it is up (of PPPoE: `pppoe-wan`).
+    pub device: Option<String>,
+    /// How it stands, in plain words.
+    pub standing: String,
+    /// It does not mend by itself.
+    pub trouble: bool,
 }
 
 /// An address of the router itself, with its subnet.
@@ -262,6 +293,8 @@ pub struct World {
     pub clock_set: Option<Time>,
     /// OpenWrt's firewall is here.
     pub fw4: bool,
+    /// procd, which has data of services read by that firewall, answers over ubus.
+    pub procd: bool,
     /// Tables of others that drop forwarded traffic, by name (mapping backend nft).
     pub droppers: Vec<String>,
     /// Counts changes to the packet filter that were not ours (nfnetlink NEWGEN).
@@ -314,14 +347,20 @@ pub enum Event {
 /// What the kernel says of one WAN at one instant, before time is added (see [`WanWorld`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WanSnapshot {
-    /// The device, if it exists.
+    /// The device, if it exists: IPv4's, or else IPv6's.
     pub device: Option<String>,
+    /// The device of IPv6, if it exists.
+    pub device6: Option<String>,
     /// The publishable IPv4 address.
     pub v4: Option<IpAddr>,
     /// The publishable IPv6 address.
     pub v6: Option<IpAddr>,
-    /// An IPv4 default route leaves by the device.
+    /// An IPv4 default route leaves by IPv4's device.
     pub route4: bool,
-    /// An IPv6 default route leaves by the device.
+    /// An IPv6 default route leaves by IPv6's device.
     pub route6: bool,
+    /// Prefixes that were delegated to this WAN, as netifd says.
+    pub prefixes: Vec<Delegated>,
+    /// What netifd says of the interfaces that the section names.
+    pub interfaces: Vec<Interface>,
 }

@@ -8,7 +8,7 @@
 use crate::map::{Map, Set};
 use crate::model::{Family, Mac, RecordId, Time};
 use crate::plan::retry::Spent;
-use crate::plan::Rule;
+use crate::plan::{Carrier, Rule};
 use crate::provider::{Failure, Kind};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -171,6 +171,14 @@ pub struct Conflict {
 pub struct MappingState {
     /// The rules in force, if known.
     pub applied: Option<Vec<Rule>>,
+    /// Who carries them.
+    pub carrier: Option<Carrier>,
+    /// As in [`crate::plan::MapJob`], of the last one.
+    pub unseen: Vec<String>,
+    /// OpenWrt's firewall was not told yet of what is in force: what was closed is stopped by our own table only.
+    pub owed: bool,
+    /// When OpenWrt's firewall was made to reload, lately.
+    pub reloads: Vec<Time>,
     /// Mappings of them that the backend refused: their name, and why.
     pub refused: Vec<(String, String)>,
     /// Where rules of ours lead, or led until their connections are cut. Outlives a kill of the agent, and

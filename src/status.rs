@@ -1,8 +1,8 @@
 //! What the agent says of itself: one JSON document (pure), and the same as text for a person.
 
-use crate::config::{Config, Mapping, Problem, Record, Severity};
+use crate::config::{Config, Mapping, Network, Problem, Record, Severity};
 use crate::map::Map;
-use crate::model::{Family, Mac, Now, Reading, RecordId, Time, World};
+use crate::model::{Delegated, Family, Interface, Mac, Now, Reading, RecordId, Time, WanWorld, World};
 use crate::plan::account::account_key;
 use crate::plan::camera::macs;
 use crate::plan::mapping::{exposure, Exposure};
@@ -11,6 +11,7 @@ use crate::plan::reach::reach;
 use crate::state::{kind_word, Known, RecordState, Retry, Seen, State};
 use crate::wire::json::{array, Json, Object};
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 /// All that a status is made of.
 pub struct View<'a> {
@@ -94,6 +95,7 @@ impl View<'_> {
             && self.config.mappings.iter().all(mapping_ok)
             && self.state.mapping.retry.is_none()
             && self.deaf.is_empty()
+            && !self.world.wans.values().flat_map(|wan| &wan.interfaces).any(|interface| interface.trouble)
     }
 
     fn is_open(&self, mapping: &Mapping) -> bool {
@@ -139,6 +141,10 @@ impl View<'_> {
         let line = |family: Family| {
             let line = sensed.line(family);
             let object = Object::new().bool("route", line.route);
+            let object = match self.lan_of_prefix(&sensed, line.addr.seen()) {
+                Some(device) => object.str("on_lan", device),
+                None => object,
+            };
             match line.addr {
                 Reading::Seen { value, at } => object
                     .str("address", &value.to_string())
@@ -153,10 +159,28 @@ impl View<'_> {
         if let Some(device) = &sensed.device {
             object = object.str("device", device);
         }
+        if let Some(device) = sensed.device6.as_ref().filter(|device| sensed.device.as_ref() != Some(device))
+        {
+            object = object.str("device6", device);
+        }
         for family in &wan.families {
             object = object.raw(if *family == Family::V4 { "ipv4" } else { "ipv6" }, &line(*family));
         }
+        if !sensed.interfaces.is_empty() {
+            object = object
+                .raw("interfaces", &array(sensed.interfaces.iter().map(interface)))
+                .raw("prefixes", &array(sensed.prefixes.iter().map(delegated)));
+        }
         object.end()
+    }
+
+    /// Where an address is that the WAN itself does not have: on a LAN, out of a prefix that was delegated to the WAN.
+    fn lan_of_prefix(&self, wan: &WanWorld, addr: Option<IpAddr>) -> Option<&str> {
+        let addr = addr?;
+        wan.prefixes.iter().find(|given| given.prefix.contains(addr))?;
+        let mut carriers =
+            self.world.own.iter().filter(|own| own.addr == addr).map(|own| own.device.as_str());
+        carriers.next().filter(|device| wan.device6.as_deref() != Some(device))
     }
 
     fn ago(&self, at: Time) -> i64 {
@@ -270,6 +294,25 @@ fn range((first, last): (u16, u16)) -> String {
     }
 }
 
+fn interface(interface: &Interface) -> String {
+    let mut object = Object::new().str("name", &interface.name);
+    if let Some(device) = &interface.device {
+        object = object.str("device", device);
+    }
+    object.str("standing", &interface.standing).bool("trouble", interface.trouble).end()
+}
+
+fn delegated(given: &Delegated) -> String {
+    let part = |(name, part): &(String, Network)| {
+        Object::new().str("interface", name).str("prefix", &part.to_string()).end()
+    };
+    Object::new()
+        .str("prefix", &given.prefix.to_string())
+        .str("interface", &given.interface)
+        .raw("assigned", &array(given.assigned.iter().map(part)))
+        .end()
+}
+
 fn problem(problem: &Problem) -> String {
     crate::wire::json::quoted(&problem.to_string())
 }
@@ -280,6 +323,39 @@ fn change(change: &crate::state::Change) -> String {
         .num("at", change.at as i64)
         .str("text", &change.text)
         .end()
+}
+
+fn wan_lines(out: &mut String, wan: &Json) {
+    let name = wan.get("name").str().unwrap_or("?");
+    let device = wan.get("device").str().unwrap_or("no device");
+    let device6 = wan.get("device6").str().unwrap_or(device);
+    for (family, key, device) in [("IPv4", "ipv4", device), ("IPv6", "ipv6", device6)] {
+        let line = wan.get(key);
+        if line.is_null() {
+            continue;
+        }
+        let reach = line.get("reach").str().unwrap_or("?");
+        let what = match (line.get("address").str(), line.get("on_lan").str()) {
+            (Some(addr), Some(lan)) => {
+                format!("{addr}, {reach}, the router's own on {lan}, out of its prefix")
+            }
+            (Some(addr), None) => format!("{addr}, {reach}"),
+            (None, _) => "no address".into(),
+        };
+        let route = if line.get("route").bool() == Some(true) { "" } else { ", no default route" };
+        let _ = writeln!(out, "  wan      {name} ({device}) {family}: {what}{route}");
+    }
+    for interface in wan.get("interfaces").items() {
+        let sign = if interface.get("trouble").bool() == Some(true) { '!' } else { ' ' };
+        let called = interface.get("name").str().unwrap_or("?");
+        let standing = interface.get("standing").str().unwrap_or("?");
+        let _ = writeln!(out, "{sign} wan      {name}: interface {called}: {standing}");
+    }
+    for given in wan.get("prefixes").items() {
+        let prefix = given.get("prefix").str().unwrap_or("?");
+        let interface = given.get("interface").str().unwrap_or("?");
+        let _ = writeln!(out, "  wan      {name}: prefix {prefix} is delegated to interface {interface}");
+    }
 }
 
 /// The document as text for a person: what matters most comes first.
@@ -296,19 +372,7 @@ pub fn render(status: &Json) -> String {
         let _ = writeln!(out, "! sensor   {}; started again within a minute", text.str().unwrap_or("?"));
     }
     for wan in status.get("wans").items() {
-        for (family, key) in [("IPv4", "ipv4"), ("IPv6", "ipv6")] {
-            let line = wan.get(key);
-            if line.is_null() {
-                continue;
-            }
-            let device = wan.get("device").str().unwrap_or("no device");
-            let what = match line.get("address").str() {
-                Some(addr) => format!("{addr}, {}", s(line, "reach")),
-                None => "no address".into(),
-            };
-            let route = if line.get("route").bool() == Some(true) { "" } else { ", no default route" };
-            let _ = writeln!(out, "  wan      {} ({device}) {family}: {what}{route}", s(wan, "name"));
-        }
+        wan_lines(&mut out, wan);
     }
     for record in status.get("records").items() {
         let _ = writeln!(out, "{}", record_line(record));

@@ -245,6 +245,17 @@ fn every_typed_value() {
     );
 }
 
+#[test]
+fn a_wan_by_netifds_interfaces() {
+    let text = "config wan 'wan'\n\tlist interface 'wan'\n\tlist interface 'wan6'\n\
+                config wan 'second'\n\toption interface 'wanb'\n";
+    let Loaded { config, problems, .. } = loaded(text);
+    assert_eq!(lines(&problems), "");
+    let devices: Vec<&Device> = config.wans.iter().map(|wan| &wan.device).collect();
+    let names = |names: &[&str]| Device::Interfaces(names.iter().map(|name| name.to_string()).collect());
+    assert_eq!(devices, [&names(&["wan", "wan6"]), &names(&["wanb"])]);
+}
+
 /// Rule of the contract: an option at its default is always accepted, built or not.
 #[test]
 fn every_default_is_accepted_when_written_out() {

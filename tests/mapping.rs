@@ -8,7 +8,7 @@ use porchlight::mapping::conntrack::How;
 use porchlight::mapping::nft::Nft;
 use porchlight::mapping::{conntrack, forwarding};
 use porchlight::model::{Event, Family};
-use porchlight::plan::{MapJob, Rule};
+use porchlight::plan::{Carrier, MapJob, Rule};
 use porchlight::sense::ruleset::Ruleset;
 use rustix::thread::{move_into_link_name_space, LinkNameSpaceType};
 use std::fs::File;
@@ -311,6 +311,8 @@ fn rule(proto: Proto, src_dport: (u16, u16), target: &str, dest_port: (u16, u16)
         target: target.parse().unwrap(),
         dest_port,
         sources: Vec::new(),
+        src: "wan".into(),
+        dest: "lan".into(),
     }
 }
 
@@ -320,9 +322,13 @@ fn tcp(port: u16, target: &str, to: u16) -> Rule {
 
 fn job(rules: &[Rule], cut: &[&str]) -> MapJob {
     MapJob {
+        carrier: Carrier::Nft,
+        reload: true,
         generation: 1,
         rules: rules.to_vec(),
         cut: cut.iter().map(|addr| addr.parse().unwrap()).collect(),
+        wan_addrs: Vec::new(),
+        unseen: Vec::new(),
     }
 }
 

@@ -10,7 +10,7 @@ use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{exposure, unheard, Exposure};
 use porchlight::plan::publish::ids;
-use porchlight::plan::{camera, fold, plan, settle, Action, Plan};
+use porchlight::plan::{camera, fold, plan, settle, Action, Carried, Plan};
 use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
 use porchlight::state::{kind_of, kind_word, Known, State};
 use porchlight::status::{Standing, View};
@@ -128,6 +128,8 @@ impl Stage {
             }
             ["resolver", "yes"] => self.event(Event::Resolver(true)),
             ["fw4"] => self.world.fw4 = true,
+            ["fw4", "procd"] => (self.world.fw4, self.world.procd) = (true, true),
+            ["fw4", "came"] => settle::firewall_came(&mut self.state),
             ["trigger"] => self.event(Event::Trigger),
             ["clock"] => self.event(Event::ClockSet),
             ["person"] => settle::try_again(&mut self.state),
@@ -227,7 +229,14 @@ impl Stage {
             let device = wan.device.clone();
             wans.insert(
                 name.clone(),
-                WanSnapshot { device, v4, v6, route4: wan.v4.route, route6: wan.v6.route },
+                WanSnapshot {
+                    device,
+                    v4,
+                    v6,
+                    route4: wan.v4.route,
+                    route6: wan.v6.route,
+                    ..WanSnapshot::default()
+                },
             );
         }
         wans.insert(name.into(), snapshot);
@@ -333,7 +342,12 @@ impl Stage {
                 settle::looked(&mut self.state, &self.config, &job, answers, end);
             }
             Action::Map(job) => {
-                let result = if words[0] == "ok" { Ok(Vec::new()) } else { Err("nft said no".into()) };
+                let reloaded = job.carrier.reloads() && job.reload && words[0] != "equal";
+                let missing = words[1..].iter().map(|mapping| mapping.to_string()).collect();
+                let result = match words[0] {
+                    "ok" | "equal" => Ok(Carried { reloaded, missing, ..Carried::default() }),
+                    _ => Err("nft said no".into()),
+                };
                 settle::mapped(&mut self.state, &job, result, self.now.boot);
             }
         }
@@ -369,7 +383,12 @@ fn show(action: &Action) -> String {
             let rules = if rules.is_empty() { "nothing".into() } else { rules.join(", ") };
             let cut: Vec<String> = job.cut.iter().map(|addr| addr.to_string()).collect();
             let cut = if cut.is_empty() { String::new() } else { format!("; cut {}", cut.join(" ")) };
-            format!("map {rules}{cut}")
+            let how = match (job.carrier.reloads(), job.reload) {
+                (false, _) => "map",
+                (true, true) => "reload",
+                (true, false) => "bar all but",
+            };
+            format!("{how} {rules}{cut}")
         }
     }
 }

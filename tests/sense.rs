@@ -7,7 +7,7 @@ use porchlight::model::{Event, Family, Lease, Mac, OwnAddr, Sighting, WanSnapsho
 use porchlight::sense::files::{self, Paths};
 use porchlight::sense::network::Network;
 use porchlight::sense::signals::{Signal, Signals, IMPATIENT};
-use porchlight::sense::{clock, netlink};
+use porchlight::sense::{clock, netifd, netlink};
 use smol::channel::Receiver;
 use smol::future::or;
 use std::cell::RefCell;
@@ -16,6 +16,7 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// Set in the process that runs inside.
@@ -155,6 +156,74 @@ fn listen<'a, F: Future<Output = ()> + 'a>(network: &'a Network, script: impl Fn
         panic!("the sensor ended");
     };
     smol::block_on(or(script, run));
+}
+
+/// A program in place of `ubus` that answers from files and counts how often it is asked.
+fn stand_in(dir: &Path) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(dir).unwrap();
+    let program = dir.join("ubus");
+    let script = "#!/bin/sh\ncd \"${0%/*}\" || exit 9\necho x >> asked\n\
+                  [ \"$1 $3 $4\" = 'call status {}' ] || exit 2\n\
+                  [ -e \"$2\" ] || { echo 'Command failed: Not found' >&2; exit 4; }\ncat \"$2\"\n";
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+#[test]
+fn interfaces_of_netifd_are_asked_for_when_something_happens() {
+    in_namespace("interfaces_of_netifd_are_asked_for_when_something_happens", || {
+        let dir = std::env::temp_dir().join(format!("porchlight-netifd-{}", std::process::id()));
+        let program = stand_in(&dir);
+        let answer = |name: &str, text: &str| {
+            std::fs::write(dir.join("new"), text).unwrap();
+            std::fs::rename(dir.join("new"), dir.join(format!("network.interface.{name}"))).unwrap();
+        };
+        let asked = || std::fs::read_to_string(dir.join("asked")).map_or(0, |text| text.lines().count());
+        let network = Rc::new(Network::open().unwrap());
+        network.set_wans(&wan(Device::Interfaces(vec!["wan".into(), "wan6".into()])));
+        let (answer, asked, program, sensor) = (&answer, &asked, &program, network.clone());
+        listen(&network, |ear| async move {
+            let network = sensor;
+            let script = async {
+                let first = ear.wan("anything", |_| true).await;
+                assert_eq!(
+                    (first.device, first.interfaces.len()),
+                    (None, 2),
+                    "not before both were asked for"
+                );
+                assert!(first.interfaces.iter().all(|one| one.trouble), "{:?}", first.interfaces);
+                answer("wan", include_str!("netifd/dhcp"));
+                device("eth1", "p1");
+                ip_batch("addr add 203.0.113.10/24 dev eth1\nroute add default via 203.0.113.1 dev eth1");
+                let up = ear.wan("the line", |w| w.v4 == Some(addr("203.0.113.10")) && w.route4).await;
+                assert_eq!(up.device.as_deref(), Some("eth1"));
+                assert_eq!(up.interfaces[0].standing, "up on eth1");
+                assert!(!up.interfaces[1].trouble, "one that is unknown is none while another is known");
+                answer("wan", include_str!("netifd/not-started"));
+                network.rescan();
+                let down = ear.wan("what netifd says now", |w| w.v4.is_none()).await;
+                assert_eq!(down.device, None, "the kernel has it still, but it is the WAN's no more");
+                // Routes to elsewhere, neighbours and the like are nobody's business.
+                let before = asked();
+                ip_batch(
+                    "route add 198.51.100.0/24 via 203.0.113.1 dev eth1\nneigh add 203.0.113.9 lladdr \
+                          02:00:00:00:00:09 dev eth1\nlink set eth1 txqueuelen 17",
+                );
+                ear.fresh().await;
+                answer("wan", include_str!("netifd/dhcp"));
+                network.rescan();
+                ear.wan("the line again", |w| w.v4.is_some()).await;
+                assert!(asked() <= before + 4, "asked {} times for two looks at two", asked() - before);
+            };
+            let sensor = async {
+                netifd::run(network.clone(), program).await.unwrap();
+            };
+            or(script, sensor).await;
+        });
+        std::fs::remove_dir_all(&dir).unwrap();
+    });
 }
 
 #[test]

@@ -1,27 +1,26 @@
 //! HTTP and HTTPS for providers: one request, one answer, caps and a deadline that holds, and every failure
-//! as a decision. The only file that names minreq and rustls.
+//! as a decision. The only file that names minreq, and with tls.rs rustls.
 
 use super::net;
+use super::tls::Secure;
 use super::tunnel::Tunnel;
 use super::BODY_CAP;
 use crate::provider::{self, Failure, Kind, Reply};
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::CertificateError;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{CertificateError, RootCertStore};
 use smol::future;
 use std::io::{self, Read};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The most bytes of an answer's headers.
 const HEADERS_CAP: usize = 8 * 1024;
 /// The most bytes of an answer's first line.
 const STATUS_LINE_CAP: usize = 1024;
-/// Stack of the thread that runs minreq: a TLS handshake with its chain of certificates. Only what is used is resident.
-const STACK: usize = 512 * 1024;
+/// Stack of the thread that runs minreq. Only what is used is resident.
+const STACK: usize = 128 * 1024;
 /// A larger file is no file of trusted roots; the systems' have 200 to 300 KiB.
 const ROOTS_CAP: u64 = 4 << 20;
 /// Where the usual systems keep their trusted roots, OpenWrt (package ca-bundle) and Debian first.
@@ -31,14 +30,10 @@ const ROOTS: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
-/// The environment by which minreq's TLS is told its roots, see [`Http::setup`].
+/// The environment by which a user names the roots, as for curl and wget.
 const ROOTS_VARIABLE: &str = "SSL_CERT_FILE";
 /// minreq's words where a server's first bytes are no status line; it passes them off as status 503.
 const NO_STATUS_LINE: &str = "Server did not provide a status line";
-
-/// The file of roots that minreq has read. It reads it once, at the first HTTPS request, and keeps even a
-/// failure for ever; so no request is made before the file is good.
-static READ_ROOTS: OnceLock<PathBuf> = OnceLock::new();
 
 /// What all requests share.
 #[derive(Clone, Debug)]
@@ -49,32 +44,17 @@ pub struct Http {
 }
 
 impl Http {
-    /// Settles the file of trusted roots for the whole process, which is
-    /// `cacert`, else what `SSL_CERT_FILE` names, else the system's. `clock_floor` is a Unix time in seconds
-    /// that is surely past (the build's): a clock before it is wrong.
+    /// Settles the file of trusted roots, which is `cacert`, else what `SSL_CERT_FILE` names, else the system's.
+    /// `clock_floor` is a Unix time in seconds that is surely past (the build's): a clock before it is wrong.
     ///
-    /// Call it before any thread is started: the file's name reaches the TLS library by the environment.
-    /// Once the roots were read, another `cacert` takes effect only in a new process; that is logged.
+    /// Call it before any thread is started: it clears a time limit from outside that would change how minreq works.
     pub fn setup(cacert: Option<&Path>, user_agent: &str, clock_floor: u64) -> Http {
         let from_env = || std::env::var_os(ROOTS_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
         let system = || ROOTS.iter().map(Path::new).find(|path| path.exists()).or(Some(Path::new(ROOTS[0])));
         let wanted =
             cacert.map(Path::to_path_buf).or_else(from_env).or_else(|| system().map(Path::to_path_buf));
-        let mut roots = wanted.unwrap_or_default();
-        match READ_ROOTS.get() {
-            Some(read) if *read != roots => {
-                log::warn!("option cacert: {} is used until Porchlight is restarted", read.display());
-                roots = read.clone();
-            }
-            Some(_) => {}
-            None => {
-                std::env::set_var(ROOTS_VARIABLE, &roots);
-                // Else it would add to the file, and a time limit from outside would change how minreq works.
-                std::env::remove_var("SSL_CERT_DIR");
-                std::env::remove_var("MINREQ_TIMEOUT");
-            }
-        }
-        Http { roots, user_agent: user_agent.into(), clock_floor }
+        std::env::remove_var("MINREQ_TIMEOUT");
+        Http { roots: wanted.unwrap_or_default(), user_agent: user_agent.into(), clock_floor }
     }
 
     /// Asks and waits for the whole answer, on the calling thread. A redirect is an answer, it is not followed;
@@ -90,13 +70,13 @@ impl Http {
         check_headers(&origin.shown, &request.headers)?;
         if origin.tls {
             self.check_clock(&origin.shown)?;
-            self.check_roots(&origin.shown)?;
         }
+        let roots = if origin.tls { Some(self.read_roots(&origin.shown)?) } else { None };
         let until = Instant::now() + timeout;
         smol::block_on(async {
             let addrs = net::resolve(&origin.shown, &origin.host, origin.port, until).await?;
             let server = net::connect(&origin.shown, &addrs, until).await?;
-            self.through_tunnel(request, &origin, server, until).await
+            self.through_tunnel(request, &origin, roots, server, until).await
         })
     }
 
@@ -105,6 +85,7 @@ impl Http {
         &self,
         request: &provider::Http,
         origin: &Origin,
+        roots: Option<RootCertStore>,
         server: smol::Async<TcpStream>,
         until: Instant,
     ) -> Result<Reply, Failure> {
@@ -113,8 +94,14 @@ impl Http {
             Failure::new(Kind::NotReady, format!("{who}: no tunnel on the loopback interface: {error}"))
         };
         let source = server.get_ref().local_addr().map_err(local)?;
-        let tunnel = Tunnel::new(&origin.host, origin.port, origin.tls).map_err(local)?;
-        let prepared = self.prepare(request, &tunnel.address().map_err(local)?);
+        let secure = match roots.map(|roots| Secure::new(roots, &origin.host)).transpose() {
+            Ok(secure) => secure,
+            Err(error) => {
+                return Err(Failure::new(Kind::Refused, format!("{who}: no TLS with it ({error})")))
+            }
+        };
+        let tunnel = Tunnel::new(&origin.host, origin.inner_port, secure).map_err(local)?;
+        let prepared = self.prepare(request, origin, &tunnel.address().map_err(local)?);
         let prepared = prepared.map_err(|fault| self.judge(fault, &tunnel, request.write, who))?;
         let (sender, receiver) = smol::channel::bounded(1);
         let thread = std::thread::Builder::new().name("http".into()).stack_size(STACK);
@@ -125,11 +112,13 @@ impl Http {
         let work = async {
             let client = tunnel.accept().await.map_err(Fault::Local)?;
             let pump = async {
-                tunnel.run(&client, &server).await;
-                future::pending().await
+                match tunnel.run(&client, &server).await {
+                    Ok(()) => future::pending().await,
+                    Err(fault) => Err(fault),
+                }
             };
             match net::within(until, net::while_ours(source, pump)).await {
-                Some(Some(never)) => never,
+                Some(Some(fault)) => fault,
                 Some(None) => Err(Fault::Moved),
                 None => Err(Fault::Late),
             }
@@ -149,7 +138,12 @@ impl Http {
     }
 
     /// The request in minreq's words.
-    fn prepare(&self, request: &provider::Http, proxy: &str) -> Result<minreq::Request, Fault> {
+    fn prepare(
+        &self,
+        request: &provider::Http,
+        origin: &Origin,
+        proxy: &str,
+    ) -> Result<minreq::Request, Fault> {
         let method = match request.method {
             "GET" => minreq::Method::Get,
             "HEAD" => minreq::Method::Head,
@@ -159,7 +153,12 @@ impl Http {
             "DELETE" => minreq::Method::Delete,
             other => minreq::Method::Custom(other.into()),
         };
-        let mut out = minreq::Request::new(method, request.url.as_str())
+        // minreq speaks plain HTTP into the tunnel; TLS begins behind it.
+        let url = match request.url.strip_prefix("https://") {
+            Some(rest) if origin.tls => format!("http://{rest}"),
+            _ => request.url.clone(),
+        };
+        let mut out = minreq::Request::new(method, url)
             .with_proxy(minreq::Proxy::new(proxy)?)
             .with_follow_redirects(false)
             .with_max_headers_size(HEADERS_CAP)
@@ -187,16 +186,13 @@ impl Http {
         Err(Failure::new(Kind::Clock, text).unsent())
     }
 
-    /// Makes sure that there are trusted roots before minreq looks for them, and sets TLS up at the first call:
-    /// an agent that never speaks HTTPS never has its code in memory.
-    fn check_roots(&self, who: &str) -> Result<(), Failure> {
-        if READ_ROOTS.get().is_some() {
-            return Ok(());
-        }
+    /// Reads the trusted roots. They are read for each request, which costs a few milliseconds, and not kept, which
+    /// would cost more memory than all else that the agent knows.
+    fn read_roots(&self, who: &str) -> Result<RootCertStore, Failure> {
         let path = self.roots.display();
         let mend = "install the package ca-bundle (Debian: ca-certificates), or set option cacert";
         let untrusted = |text: String| Failure::new(Kind::Untrusted, format!("{who}: {text}; {mend}"));
-        // The TLS library reads the file without a cap, and would wait for ever for a FIFO.
+        // The file is read without a cap, and a FIFO would be waited for for ever.
         match std::fs::metadata(&self.roots) {
             Ok(meta) if !meta.is_file() => return Err(untrusted(format!("{path} is not a plain file"))),
             Ok(meta) if meta.len() > ROOTS_CAP => {
@@ -208,13 +204,12 @@ impl Http {
         let found = found.map_err(|error| {
             untrusted(format!("the trusted certificates in {path} cannot be read ({error})"))
         })?;
-        let (good, _) = rustls::RootCertStore::empty().add_parsable_certificates(found.flatten());
+        let mut roots = RootCertStore::empty();
+        let (good, _) = roots.add_parsable_certificates(found.flatten());
         if good == 0 {
             return Err(untrusted(format!("there is no certificate in {path}")));
         }
-        install_crypto();
-        let _ = READ_ROOTS.set(self.roots.clone());
-        Ok(())
+        Ok(roots)
     }
 
     /// What a fault means.
@@ -285,7 +280,7 @@ impl Http {
 }
 
 /// What went wrong on the way to an answer.
-enum Fault {
+pub(super) enum Fault {
     /// The deadline passed.
     Late,
     /// This machine lost the address that it spoke from.
@@ -311,7 +306,6 @@ impl From<minreq::Error> for Fault {
         use minreq::Error;
         match error {
             Error::IoError(error) => error.into(),
-            Error::RustlsCreateConnection(error) => Fault::Tls(error),
             Error::HeadersOverflow => Fault::Garbled("its headers are too long"),
             Error::StatusLineOverflow => Fault::Garbled("its first line is too long"),
             Error::MalformedContentLength => Fault::Garbled("its length makes no sense"),
@@ -326,18 +320,17 @@ impl From<minreq::Error> for Fault {
 }
 
 impl From<io::Error> for Fault {
-    /// Unwraps what minreq and rustls put into an [`io::Error`].
+    /// Unwraps what minreq puts into an [`io::Error`].
     fn from(error: io::Error) -> Fault {
         let kind = error.kind();
         let Some(inner) = error.into_inner() else {
             return Fault::Io(kind.into());
         };
-        match inner.downcast::<rustls::Error>().map_err(|other| other.downcast::<minreq::Error>()) {
-            Ok(tls) => Fault::Tls(*tls),
-            Err(Ok(minreq)) => Fault::from(*minreq),
-            Err(Err(_)) if kind == io::ErrorKind::UnexpectedEof => Fault::Cut,
-            Err(Err(_)) if kind == io::ErrorKind::Other => Fault::Garbled("its chunks make no sense"),
-            Err(Err(_)) => Fault::Io(kind.into()),
+        match inner.downcast::<minreq::Error>() {
+            Ok(minreq) => Fault::from(*minreq),
+            Err(_) if kind == io::ErrorKind::UnexpectedEof => Fault::Cut,
+            Err(_) if kind == io::ErrorKind::Other => Fault::Garbled("its chunks make no sense"),
+            Err(_) => Fault::Io(kind.into()),
         }
     }
 }
@@ -385,6 +378,8 @@ struct Origin {
     tls: bool,
     host: String,
     port: u16,
+    /// The port that minreq takes it for, to which https is http.
+    inner_port: u16,
     /// Scheme, host and port as in the URL: what may be shown of it.
     shown: String,
 }
@@ -408,16 +403,16 @@ impl Origin {
         if authority.contains('[') {
             return refused("holds an IPv6 address; give the host's name");
         }
-        let (host, port) = match authority.split_once(':') {
-            Some((host, port)) => (host, port.parse::<u16>().ok()),
-            None => (authority, Some(if tls { 443 } else { 80 })),
+        let (host, port, inner_port) = match authority.split_once(':') {
+            Some((host, port)) => (host, port.parse::<u16>().ok(), port.parse::<u16>().ok()),
+            None => (authority, Some(if tls { 443 } else { 80 }), Some(80)),
         };
         let good = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-        let (Some(port), true) = (port, good) else {
+        let (Some(port), Some(inner_port), true) = (port, inner_port, good) else {
             return refused("has no usable host and port");
         };
         let scheme = if tls { "https" } else { "http" };
-        Ok(Origin { tls, host: host.into(), port, shown: format!("{scheme}://{authority}") })
+        Ok(Origin { tls, host: host.into(), port, inner_port, shown: format!("{scheme}://{authority}") })
     }
 }
 
@@ -450,26 +445,6 @@ fn date(unix: u64) -> String {
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
-}
-
-/// Makes ring the process's cryptography, so that the linker drops aws-lc, and leaves out what signs: a
-/// client without a certificate never does.
-fn install_crypto() {
-    let ring = rustls::crypto::ring::default_provider();
-    let _ = CryptoProvider { key_provider: &NoKeys, ..ring }.install_default();
-}
-
-/// Loads no private keys.
-#[derive(Debug)]
-struct NoKeys;
-
-impl rustls::crypto::KeyProvider for NoKeys {
-    fn load_private_key(
-        &self,
-        _: PrivateKeyDer<'static>,
-    ) -> Result<Arc<dyn rustls::sign::SigningKey>, rustls::Error> {
-        Err(rustls::Error::General("no client certificates here".into()))
-    }
 }
 
 #[cfg(test)]

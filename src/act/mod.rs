@@ -14,6 +14,7 @@ pub mod nudge;
 pub mod privileges;
 pub mod publish;
 pub mod readback;
+mod tls;
 mod tunnel;
 pub(crate) mod ubus;
 

@@ -1,11 +1,13 @@
 //! The way that minreq's bytes take: a CONNECT proxy (RFC 9110 section 9.3.6) within this process, for one connection.
 //!
-//! minreq sets no time limit on a TLS handshake or a name look-up, tries one address for as long as it takes,
-//! does not say whether a request was sent, and its header cap has a hole. So the connection is made here, and
-//! minreq is given a tunnel on the loopback interface: to cut it ends minreq's thread, whatever it waits for;
-//! what went through it is known; and its bytes are counted.
+//! minreq sets no time limit on a name look-up, tries one address for as long as it takes, does not say whether a
+//! request was sent, and its header cap has a hole. So the connection is made here, TLS included, and minreq is
+//! given a tunnel on the loopback interface: to cut it ends minreq's thread, whatever it waits for; what went
+//! through it is known; and its bytes are counted.
 
+use super::http::Fault;
 use super::net::within;
+use super::tls::Secure;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{future, Async};
 use std::cell::Cell;
@@ -23,19 +25,17 @@ const HEAD_CAP: usize = 1024;
 const GRACE: Duration = Duration::from_secs(30);
 /// The piece in which bytes are passed on. On the heap: a future that holds it is moved about.
 const PIECE: usize = 8 * 1024;
-/// The TLS record type "application data" (RFC 8446 section 5.1).
-const APPLICATION_DATA: u8 = 23;
 
 /// A tunnel for one connection, and what went through it.
 pub(super) struct Tunnel {
     listener: Async<TcpListener>,
     /// The first line that minreq must send.
     line: String,
-    /// The bytes are TLS records: only application data are a request.
-    tls: bool,
+    /// TLS between here and the server.
+    secure: Option<Secure>,
     /// The request, or a part of it, was passed on.
     sent: Cell<bool>,
-    /// The server said something, and not in TLS.
+    /// The server said something; within TLS, after the handshake.
     spoke: Cell<bool>,
     /// The server broke the connection off instead of closing it.
     broken: Cell<bool>,
@@ -45,11 +45,11 @@ pub(super) struct Tunnel {
 
 impl Tunnel {
     /// A tunnel that waits on the loopback interface for minreq to ask for `host` and `port`.
-    pub(super) fn new(host: &str, port: u16, tls: bool) -> io::Result<Tunnel> {
+    pub(super) fn new(host: &str, port: u16, secure: Option<Secure>) -> io::Result<Tunnel> {
         Ok(Tunnel {
             listener: Async::<TcpListener>::bind((Ipv4Addr::LOCALHOST, 0))?,
             line: format!("CONNECT {host}:{port} HTTP/1.1\r\n"),
-            tls,
+            secure,
             sent: Cell::new(false),
             spoke: Cell::new(false),
             broken: Cell::new(false),
@@ -67,7 +67,7 @@ impl Tunnel {
         self.sent.get()
     }
 
-    /// True if the server surely said something. (What TLS carries cannot be told from TLS's own messages.)
+    /// True if the server said something.
     pub(super) fn spoke(&self) -> bool {
         self.spoke.get()
     }
@@ -99,49 +99,66 @@ impl Tunnel {
 
     /// Passes bytes both ways until both sides are done. minreq speaks first: what a server said before it
     /// was asked would be lost in minreq's reading of the grant.
-    pub(super) async fn run(&self, client: &Async<TcpStream>, server: &Async<TcpStream>) {
-        let mut records = Records::default();
-        if self.pass_up(client, server, &mut records).await {
-            future::zip(
-                async { while self.pass_up(client, server, &mut records).await {} },
-                self.down(server, client),
-            )
-            .await;
+    ///
+    /// # Errors
+    /// What TLS finds wrong, with the server or its certificate.
+    pub(super) async fn run(
+        &self,
+        client: &Async<TcpStream>,
+        server: &Async<TcpStream>,
+    ) -> Result<(), Fault> {
+        if let Some(secure) = &self.secure {
+            secure.handshake(server).await?;
         }
+        if self.pass_up(client, server).await? {
+            let up = async {
+                while self.pass_up(client, server).await? {}
+                Ok(())
+            };
+            future::try_zip(up, self.down(server, client)).await?;
+        }
+        Ok(())
     }
 
     /// Passes one piece from minreq to the server. False when there is no more.
     async fn pass_up(
         &self,
-        client: &Async<TcpStream>,
+        mut client: &Async<TcpStream>,
         mut server: &Async<TcpStream>,
-        records: &mut Records,
-    ) -> bool {
-        let mut client = client;
+    ) -> Result<bool, Fault> {
         let mut piece = vec![0; PIECE];
         let taken = match client.read(&mut piece).await {
             Ok(count) => piece.get(..count).unwrap_or_default(),
             Err(_) => &[],
         };
         if taken.is_empty() {
+            if let Some(secure) = &self.secure {
+                secure.close(server).await;
+            }
             let _ = server.get_ref().shutdown(Shutdown::Write);
-            return false;
+            return Ok(false);
         }
-        let request = if self.tls { records.carry_data(taken) } else { true };
-        self.sent.set(self.sent.get() || request);
-        let passed = server.write_all(taken).await.is_ok();
-        if !passed {
-            self.broken.set(true);
+        self.sent.set(true);
+        let passed = match &self.secure {
+            Some(secure) => secure.send(server, taken).await,
+            None => server.write_all(taken).await.map_err(Fault::from),
+        };
+        match passed {
+            Err(fault @ Fault::Tls(_)) => Err(fault),
+            Err(_) => {
+                self.broken.set(true);
+                Ok(false)
+            }
+            Ok(()) => Ok(true),
         }
-        passed
     }
 
     /// Passes what the server sends on to minreq, until it ends.
-    async fn down(&self, mut server: &Async<TcpStream>, mut client: &Async<TcpStream>) {
+    async fn down(&self, mut server: &Async<TcpStream>, mut client: &Async<TcpStream>) -> Result<(), Fault> {
         let mut piece = vec![0; PIECE];
         let mut total = 0;
         loop {
-            let taken = match server.read(&mut piece).await {
+            let mut taken = match server.read(&mut piece).await {
                 Ok(count) => piece.get(..count).unwrap_or_default(),
                 Err(_) => {
                     self.broken.set(true);
@@ -149,11 +166,20 @@ impl Tunnel {
                 }
             };
             total += taken.len();
-            self.spoke.set(!self.tls && total > 0);
+            let mut end = taken.is_empty();
+            let opened;
+            if let Some(secure) = &self.secure {
+                opened = secure.open(server, taken).await?;
+                end = end || opened.end;
+                self.broken.set(self.broken() || opened.torn);
+                taken = &opened.plain;
+            }
+            self.spoke.set(self.spoke() || !taken.is_empty());
             self.flooded.set(total > WIRE_CAP);
-            if taken.is_empty() || self.flooded() || client.write_all(taken).await.is_err() {
+            let passed = !self.flooded() && client.write_all(taken).await.is_ok();
+            if end || !passed {
                 let _ = client.get_ref().shutdown(Shutdown::Write);
-                return;
+                return Ok(());
             }
         }
     }
@@ -172,64 +198,13 @@ async fn read_head(client: &mut Async<TcpStream>) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// Follows the record headers in a stream of TLS bytes (RFC 8446 section 5.1).
-#[derive(Default)]
-struct Records {
-    /// The part of a record's header that was seen.
-    header: Vec<u8>,
-    /// Bytes of the present record that are still to come.
-    left: usize,
-}
-
-impl Records {
-    /// Length of a record's header: type, version, length.
-    const HEADER: usize = 5;
-
-    /// True if a record of application data begins in the bytes. (In TLS 1.3 that can still be the end of
-    /// the handshake: to be too careful is right here.)
-    fn carry_data(&mut self, bytes: &[u8]) -> bool {
-        let mut found = false;
-        for byte in bytes {
-            if self.left > 0 {
-                self.left -= 1;
-                continue;
-            }
-            self.header.push(*byte);
-            if self.header.len() == Self::HEADER {
-                if let [kind, _, _, high, low] = *self.header.as_slice() {
-                    found = found || kind == APPLICATION_DATA;
-                    self.left = usize::from(u16::from_be_bytes([high, low]));
-                }
-                self.header.clear();
-            }
-        }
-        found
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn application_data_is_found_in_any_cut() {
-        let mut stream = vec![22, 3, 1, 0, 3, 23, 23, 23];
-        stream.extend([20, 3, 3, 0, 1, 1]);
-        let handshake = stream.len();
-        stream.extend([23, 3, 3, 0, 2, 9, 9]);
-        for cut in 0..stream.len() {
-            let mut records = Records::default();
-            let (a, b) = stream.split_at(cut);
-            let early = records.carry_data(a);
-            assert_eq!(early, cut >= handshake + Records::HEADER, "cut at {cut}");
-            assert!(early || records.carry_data(b), "cut at {cut}");
-        }
-        assert!(!Records::default().carry_data(&stream[..handshake]));
-    }
-
-    #[test]
     fn a_stranger_is_let_go() {
-        let tunnel = Tunnel::new("host.example", 443, true).unwrap();
+        let tunnel = Tunnel::new("host.example", 443, None).unwrap();
         let address = tunnel.address().unwrap();
         let thread = std::thread::spawn(move || {
             use std::io::{Read, Write};

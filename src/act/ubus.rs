@@ -45,7 +45,8 @@ impl Ubus {
 
     /// Calls a method with a JSON object; null where it answers nothing.
     pub(crate) async fn call(&self, object: &str, method: &str, message: &str) -> Result<Json, Fault> {
-        let args = ["-S", "call", object, method, message];
+        // Not -S: it says nothing of what went wrong.
+        let args = ["call", object, method, message];
         match command::run(&self.0, "ubus", &args, "", DEADLINE).await {
             Ok(ran) => judge(&ran, object, method),
             Err(why) if why.starts_with("there is no program") => Err(Fault::Absent),

@@ -105,14 +105,14 @@ impl Agent {
 
     /// A change that overtakes another ends it, and the look that is under way: it waits for neither.
     fn start_map(&mut self, job: MapJob, change: u64) {
-        let (nft, tx) = (self.nft.clone(), self.tx.clone());
+        let (backend, tx) = (self.backend.clone(), self.tx.clone());
         let targets: Vec<IpAddr> = job.rules.iter().map(|rule| rule.target).collect();
         let work = async move {
             let (start, generation) = (Instant::now(), job.generation);
-            let mut nft = nft.lock().await;
-            let result = nft.apply(&job).await;
-            let program = nft.program();
-            drop(nft);
+            let mut backend = backend.lock().await;
+            let result = backend.apply(&job).await;
+            let program = backend.program();
+            drop(backend);
             let _ = tx.send(Message::Mapped(job, change, start.elapsed(), result)).await;
             let droppers = program.droppers(&targets).await.unwrap_or_default();
             let _ = tx.send(Message::Droppers(generation, droppers)).await;
@@ -125,7 +125,9 @@ impl Agent {
     /// somebody changed the packet filter.
     pub(crate) fn check_filter(&mut self) {
         let memory = &self.state.mapping;
-        let auto = self.config.global.backend == BackendChoice::Auto && !self.config.mappings.is_empty();
+        let backend = self.config.global.backend;
+        let asked = matches!(backend, BackendChoice::Auto | BackendChoice::Service | BackendChoice::Uci);
+        let auto = asked && !self.config.mappings.is_empty();
         if memory.applied.is_none() && memory.in_flight.is_none() && !auto {
             return;
         }
@@ -133,17 +135,17 @@ impl Agent {
             self.check_filter_again = true;
             return;
         }
-        let (nft, tx) = (self.nft.clone(), self.tx.clone());
+        let (backend, tx) = (self.backend.clone(), self.tx.clone());
         let targets: Vec<IpAddr> = memory.targets.iter().copied().collect();
         let work = async move {
             smol::Timer::after(FILTER_SETTLE).await;
-            let mut nft = nft.lock().await;
-            let intact = nft.intact().await;
-            let fw4 = if auto { Some(nft.fw4_present().await) } else { None };
-            let program = nft.program();
-            drop(nft);
+            let mut backend = backend.lock().await;
+            let look = backend.look().await;
+            let found = if auto { Some(backend.find().await) } else { None };
+            let program = backend.program();
+            drop(backend);
             let droppers = program.droppers(&targets).await.unwrap_or_default();
-            let _ = tx.send(Message::Filter(intact, fw4, droppers)).await;
+            let _ = tx.send(Message::Filter(look, found, droppers)).await;
         };
         self.checking_filter = Some(self.executor.spawn(work));
     }

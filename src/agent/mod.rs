@@ -14,10 +14,12 @@ use crate::act::http::Http;
 use crate::act::nudge;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
-use crate::config::{Config, Problem};
+use crate::config::{BackendChoice, Config, Problem};
 use crate::control::{Asked, Nudge, Question};
 use crate::map::{Map, Set};
-use crate::mapping::nft::{MapReport, Nft};
+use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
+use crate::mapping::fw4::Look;
+use crate::mapping::nft::MapReport;
 use crate::model::{Event, Mac, Now, RecordId, Time, World};
 use crate::paths::Paths;
 use crate::plan::{self, camera, fold, settle, LookJob, MapJob, PublishJob};
@@ -57,9 +59,9 @@ pub enum Message {
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
     /// After the change of this generation: which tables drop what we let in.
     Droppers(u64, Vec<String>),
-    /// The packet filter was looked at: is our table as we made it, is OpenWrt's firewall here (if that was asked),
-    /// and who drops?
-    Filter(bool, Option<bool>, Vec<String>),
+    /// The packet filter was looked at: is all as we made it, who is here to carry mappings (if that was asked), and
+    /// who drops?
+    Filter(Look, Option<Found>, Vec<String>),
     /// A sensor cannot go on. It is started again after a pause.
     Deaf(&'static str, String),
     /// A sensor that could not go on does again.
@@ -87,7 +89,7 @@ pub struct Agent {
     pub(crate) state: State,
     pub(crate) redactor: Arc<Redactor>,
     pub(crate) http: Http,
-    pub(crate) nft: Rc<smol::lock::Mutex<Nft>>,
+    pub(crate) backend: Rc<smol::lock::Mutex<Backend>>,
     pub(crate) network: Option<Rc<Network>>,
     pub(crate) executor: Rc<LocalExecutor<'static>>,
     pub(crate) tx: Sender<Message>,
@@ -144,7 +146,7 @@ impl Agent {
             State::default()
         });
         let agent = Agent {
-            nft: Rc::new(smol::lock::Mutex::new(Nft::new(&paths.root))),
+            backend: Rc::new(smol::lock::Mutex::new(Backend::new(&paths.root))),
             config: reading.config,
             problems: reading.problems,
             redactor: Arc::new(reading.redactor),
@@ -209,8 +211,7 @@ impl Agent {
         if !plan::mapping::is_stray(&self.config, &self.world, &self.state) {
             return;
         }
-        let mut nft = self.nft.lock().await;
-        match nft.remove_any().await {
+        match self.backend.lock().await.remove_any(UNMAP_DEADLINE).await {
             Ok(Some(cut)) => log::warn!("an earlier run had left port mappings open: closed, {cut}"),
             Ok(None) => {}
             // Without nft, or without the right to use it, there is no table either.
@@ -317,7 +318,7 @@ impl Agent {
                     self.set_droppers(droppers);
                 }
             }
-            Message::Filter(intact, fw4, droppers) => self.filter_checked(intact, fw4, droppers),
+            Message::Filter(look, found, droppers) => self.filter_checked(look, found, droppers),
             Message::Deaf(name, why) => {
                 let text = format!("the {name} sensor stopped: {why}");
                 if self.deaf.get(name) != Some(&text) {
@@ -447,8 +448,14 @@ impl Agent {
         self.save();
         let _ = std::fs::remove_file(&self.paths.socket);
         let open = plan::mapping::may_be_open(&self.config, &self.world, &self.state);
-        if open && !self.config.global.keep_on_stop {
-            match self.nft.lock().await.remove().await {
+        // What is written in the firewall's configuration stays there, so that a restart does not wear the flash.
+        let written = self.config.global.backend == BackendChoice::Uci;
+        if open && written {
+            log::info!(
+                "stopped; the port mappings stay in /etc/config/firewall (porchlight unmap closes them)"
+            );
+        } else if open && !self.config.global.keep_on_stop {
+            match self.backend.lock().await.remove(STOP_DEADLINE).await {
                 Ok(cut) => {
                     self.state.mapping.targets = Set::new();
                     log::info!("stopped; the port mappings are closed, {cut}");

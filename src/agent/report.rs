@@ -4,16 +4,22 @@ use super::Agent;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
 use crate::map::Map;
+use crate::mapping::backend::Found;
+use crate::mapping::conntrack::Cut;
+use crate::mapping::fw4::Look;
 use crate::mapping::nft::MapReport;
 use crate::model::{Family, Now, Reading, RecordId, WanWorld};
 use crate::plan::publish::{wish, Wish};
 use crate::plan::settle::{self, End};
-use crate::plan::{LookJob, MapJob, PublishJob, Rule};
+use crate::plan::{mapping, Carried, Carrier, LookJob, MapJob, PublishJob, Rule};
 use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
 use crate::state::{Known, Seen};
 use crate::status::BEHIND_PROXY;
 use std::net::IpAddr;
 use std::time::Duration;
+
+/// How the firewall's table is named among those who drop.
+const FW4_TABLE: &str = "table inet fw4,";
 
 /// A fresh number for the jitter of back-offs; the same for all where the kernel has none.
 fn random() -> u32 {
@@ -233,6 +239,14 @@ impl Agent {
     ) {
         let before = in_force(self.state.mapping.applied.as_deref(), &self.state.mapping.refused);
         let ms = took.as_millis();
+        let unreached = |report: &MapReport| report.unreached.clone();
+        let result = match result.as_ref().ok().and_then(unreached) {
+            Some(why) => {
+                settle::not_reloaded(&mut self.state, job);
+                Err(why)
+            }
+            None => result,
+        };
         let result = match result {
             Err(why) => {
                 let text = format!("#{change} the port mappings could not be changed: {why}");
@@ -247,14 +261,17 @@ impl Agent {
                 for (mapping, why) in &report.refused {
                     self.warn(&format!("#{change} mapping {mapping} stays closed: {why}"));
                 }
-                for text in changes(&before, &in_force(Some(&job.rules), &report.refused)) {
+                let mut after = in_force(Some(&job.rules), &report.refused);
+                after.retain(|rule| !report.missing.contains(&rule.mapping));
+                for text in changes(&before, &after) {
                     self.info(&format!("#{change} {text} ({ms} ms)"));
                     self.state.remember(change, now.wall, text);
                 }
-                if !job.cut.is_empty() {
+                if !job.cut.is_empty() || report.cut != Cut::default() {
                     self.info(&format!("#{change} connections of the old place: {}", report.cut));
                 }
-                Ok(report.refused)
+                let MapReport { refused, missing, reloaded, .. } = report;
+                Ok(Carried { refused, missing, reloaded })
             }
         };
         settle::mapped(&mut self.state, job, result, now.boot);
@@ -274,24 +291,38 @@ impl Agent {
         self.state.mapping.retry.as_ref().is_none_or(|retry| retry.failure.text != why)
     }
 
-    pub(crate) fn set_droppers(&mut self, droppers: Vec<String>) {
+    pub(crate) fn set_droppers(&mut self, mut droppers: Vec<String>) {
+        // OpenWrt's firewall lets in what it carries, and nothing before it does.
+        let carries = mapping::carrier(&self.config, &self.world).is_ok_and(Carrier::reloads);
+        droppers.retain(|name| !carries || !name.starts_with(FW4_TABLE));
         for name in droppers.iter().filter(|name| !self.world.droppers.contains(name)) {
             self.warn(&format!("{name} drops what the port mappings let in; accept it there"));
         }
         self.world.droppers = droppers;
     }
 
-    pub(crate) fn filter_checked(&mut self, intact: bool, fw4: Option<bool>, droppers: Vec<String>) {
+    pub(crate) fn filter_checked(&mut self, look: Look, found: Option<Found>, droppers: Vec<String>) {
         self.checking_filter = None;
-        if let Some(fw4) = fw4.filter(|fw4| *fw4 != self.world.fw4) {
-            let what = if fw4 { "came: the port mappings are closed" } else { "went" };
-            self.warn(&format!("OpenWrt's firewall (table inet fw4) {what}"));
-            self.world.fw4 = fw4;
+        if let Some(found) = found {
+            if found.fw4 != self.world.fw4 {
+                let what = if found.fw4 { "came" } else { "went" };
+                self.warn(&format!("OpenWrt's firewall (table inet fw4) {what}; the port mappings follow"));
+            }
+            (self.world.fw4, self.world.procd) = (found.fw4, found.procd);
         }
         self.set_droppers(droppers);
-        if !intact && self.state.mapping.in_flight.is_none() {
-            self.warn("somebody changed or removed the table of the port mappings; it is made anew");
+        if !look.intact && self.state.mapping.in_flight.is_none() {
+            self.warn(
+                "somebody changed or removed the port mappings in the packet filter; they are made anew",
+            );
             self.state.mapping.applied = None;
+        }
+        if look.freed && self.state.mapping.in_flight.is_none() {
+            self.info("a public port that somebody else had is free; its mapping is tried again");
+            self.state.mapping.applied = None;
+        }
+        if look.came && self.state.mapping.in_flight.is_none() {
+            settle::firewall_came(&mut self.state);
         }
         if std::mem::take(&mut self.check_filter_again) {
             self.check_filter();

@@ -7,13 +7,16 @@ use crate::model::Event;
 use crate::sense::network::Network;
 use crate::sense::ruleset::Ruleset;
 use crate::sense::signals::Signals;
-use crate::sense::{clock, files};
+use crate::sense::{clock, files, netifd};
 use smol::channel::{unbounded, Receiver};
 use smol::future::{or, pending};
 use smol::Timer;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+/// The program that asks OpenWrt's services.
+const UBUS: &str = "ubus";
 /// A sensor that failed is started again after this, doubling ...
 const DEAF_PAUSE: Duration = Duration::from_secs(1);
 /// ... up to this.
@@ -31,8 +34,14 @@ impl Agent {
         let network = Rc::new(network);
         network.set_wans(&self.config.wans);
         self.network = Some(network.clone());
-        self.world.fw4 = self.nft.lock().await.fw4_present().await;
+        let found = self.backend.lock().await.find().await;
+        (self.world.fw4, self.world.procd) = (found.fw4, found.procd);
         self.close_stray().await;
+        let interfaces = network.clone();
+        self.spawn_sensor("netifd", move || {
+            let network = interfaces.clone();
+            async move { netifd::run(network, Path::new(UBUS)).await }
+        });
         let paths = files::Paths::usual(&self.paths.root);
         let tx = events.clone();
         self.spawn_sensor(NETWORK, move || {

@@ -1,6 +1,7 @@
 //! The agent's own decisions, with no sensor and no act running: the executor is never run.
 
 use super::*;
+use crate::mapping::backend::Programs;
 use std::path::PathBuf;
 
 /// A root directory of its own for one test, removed at the end.
@@ -36,6 +37,9 @@ impl Drop for Root {
     }
 }
 
+/// Nobody changed the packet filter.
+const WHOLE: Look = Look { intact: true, came: false, freed: false };
+
 const MAPPED: &str = "config wan 'wan'
 	option device 'wan0'
 config camera 'front'
@@ -52,13 +56,13 @@ fn a_filter_that_changes_while_it_is_looked_at_is_looked_at_again() {
     let mut agent = root.agent(MAPPED);
     agent.state.mapping.applied = Some(Vec::new());
     agent.sensed(Event::RulesetChanged, clock::now());
-    agent.filter_checked(true, None, Vec::new());
+    agent.filter_checked(WHOLE, None, Vec::new());
     assert!(agent.checking_filter.is_none(), "one change, one look");
     agent.sensed(Event::RulesetChanged, clock::now());
     agent.sensed(Event::RulesetChanged, clock::now());
-    agent.filter_checked(true, None, Vec::new());
+    agent.filter_checked(WHOLE, None, Vec::new());
     assert!(agent.checking_filter.is_some(), "the second change may have come behind the look");
-    agent.filter_checked(true, None, Vec::new());
+    agent.filter_checked(WHOLE, None, Vec::new());
     assert!(agent.checking_filter.is_none());
 }
 
@@ -66,7 +70,7 @@ fn a_filter_that_changes_while_it_is_looked_at_is_looked_at_again() {
 fn a_filter_that_changes_while_the_first_mapping_is_made_is_looked_at() {
     let root = Root::new("first");
     let mut agent = root.agent(MAPPED);
-    agent.config.global.backend = crate::config::BackendChoice::Nft;
+    agent.config.global.backend = BackendChoice::Nft;
     agent.sensed(Event::RulesetChanged, clock::now());
     assert!(agent.checking_filter.is_none(), "nothing of ours is there");
     agent.state.mapping.in_flight = Some((1, Time(0)));
@@ -204,12 +208,14 @@ fn healing_ends_a_running_look_and_it_is_asked_anew() {
 }
 
 /// A program that stands for nft.
-fn fake_nft(root: &Root, script: &str) -> Rc<smol::lock::Mutex<Nft>> {
+fn fake_nft(root: &Root, script: &str) -> Rc<smol::lock::Mutex<Backend>> {
     use std::os::unix::fs::PermissionsExt;
     let program = root.0.join("nft");
     std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
-    Rc::new(smol::lock::Mutex::new(Nft::with_program(&root.0, &program)))
+    let absent = root.0.join("absent");
+    let programs = Programs { nft: program, ubus: absent.clone(), fw4: absent };
+    Rc::new(smol::lock::Mutex::new(Backend::with_programs(&root.0, &programs)))
 }
 
 #[test]
@@ -224,7 +230,7 @@ fn a_close_does_not_wait_for_an_nft_that_hangs() {
     let executor = Rc::new(LocalExecutor::new());
     let (mut agent, messages) = Agent::new(setting, executor.clone());
     let hangs = "case \"$1\" in -f) if grep -q dnat; then echo > $0.hangs; exec sleep 60; fi;; esac";
-    agent.nft = fake_nft(&root, hangs);
+    agent.backend = fake_nft(&root, hangs);
     let rule = plan::Rule {
         mapping: "rtsp".into(),
         wan_devices: vec!["wan0".into()],
@@ -236,10 +242,20 @@ fn a_close_does_not_wait_for_an_nft_that_hangs() {
         target: "192.168.1.20".parse().unwrap(),
         dest_port: (554, 554),
         sources: Vec::new(),
+        src: "wan".into(),
+        dest: "lan".into(),
     };
     let now = clock::now();
     let mut start = |generation, rules: Vec<plan::Rule>| {
-        let action = plan::Action::Map(MapJob { generation, rules, cut: Vec::new() });
+        let action = plan::Action::Map(MapJob {
+            generation,
+            carrier: plan::Carrier::Nft,
+            reload: true,
+            rules,
+            cut: Vec::new(),
+            wan_addrs: Vec::new(),
+            unseen: Vec::new(),
+        });
         let change = settle::begin(&mut agent.state, &action, now);
         agent.start(action, change, now);
     };
@@ -297,7 +313,7 @@ fn a_table_of_which_nothing_is_known_is_removed_at_the_start() {
     for (name, config, removed) in [("stray", "", true), ("ours", MAPPED, false)] {
         let root = Root::new(name);
         let mut agent = root.agent(config);
-        agent.nft = fake_nft(&root, script);
+        agent.backend = fake_nft(&root, script);
         smol::block_on(agent.close_stray());
         let loaded = std::fs::read_to_string(root.0.join("nft.loaded")).unwrap_or_default();
         assert_eq!(loaded.contains("delete table inet porchlight"), removed, "{name}: {loaded}");
@@ -346,7 +362,7 @@ fn a_firewall_that_comes_later_is_seen() {
     let setting = Setting { paths: root.paths(), reading: read_config(&root.paths()).unwrap(), http };
     let executor = Rc::new(LocalExecutor::new());
     let (mut agent, messages) = Agent::new(setting, executor.clone());
-    agent.nft = fake_nft(&root, "test \"$2\" = tables && cat $0.tables");
+    agent.backend = fake_nft(&root, "test \"$2\" = tables && cat $0.tables");
     smol::block_on(executor.run(async {
         for (tables, present) in [("table inet fw4\n", true), ("table ip home\n", false)] {
             std::fs::write(root.0.join("nft.tables"), tables).unwrap();
@@ -363,7 +379,15 @@ fn a_failure_of_the_packet_filter_is_told_once() {
     let mut agent = root.agent(MAPPED);
     let now = clock::now();
     for (generation, why, told) in [(1, "no nft", true), (2, "no nft", false), (3, "not permitted", true)] {
-        let job = MapJob { generation, rules: Vec::new(), cut: Vec::new() };
+        let job = MapJob {
+            generation,
+            carrier: plan::Carrier::Nft,
+            reload: true,
+            rules: Vec::new(),
+            cut: Vec::new(),
+            wan_addrs: Vec::new(),
+            unseen: Vec::new(),
+        };
         settle::begin(&mut agent.state, &plan::Action::Map(job.clone()), now);
         assert_eq!(agent.tell_filter_failure(why), told, "{generation}");
         agent.mapped(&job, generation, Duration::ZERO, Err(why.into()), now);

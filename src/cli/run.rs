@@ -6,10 +6,11 @@ use crate::act::privileges;
 use crate::agent::{read_config, Agent, Mode, Reading, Setting};
 use crate::control::{self, Instance, Nudge};
 use crate::map::Set;
-use crate::mapping::nft::Nft;
+use crate::mapping::backend::{Backend, UNMAP_DEADLINE};
 use crate::paths::Paths;
 use crate::provider::CLOCK_FLOOR;
 use crate::sense::clock;
+use crate::sense::signals::survive_reload;
 use crate::state;
 use smol::LocalExecutor;
 use std::rc::Rc;
@@ -21,6 +22,8 @@ pub const USER_AGENT: &str =
 /// Runs until told to stop.
 pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     no_arguments(arguments)?;
+    // Whoever starts us may tell us to reload before we listen for it.
+    survive_reload().map_err(|e| format!("signals cannot be heard: {e}"))?;
     let Some(instance) = control::lock_in_time(paths)? else {
         return Err(format!("another instance is running (it holds {})", paths.lock.display()).into());
     };
@@ -47,11 +50,15 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
 /// Closes what a killed agent had open: one that is switched off leaves no port open.
 pub fn close_leftovers(paths: &Paths) -> Result<(), String> {
     let boot_id = clock::boot_id(&paths.root).unwrap_or_default();
-    let Ok(mut memory) = state::load(&paths.state, &boot_id) else { return Ok(()) };
-    if memory.mapping.targets.is_empty() {
+    let loaded = state::load(&paths.state, &boot_id).ok();
+    let mut backend = Backend::new(&paths.root);
+    let known = loaded.as_ref().is_some_and(|memory| !memory.mapping.targets.is_empty());
+    // The firewall's configuration outlives a restart of the router, our memory does not.
+    if !known && !backend.is_written() {
         return Ok(());
     }
-    let cut = smol::block_on(Nft::new(&paths.root).remove())?;
+    let mut memory = loaded.unwrap_or_default();
+    let cut = smol::block_on(backend.remove(UNMAP_DEADLINE))?;
     log::info!("the port mappings that were open are closed, {cut}");
     memory.mapping.targets = Set::new();
     state::save(&paths.state, &memory.to_text(&boot_id))

@@ -55,6 +55,10 @@ fn concerns(wan: &Wan, interface: &str, device: &str) -> bool {
         || match &wan.device {
             Device::Auto => true,
             Device::Named(name) => name == device,
+            // `wan_6` is one that netifd made for `wan` (PPPoE, modems).
+            Device::Interfaces(names) => names.iter().any(|name| {
+                interface.strip_prefix(name.as_str()).is_some_and(|rest| matches!(rest, "" | "_4" | "_6"))
+            }),
         }
 }
 
@@ -73,5 +77,11 @@ mod tests {
         assert!(!concerns(&named, "lan", "br-lan"));
         assert!(!concerns(&named, "lan", ""));
         assert!(concerns(&wan(Device::Auto), "lan", "br-lan"), "auto may be any");
+        let listed = wan(Device::Interfaces(vec!["dsl".into(), "dsl6".into()]));
+        for (interface, ours) in
+            [("dsl", true), ("dsl6", true), ("dsl_6", true), ("dsl2", false), ("lan", false)]
+        {
+            assert_eq!(concerns(&listed, interface, "br-lan"), ours, "{interface}");
+        }
     }
 }

@@ -3,10 +3,10 @@
 use super::output::say;
 use super::{no_arguments, Fault, OK};
 use crate::control;
-use crate::mapping::nft::Nft;
+use crate::mapping::backend::{Backend, UNMAP_DEADLINE};
 use crate::paths::Paths;
 
-/// Takes our table out of the packet filter. A running agent would put it back: stop that first.
+/// Takes what is ours out of the packet filter, whoever carries it. A running agent would put it back: stop that first.
 pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     no_arguments(arguments)?;
     let Some(_instance) = control::lock_in_time(paths)? else {
@@ -14,7 +14,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
             "an agent is running and would open the mappings again; stop it instead, that closes them".into(),
         );
     };
-    let cut = smol::block_on(Nft::new(&paths.root).remove())?;
+    let cut = smol::block_on(Backend::new(&paths.root).remove(UNMAP_DEADLINE))?;
     say(&format!("no port mapping of porchlight is open; {cut}\n"));
     Ok(OK)
 }

@@ -25,7 +25,7 @@ pub fn describe(config: &Config) -> String {
         line(&mut out, "mapping", &mapping.name, &about_mapping(mapping));
     }
     if !config.mappings.is_empty() {
-        out.push_str(about_backend(config));
+        out.push_str(&about_backend(config));
     }
     let global = &config.global;
     if !global.resident {
@@ -53,6 +53,7 @@ fn about_wan(wan: &Wan) -> String {
     let device = match &wan.device {
         Device::Auto => "the device with the default route".to_string(),
         Device::Named(name) => format!("device {name}"),
+        Device::Interfaces(names) => format!("netifd's {}", joined(names, "and")),
     };
     let mut text = format!("{device}, {}", joined(&wan.families, "and"));
     if !wan.accept.is_empty() {
@@ -124,22 +125,20 @@ fn about_mapping(mapping: &Mapping) -> String {
     format!("outside port {outside} -> {inside}, {who}; {fate}")
 }
 
-fn about_backend(config: &Config) -> &'static str {
-    match (config.global.backend, config.global.keep_on_stop) {
-        (BackendChoice::None, _) => "Nothing is mapped (mapping_backend 'none').\n",
-        (BackendChoice::Auto, false) => {
-            "Mappings are an nftables table of our own, where fw4 does not rule; they go when the agent stops.\n"
+fn about_backend(config: &Config) -> String {
+    let what = match config.global.backend {
+        BackendChoice::None => return "Nothing is mapped (mapping_backend 'none').\n".into(),
+        BackendChoice::Auto => {
+            "carried by OpenWrt's firewall (fw4) where it is, elsewhere by an nftables table of our own"
         }
-        (BackendChoice::Auto, true) => {
-            "Mappings are an nftables table of our own, where fw4 does not rule; they stay when the agent stops.\n"
+        BackendChoice::Service => "carried by OpenWrt's firewall (fw4), as data of a procd service",
+        BackendChoice::Uci => {
+            "carried by OpenWrt's firewall (fw4), as redirects in /etc/config/firewall, which stay when we stop"
         }
-        (BackendChoice::Nft, false) => {
-            "Mappings are an nftables table of our own; they go when the agent stops.\n"
-        }
-        (BackendChoice::Nft, true) => {
-            "Mappings are an nftables table of our own; they stay when the agent stops.\n"
-        }
-    }
+        BackendChoice::Nft => "an nftables table of our own",
+    };
+    let then = if config.global.keep_on_stop { "stay" } else { "go" };
+    format!("Mappings are {what}; they {then} when the agent stops.\n")
 }
 
 fn ports((first, last): (u16, u16)) -> String {

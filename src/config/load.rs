@@ -17,6 +17,9 @@ use crate::secret::Secret;
 use resident::NeedsDaemon;
 use std::net::IpAddr;
 
+/// The most interfaces of netifd that one WAN may have.
+const INTERFACES_CAP: usize = 8;
+
 /// What secrets may be read from besides the file itself.
 pub trait Sources {
     /// The first line of a file.
@@ -159,6 +162,8 @@ impl<'a> Loader<'a> {
                 BackendChoice::None
             }
             Some("nft") => BackendChoice::Nft,
+            Some("service") => BackendChoice::Service,
+            Some("uci") => BackendChoice::Uci,
             Some("none") => BackendChoice::None,
             _ => BackendChoice::Auto,
         };
@@ -177,10 +182,13 @@ impl<'a> Loader<'a> {
     }
 
     fn wan(&mut self, fields: &mut Fields, name: &str) -> Option<Fate> {
-        if !fields.wrote("device") && !fields.wrote("interface") && !fields.section.faulty {
-            self.reader.fault(fields, "device", "is missing; write the device's name, or 'auto'");
-        }
-        let device: Device = fields.one("device").and_then(|text| value::device(text).ok())?;
+        self.one_way(fields);
+        let interfaces: Vec<String> = fields.list("interface").into_iter().map(str::to_string).collect();
+        let device = match fields.one("device") {
+            Some(text) => value::device(text).ok()?,
+            None if interfaces.is_empty() => return None,
+            None => Device::Interfaces(interfaces),
+        };
         let wan = Wan {
             name: name.to_string(),
             device,
@@ -188,6 +196,24 @@ impl<'a> Loader<'a> {
             accept: fields.list("accept").into_iter().filter_map(Network::parse).collect(),
         };
         keep(fields, &mut self.loaded.config.wans, wan)
+    }
+
+    /// A WAN is known by interfaces of netifd, or else by a device: one of the two, and neither is a guess for the
+    /// other.
+    fn one_way(&mut self, fields: &mut Fields) {
+        let (device, interface) = (fields.wrote("device"), fields.wrote("interface"));
+        let count = fields.list("interface").len();
+        if device && interface {
+            let text = "list interface says which device it is; take one of the two out";
+            self.reader.fault(fields, "device", text);
+        } else if count > INTERFACES_CAP {
+            let text = format!("has {count} values; {INTERFACES_CAP} are the most");
+            self.reader.fault(fields, "interface", &text);
+        } else if !device && !interface && !fields.section.faulty {
+            let text =
+                "is missing; write the device's name, or 'auto', or list interface with netifd's names";
+            self.reader.fault(fields, "device", text);
+        }
     }
 
     fn camera(&mut self, fields: &mut Fields, name: &str) -> Option<Fate> {

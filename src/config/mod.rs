@@ -148,8 +148,12 @@ impl Default for Global {
 /// `option mapping_backend`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendChoice {
-    /// nft where there is no fw4; where there is, nothing is mapped and said so.
+    /// `service` where OpenWrt's firewall (fw4) is, else `nft`.
     Auto,
+    /// Redirects as data of a procd service, which fw4 reads.
+    Service,
+    /// Named redirects in `/etc/config/firewall`, which fw4 reads.
+    Uci,
     /// An nftables table of our own.
     Nft,
     /// No mapping at all.
@@ -161,7 +165,7 @@ pub enum BackendChoice {
 pub struct Wan {
     /// The section's name.
     pub name: String,
-    /// `option device`.
+    /// `option device` or `list interface`.
     pub device: Device,
     /// `option family`.
     pub families: Vec<Family>,
@@ -169,13 +173,15 @@ pub struct Wan {
     pub accept: Vec<Network>,
 }
 
-/// `option device`.
+/// `option device` or `list interface`: which device a WAN is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Device {
     /// The one with the default route, per family.
     Auto,
     /// By the kernel's name.
     Named(String),
+    /// Those of these interfaces of netifd, per family; never empty.
+    Interfaces(Vec<String>),
 }
 
 /// Section `record`.
@@ -229,8 +235,21 @@ pub struct Mapping {
     pub dest_port: (u16, u16),
     /// `list src_ip`: who may; empty means anyone.
     pub sources: Vec<Network>,
+    /// `option src`: the firewall zone that it is reached from, where the firewall has zones (fw4).
+    pub src: String,
+    /// `option dest`: the camera's firewall zone.
+    pub dest: String,
     /// `option allow_open`: expose it although it is not proven to ask for a password.
     pub allow_open: bool,
+}
+
+/// The longest name of a firewall zone.
+const MAX_ZONE: usize = 32;
+
+/// Whether this can be a firewall zone's name (fw4).
+pub fn is_zone(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    !name.is_empty() && name.len() <= MAX_ZONE && name.bytes().all(plain)
 }
 
 /// `list proto`.
@@ -256,6 +275,7 @@ impl fmt::Display for Device {
         match self {
             Device::Auto => f.write_str("auto"),
             Device::Named(name) => f.write_str(name),
+            Device::Interfaces(names) => f.write_str(&names.join(" ")),
         }
     }
 }

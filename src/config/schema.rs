@@ -32,6 +32,8 @@ pub enum Kind {
     Url,
     /// A network device, or `auto`.
     Device,
+    /// An interface of netifd.
+    Interface,
     /// A domain name, perhaps with a wildcard.
     Domain,
     /// A domain name without wildcard.
@@ -212,9 +214,7 @@ static GLOBAL: &[OptionRow] = &[
         Kind::Word(&["auto", "service", "uci", "nft", "none"]),
         "auto",
         "Who carries the mappings",
-    )
-    .built(Built::Only(&["nft", "none"]))
-    .instead("use auto, nft or none"),
+    ),
     option(
         "upstream",
         Kind::Word(&["auto", "on", "off"]),
@@ -228,10 +228,18 @@ static GLOBAL: &[OptionRow] = &[
 
 static WAN: &[OptionRow] = &[
     ENABLED,
-    list("interface", Kind::Text, "", "netifd's names of it")
-        .built(Built::Default)
-        .instead("use option device"),
-    option("device", Kind::Device, "", "The network device, or auto for the one with the default route"),
+    list(
+        "interface",
+        Kind::Interface,
+        "",
+        "netifd's names of it, such as wan and wan6; IPv4 and IPv6 may come by different ones (OpenWrt)",
+    ),
+    option(
+        "device",
+        Kind::Device,
+        "",
+        "In place of them: the network device, or auto for the one with the default route",
+    ),
     option("family", FAMILY, "any", "Which addresses of it count"),
     list(
         "ip_source",

@@ -71,13 +71,41 @@ pub struct Parsed {
     pub problems: Vec<Problem>,
 }
 
+/// A line that holds statements of sections, with the lines that its quotes run over. The unit of editing in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its first byte in the text.
+    pub start: usize,
+    /// Behind its last byte, which is the newline unless the text ends without one.
+    pub end: usize,
+    /// Indices into [`Parsed::sections`]: the least and the greatest of the sections that it states.
+    pub sections: (usize, usize),
+}
+
+/// How much of a file is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The most sections.
+    pub sections: usize,
+    /// The most values of one section.
+    pub values: usize,
+}
+
 /// Reads a file's text. `file` is its path, for the problems. Never fails as a whole, never panics.
 pub fn parse(text: &str, file: &str) -> Parsed {
+    parse_lines(text, file, Limits { sections: SECTION_CAP, values: VALUE_CAP }).0
+}
+
+/// As [`parse`], within other limits, and says which lines of the text each section is made of, in order.
+pub fn parse_lines(text: &str, file: &str, limits: Limits) -> (Parsed, Vec<Line>) {
     let mut parser = Parser {
         file,
+        limits,
         cursor: Cursor { bytes: text.as_bytes(), pos: 0, end: 0, line: 0 },
         parsed: Parsed::default(),
         current: Current::None,
+        lines: Vec::new(),
+        stated: None,
     };
     if text.len() > FILE_CAP {
         parser.problem(0, format!("the file is longer than {} KiB and is not read", FILE_CAP / 1024));
@@ -87,7 +115,7 @@ pub fn parse(text: &str, file: &str) -> Parsed {
     } else {
         parser.run();
     }
-    parser.parsed
+    (parser.parsed, parser.lines)
 }
 
 /// A fault: its line and what it is.
@@ -106,9 +134,13 @@ enum Current {
 
 struct Parser<'a> {
     file: &'a str,
+    limits: Limits,
     cursor: Cursor<'a>,
     parsed: Parsed,
     current: Current,
+    lines: Vec<Line>,
+    /// The sections that the line at hand states so far, as [`Line::sections`].
+    stated: Option<(usize, usize)>,
 }
 
 impl Parser<'_> {
@@ -124,8 +156,12 @@ impl Parser<'_> {
 
     fn run(&mut self) {
         while self.cursor.next_line() {
-            let started = (self.cursor.line, self.cursor.end);
-            let Err(Fault(line, text)) = self.statements() else { continue };
+            let (start, started) = (self.cursor.pos, (self.cursor.line, self.cursor.end));
+            let result = self.statements();
+            if let Some(sections) = self.stated.take() {
+                self.lines.push(Line { start, end: self.cursor.end, sections });
+            }
+            let Err(Fault(line, text)) = result else { continue };
             self.problem(line, text);
             if let Current::At(index) = self.current {
                 if let Some(section) = self.parsed.sections.get_mut(index) {
@@ -151,7 +187,10 @@ impl Parser<'_> {
                 b"c" | b"config" => self.config()?,
                 b"o" | b"option" => self.option(false)?,
                 b"l" | b"list" => self.option(true)?,
-                b"p" | b"package" => self.package()?,
+                b"p" | b"package" => {
+                    self.package()?;
+                    continue;
+                }
                 [b'#', ..] => return Ok(()),
                 word if word.iter().all(|b| is_space(*b)) => {
                     return Err(Fault(self.cursor.line, "nothing follows the ;".into()));
@@ -160,6 +199,10 @@ impl Parser<'_> {
                     let text = "this is no statement; one begins with config, option, list or package";
                     return Err(Fault(self.cursor.line, text.into()));
                 }
+            }
+            if let Current::At(now) = self.current {
+                let (least, greatest) = self.stated.unwrap_or((now, now));
+                self.stated = Some((least.min(now), greatest.max(now)));
             }
         }
         Ok(())
@@ -210,11 +253,9 @@ impl Parser<'_> {
             self.current = Current::At(index);
             return Ok(());
         }
-        if self.parsed.sections.len() >= SECTION_CAP {
-            return Err(Fault(
-                line,
-                format!("config: more than {SECTION_CAP} sections; this one is left out"),
-            ));
+        if self.parsed.sections.len() >= self.limits.sections {
+            let most = self.limits.sections;
+            return Err(Fault(line, format!("config: more than {most} sections; this one is left out")));
         }
         self.current = Current::At(self.parsed.sections.len());
         let name = Some(name).filter(|name| !name.is_empty());
@@ -241,10 +282,11 @@ impl Parser<'_> {
         }
         let Current::At(index) = self.current else { return Ok(()) };
         let Some(section) = self.parsed.sections.get_mut(index) else { return Ok(()) };
-        if section.options.iter().map(|option| option.values.len()).sum::<usize>() >= VALUE_CAP {
+        if section.options.iter().map(|option| option.values.len()).sum::<usize>() >= self.limits.values {
             self.current = Current::Lost;
             section.faulty = true;
-            return Err(Fault(line, format!("{word} {name}: more than {VALUE_CAP} values in one section")));
+            let most = self.limits.values;
+            return Err(Fault(line, format!("{word} {name}: more than {most} values in one section")));
         }
         set(section, Opt { name, values: vec![value], is_list, lines: vec![line] });
         Ok(())

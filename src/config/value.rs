@@ -16,6 +16,8 @@ const NAME_CAP: usize = 253;
 const LABEL_CAP: usize = 63;
 /// IFNAMSIZ less the final zero.
 const DEVICE_CAP: usize = 15;
+/// The longest name of an interface of netifd.
+const INTERFACE_CAP: usize = 64;
 
 /// A value in quotes, cut to a bearable length, harmless to a terminal.
 pub fn quoted(text: &str) -> String {
@@ -53,6 +55,7 @@ impl Kind {
             Kind::Url if text.starts_with("https://") || text.starts_with("http://") => plain(text),
             Kind::Url => Err("is not a URL; it begins with https:// or http://".into()),
             Kind::Device => device(text).map(|device| device.to_string()),
+            Kind::Interface => interface(text),
             Kind::Domain => domain(text),
             Kind::Zone => match domain(text)? {
                 zone if zone.starts_with('*') => {
@@ -153,6 +156,17 @@ pub fn device(text: &str) -> Result<Device, String> {
         }
         _ => Err(format!("{} is not a device's name; write one such as eth0, or auto", quoted(text))),
     }
+}
+
+/// netifd's name of an interface: that of its section in /etc/config/network, or one that netifd made of it (`wan_6`).
+///
+/// # Errors
+/// The reason why it is none.
+pub fn interface(text: &str) -> Result<String, String> {
+    let fits = (1..=INTERFACE_CAP).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    let wrong = || format!("{} is not an interface of netifd; write one such as wan or wan6", quoted(text));
+    fits.then(|| text.to_string()).ok_or_else(wrong)
 }
 
 /// A whole domain name, lower case, without the final dot; its first label may be `*`. Syntax by RFC 1035
@@ -427,6 +441,11 @@ mod tests {
         assert!(suffix("::1234").is_ok());
         assert!(suffix("::").is_err() && suffix("1::1").is_err());
         assert_eq!(device("auto"), Ok(Device::Auto));
+        assert!(["wan", "wan_6", "wan-b", "lan.2"].iter().all(|name| interface(name).is_ok()));
+        let long = "w".repeat(INTERFACE_CAP + 1);
+        assert!(["", "wan 6", "wan;reboot", "@wan", "w\u{e4}n", &long]
+            .iter()
+            .all(|name| interface(name).is_err()));
         assert!(device("pppoe-wan").is_ok() && device("eth0.2").is_ok());
         for text in ["a b", "a/b", "sixteen-letters-", ".", "..", "eth0:1", "é", "a\"b", "a;b", ""] {
             assert!(device(text).is_err(), "{text}");

@@ -1,9 +1,20 @@
 //! Port mappings: how [`crate::plan::Rule`]s reach the packet filter.
 //! Here: what its parts share, a socket to the kernel's netfilter.
 
+pub mod backend;
+pub mod conflict;
 pub mod conntrack;
+pub mod door;
 mod droppers;
+pub mod firewall;
+pub mod fw4;
+pub mod holders;
 pub mod nft;
+pub mod redirect;
+mod rule;
+pub mod service;
+mod store;
+pub mod uci_file;
 
 use async_io::Async;
 use rustix::io::Errno;

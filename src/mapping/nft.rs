@@ -10,16 +10,18 @@
 //! It cannot overrule another table that drops forwarded packets; [`Nft::droppers`] names those.
 
 use super::conntrack::{self, Cut};
+use super::door::Door;
+use super::rule::{at_most, check, proto_name, sources, ways, Ports, Ways};
 use super::{droppers, Heard, Netfilter};
 use crate::act::command::{self, Ran};
-use crate::config::{Network, Proto};
+use crate::config::Proto;
 use crate::map::Set;
 use crate::model::Family;
 use crate::plan::{MapJob, Rule};
 use crate::wire::ctnetlink::{ask_generation, messages, Message};
 use async_io::Timer;
 use smol::future::or;
-use std::fmt::{self, Display, Write};
+use std::fmt::{Display, Write};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -52,6 +54,12 @@ const MAX_TRIES: u32 = 3;
 pub struct MapReport {
     /// Mappings that are not in force: their name, and why.
     pub refused: Vec<(String, String)>,
+    /// Mappings that are not in force yet.
+    pub missing: Vec<String>,
+    /// OpenWrt's firewall was made to reload.
+    pub reloaded: bool,
+    /// Why OpenWrt's firewall could not be told at all. What is to be closed is closed, nothing else is done.
+    pub unreached: Option<String>,
     /// What became of the old connections.
     pub cut: Cut,
 }
@@ -79,6 +87,11 @@ pub struct Ruleset {
 
 /// Writes our table with exactly these rules and guards; without any, the table goes.
 pub fn ruleset(rules: &[Rule], guards: &[Guard]) -> Ruleset {
+    table(rules, guards, &Set::new())
+}
+
+/// Likewise, with a stop for each of these doors of another firewall.
+fn table(rules: &[Rule], guards: &[Guard], barred: &Set<Door>) -> Ruleset {
     let mut chains = Chains::default();
     let mut refused = Vec::new();
     for rule in rules {
@@ -89,6 +102,7 @@ pub fn ruleset(rules: &[Rule], guards: &[Guard]) -> Ruleset {
     for guard in guards {
         chains.guard(guard);
     }
+    chains.forward.extend(barred.iter().map(Door::bar));
     Ruleset { text: chains.table(), refused }
 }
 
@@ -104,9 +118,10 @@ struct Chains {
 impl Chains {
     fn add(&mut self, rule: &Rule) -> Result<(), String> {
         check(rule)?;
+        check_devices(rule)?;
         let ip = keyword(rule.target);
         let proto = proto_name(rule.proto);
-        let from = sources(rule)?;
+        let from = from(rule)?;
         let to = destination(rule)?;
         let door = format!("{from}{proto} dport {}", Ports(rule.src_dport));
         let comment = comment(&rule.mapping);
@@ -172,21 +187,8 @@ impl Chains {
     }
 }
 
-/// Refuses what must never be in a packet filter, whoever asks for it.
-fn check(rule: &Rule) -> Result<(), String> {
-    let target = rule.target;
-    let odd = target.is_unspecified() || target.is_loopback() || target.is_multicast();
-    if odd || !rule.lan.contains(target) || rule.wan_addrs.contains(&target) {
-        return Err(format!(
-            "{target} is no camera's address on the LAN {}/{}",
-            rule.lan.addr, rule.lan.prefix
-        ));
-    }
-    for (first, last) in [rule.src_dport, rule.dest_port] {
-        if first == 0 || first > last {
-            return Err(format!("{} is no range of ports", Ports((first, last))));
-        }
-    }
+/// Refuses a device that nft could take for something else.
+fn check_devices(rule: &Rule) -> Result<(), String> {
     for device in rule.wan_devices.iter().chain([&rule.lan_device]) {
         let plain = device.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+@".contains(&b));
         if !plain || device.is_empty() || device.len() > MAX_DEVICE {
@@ -197,56 +199,28 @@ fn check(rule: &Rule) -> Result<(), String> {
 }
 
 /// `ip saddr { .. } ` for the networks of the target's family; nothing where anyone may.
-fn sources(rule: &Rule) -> Result<String, String> {
-    if rule.sources.is_empty() {
-        return Ok(String::new());
-    }
-    let family = Family::of(rule.target);
-    let of_family = |network: &&Network| Family::of(network.addr) == family;
-    let networks: Set<_> = rule.sources.iter().filter(of_family).collect();
+fn from(rule: &Rule) -> Result<String, String> {
+    let networks: Set<_> = sources(rule)?.iter().map(|net| format!("{}/{}", net.addr, net.prefix)).collect();
     if networks.is_empty() {
-        return Err(format!("src_ip names no {family} network, so nobody could reach it by {family}"));
-    }
-    if networks.iter().any(|network| network.prefix == 0) {
         return Ok(String::new());
     }
-    // nft refuses a set in which one network lies within another.
-    let within = |inner: &Network, outer: &Network| inner != outer && contains_network(outer, inner);
-    let outermost: Set<_> = networks
-        .iter()
-        .filter(|inner| !networks.iter().any(|outer| within(inner, outer)))
-        .map(|network| format!("{}/{}", network.addr, network.prefix))
-        .collect();
-    Ok(format!("{} saddr {} ", keyword(rule.target), set(&outermost)))
+    Ok(format!("{} saddr {} ", keyword(rule.target), set(&networks)))
 }
 
 /// The target with its port. nft gives a range of ports out in any order, so a range that moves is
 /// a map of each port to its own. A whole range may lead to one port.
 fn destination(rule: &Rule) -> Result<String, String> {
-    let ((first, last), (to_first, to_last)) = (rule.src_dport, rule.dest_port);
-    let count = u32::from(last.saturating_sub(first)) + 1;
-    if to_first == to_last && (count > 1 || first != to_first) {
-        return Ok(std::net::SocketAddr::new(rule.target, to_first).to_string());
+    match ways(rule)? {
+        Ways::One(port) => Ok(std::net::SocketAddr::new(rule.target, port).to_string()),
+        Ways::Same => Ok(rule.target.to_string()),
+        Ways::Moved(count) => {
+            at_most(count, MAX_MOVED_PORTS)?;
+            let ((first, last), (to_first, to_last)) = (rule.src_dport, rule.dest_port);
+            let pairs = (first..=last).zip(to_first..=to_last);
+            let pairs: Set<_> = pairs.map(|(port, to)| format!("{port} : {to}")).collect();
+            Ok(format!("{} : {} dport map {}", rule.target, proto_name(rule.proto), set(&pairs)))
+        }
     }
-    if u32::from(to_last.saturating_sub(to_first)) + 1 != count {
-        return Err(format!(
-            "src_dport {} and dest_port {} are not equally many ports",
-            Ports(rule.src_dport),
-            Ports(rule.dest_port)
-        ));
-    }
-    if first == to_first {
-        return Ok(rule.target.to_string());
-    }
-    if count > MAX_MOVED_PORTS {
-        return Err(format!(
-            "more than {MAX_MOVED_PORTS} ports cannot change their numbers: \
-             leave out dest_port, so that each keeps its own, or take fewer"
-        ));
-    }
-    let pairs: Set<_> =
-        (first..=last).zip(to_first..=to_last).map(|(port, to)| format!("{port} : {to}")).collect();
-    Ok(format!("{} : {} dport map {}", rule.target, proto_name(rule.proto), set(&pairs)))
 }
 
 /// The mapping's name, as far as nft can carry it.
@@ -263,33 +237,10 @@ fn keyword(addr: IpAddr) -> &'static str {
     }
 }
 
-fn proto_name(proto: Proto) -> &'static str {
-    match proto {
-        Proto::Tcp => "tcp",
-        Proto::Udp => "udp",
-    }
-}
-
 /// `{ a, b }`
 fn set<T: Display>(items: &Set<T>) -> String {
     let items: Vec<_> = items.iter().map(T::to_string).collect();
     format!("{{ {} }}", items.join(", "))
-}
-
-/// `8000` or `8000-8010`.
-struct Ports((u16, u16));
-
-impl Display for Ports {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            (first, last) if first == last => write!(f, "{first}"),
-            (first, last) => write!(f, "{first}-{last}"),
-        }
-    }
-}
-
-fn contains_network(outer: &Network, inner: &Network) -> bool {
-    outer.prefix <= inner.prefix && outer.contains(inner.addr)
 }
 
 /// The program nft. What is only asked of it needs no [`Nft`] and keeps nobody from changing our table.
@@ -336,16 +287,32 @@ impl Nft {
     /// table is as it was. While a [`Guard`] is young, the table stays although no rule is in it.
     /// May be dropped on the way, to be overtaken by another job.
     pub async fn apply(&mut self, job: &MapJob) -> Result<MapReport, String> {
-        let guards = self.guards(job);
+        let (refused, cut) = self.put(&job.rules, &Set::new(), &job.cut).await?;
+        Ok(MapReport { refused, cut, ..MapReport::default() })
+    }
+
+    /// Makes our table carry no rule, but a stop for each of these doors of another firewall; then cuts the
+    /// connections to these addresses. Otherwise as [`Nft::apply`].
+    pub(super) async fn bar(&mut self, barred: &Set<Door>, cut: &[IpAddr]) -> Result<Cut, String> {
+        Ok(self.put(&[], barred, cut).await?.1)
+    }
+
+    async fn put(
+        &mut self,
+        rules: &[Rule],
+        barred: &Set<Door>,
+        cut: &[IpAddr],
+    ) -> Result<(Vec<(String, String)>, Cut), String> {
+        let guards = self.guards(rules, barred, cut);
         let young: Vec<_> = guards.iter().map(|(guard, _)| guard.clone()).collect();
-        let Ruleset { text, refused } = ruleset(&job.rules, &young);
+        let Ruleset { text, refused } = table(rules, &young, barred);
         let mut before = generation().await;
         // If this is dropped now, the old or the new rules are in force.
-        self.rules.extend(job.rules.iter().cloned());
+        self.rules.extend(rules.iter().cloned());
         self.load(&text).await?;
-        self.rules.clone_from(&job.rules);
+        self.rules = rules.to_vec();
         self.guards = guards;
-        let cut = conntrack::cut(&self.root, &job.cut).await;
+        let cut = conntrack::cut(&self.root, cut).await;
         for attempt in 1.. {
             let listing = self.list().await?;
             let generation = generation().await;
@@ -367,19 +334,20 @@ impl Nft {
             before = generation;
             self.load(&text).await?;
         }
-        Ok(MapReport { refused, cut })
+        Ok((refused, cut))
     }
 
     /// The guards of this job and the young ones of earlier jobs.
-    fn guards(&self, job: &MapJob) -> Vec<(Guard, Instant)> {
+    fn guards(&self, rules: &[Rule], barred: &Set<Door>, cut: &[IpAddr]) -> Vec<(Guard, Instant)> {
         let now = Instant::now();
         let mut guards: Vec<_> = self.guards.clone();
-        guards
-            .retain(|(guard, since)| now.duration_since(*since) < GUARD && !job.cut.contains(&guard.target));
-        for target in job.cut.iter().collect::<Set<_>>() {
+        let young = |since: Instant| now.duration_since(since) < GUARD;
+        guards.retain(|(guard, since)| young(*since) && !cut.contains(&guard.target));
+        for target in cut.iter().collect::<Set<_>>() {
             let of_target = |rule: &&Rule| rule.target == *target && rule.proto == Proto::Udp;
-            let rules = self.rules.iter().chain(&job.rules).filter(of_target);
-            let udp: Set<_> = rules.map(|rule| rule.dest_port).collect();
+            let rules = self.rules.iter().chain(rules).filter(of_target).map(|rule| rule.dest_port);
+            let doors = barred.iter().filter(|door| door.target == *target && door.proto == Proto::Udp);
+            let udp: Set<_> = rules.chain(doors.map(|door| door.to)).collect();
             guards.push((Guard { target: *target, udp: udp.into_iter().collect() }, now));
         }
         guards
@@ -418,6 +386,27 @@ impl Nft {
         }
         let tables = self.program.run(&["list", "tables"], "", DEADLINE).await;
         tables.is_ok_and(|ran| ran.out.lines().any(|line| line.trim() == "table inet fw4"))
+    }
+
+    /// The table of OpenWrt's firewall, without its counters. `None`: there is none.
+    pub(super) async fn fw4_table(&self) -> Result<Option<String>, String> {
+        let ran =
+            self.program.run(&["-s", "-t", "list", "table", "inet", "fw4"], "", LISTING_DEADLINE).await?;
+        match ran.ok {
+            true => Ok(Some(ran.out)),
+            false if ran.complaint.contains("No such file or directory") => Ok(None),
+            false => Err(failure("table inet fw4 could not be read", &ran.complaint)),
+        }
+    }
+
+    /// Whether there is a table of ours, whoever made it.
+    pub(super) async fn exists(&self) -> Result<bool, String> {
+        Ok(self.list().await?.is_some())
+    }
+
+    /// The cameras that our table leads to, whoever made it.
+    pub(super) async fn own_targets(&self) -> Result<Set<IpAddr>, String> {
+        Ok(targets(&self.list().await?.unwrap_or_default()))
     }
 
     /// Takes our table away, whoever made it (an earlier run too), and cuts the connections that
@@ -542,6 +531,7 @@ async fn generation() -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Network;
 
     fn net(text: &str) -> Network {
         let (addr, prefix) = text.split_once('/').unwrap();
@@ -560,6 +550,8 @@ mod tests {
             target: "192.168.1.50".parse().unwrap(),
             dest_port: (554, 554),
             sources: Vec::new(),
+            src: "wan".into(),
+            dest: "lan".into(),
         }
     }
 

@@ -55,8 +55,12 @@ fn network(world: &mut World, wans: Map<String, WanSnapshot>, own: Vec<OwnAddr>,
     for (name, snapshot) in wans {
         let wan = world.wans.entry(name).or_default();
         let before = wan.clone();
-        wan.last_device = snapshot.device.clone().or_else(|| wan.last_device.take());
-        wan.device = snapshot.device;
+        // Without IPv4 it may be the device of IPv6 alone, by which no mapping is reached.
+        if snapshot.v4.is_some() || snapshot.route4 {
+            wan.last_device = snapshot.device.clone().or_else(|| wan.last_device.take());
+        }
+        (wan.device, wan.device6) = (snapshot.device, snapshot.device6);
+        (wan.prefixes, wan.interfaces) = (snapshot.prefixes, snapshot.interfaces);
         better |= line(&mut wan.v4, snapshot.v4, snapshot.route4, now);
         better |= line(&mut wan.v6, snapshot.v6, snapshot.route6, now);
         changed |= *wan != before;
@@ -104,4 +108,38 @@ fn neighbours(world: &mut World, entries: &[(IpAddr, Sighting)], now: Time) -> b
         changed |= !known && neighbour(world, *addr, Some(*sighting), now);
     }
     changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(world: &mut World, snapshot: WanSnapshot) -> Option<String> {
+        let mut wans = Map::new();
+        wans.insert("wan".to_string(), snapshot);
+        let now = Now { boot: Time(1), wall: 1 };
+        event(world, Event::Network { wans, own: Vec::new() }, now);
+        world.wans.get("wan").unwrap().last_device.clone()
+    }
+
+    /// IPv4 by PPPoE, IPv6 by a device of its own: while the session is down, what is mapped stays where it was.
+    #[test]
+    fn the_device_of_ipv6_alone_does_not_take_over_what_is_mapped() {
+        let mut world = World::default();
+        let six = WanSnapshot {
+            device: Some("six0".into()),
+            device6: Some("six0".into()),
+            v6: Some("2600::1".parse().unwrap()),
+            route6: true,
+            ..WanSnapshot::default()
+        };
+        assert_eq!(told(&mut world, six.clone()), None, "nothing is known of IPv4 yet");
+        let v4 = Some("8.0.0.1".parse().unwrap());
+        let both = WanSnapshot { device: Some("pppoe-wan".into()), v4, route4: true, ..six.clone() };
+        assert_eq!(told(&mut world, both).as_deref(), Some("pppoe-wan"));
+        assert_eq!(told(&mut world, six).as_deref(), Some("pppoe-wan"));
+        let wan = world.wans.get("wan").unwrap();
+        assert_eq!((wan.device.as_deref(), wan.device6.as_deref()), (Some("six0"), Some("six0")));
+        assert_eq!(told(&mut world, WanSnapshot::default()).as_deref(), Some("pppoe-wan"));
+    }
 }

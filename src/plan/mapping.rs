@@ -1,15 +1,43 @@
 //! Exposure: which mappings are open, to which target, and why the others are not. It fails closed.
 
 use super::camera::{closed, macs, Closed};
-use super::{Action, MapJob, Plan, Rule};
+use super::{Action, Carrier, MapJob, Plan, Rule};
 use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network};
-use crate::model::{OwnAddr, Time, World};
+use crate::model::{OwnAddr, Time, WanWorld, World};
 use crate::state::{MappingState, State};
 use std::net::IpAddr;
+use std::time::Duration;
 
-/// Why nothing is mapped where OpenWrt's firewall rules.
-const FW4: &str = "this router's firewall is fw4, and the mapping backend for it is not built yet; \
-                   a table of our own could not open a port past it";
+/// How long after the first, the second and the third reload of OpenWrt's firewall within [`RELOAD_WINDOW`] the next
+/// one waits, so that cameras that come one by one are opened together. After the fourth the window itself is waited
+/// for: a reload stops the router for seconds, and wipes what other programs put into the firewall's chains.
+const RELOAD_PAUSES: [Duration; 3] =
+    [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];
+/// See [`RELOAD_PAUSES`].
+const RELOAD_WINDOW: Duration = Duration::from_secs(300);
+
+/// Who carries the mappings here.
+///
+/// # Errors
+/// Why nobody does, in plain words with the mend.
+pub fn carrier(config: &Config, world: &World) -> Result<Carrier, &'static str> {
+    match (config.global.backend, world.fw4, world.procd) {
+        (BackendChoice::None, ..) => Err("option mapping_backend is 'none'"),
+        (BackendChoice::Nft, ..) | (BackendChoice::Auto, false, _) => Ok(Carrier::Nft),
+        (BackendChoice::Uci, true, _) => Ok(Carrier::Uci),
+        (_, true, true) => Ok(Carrier::Service),
+        (BackendChoice::Uci, false, _) => Err(
+            "option mapping_backend is 'uci', and OpenWrt's firewall (fw4) is not here: use 'auto' or 'nft'",
+        ),
+        (BackendChoice::Service, false, _) => Err(
+            "option mapping_backend is 'service', and OpenWrt's firewall (fw4) is not here: use 'auto' or 'nft'",
+        ),
+        (_, true, false) => Err(
+            "this router's firewall is fw4, and procd, which hands port mappings to it, does not answer over ubus: \
+             install the package ubus, or restart ubus",
+        ),
+    }
+}
 
 /// Whether one mapping is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +73,8 @@ fn target<'a>(
     mapping: &Mapping,
     now: Time,
 ) -> Result<(IpAddr, &'a OwnAddr), Refusal> {
-    match config.global.backend {
-        BackendChoice::None => return refuse("option mapping_backend is 'none'"),
-        BackendChoice::Auto if world.fw4 => return refuse(FW4),
-        _ => {}
+    if let Err(why) = carrier(config, world) {
+        return refuse(why);
     }
     if !mapping.allow_open {
         return refuse(
@@ -98,7 +124,8 @@ fn lan<'a>(config: &Config, world: &'a World, addr: IpAddr) -> Result<&'a OwnAdd
     }
     let is_wan = |own: &OwnAddr| {
         let named = config.wans.iter().any(|wan| wan.device == Device::Named(own.device.clone()));
-        named || world.wans.values().any(|wan| wan.last_device.as_deref() == Some(own.device.as_str()))
+        let devices = |wan: &WanWorld| [wan.last_device.clone(), wan.device.clone(), wan.device6.clone()];
+        named || world.wans.values().any(|wan| devices(wan).contains(&Some(own.device.clone())))
     };
     let holds = |own: &&OwnAddr| {
         own.prefix > 0
@@ -127,26 +154,14 @@ fn is_edge(own: &OwnAddr, addr: IpAddr) -> bool {
 }
 
 fn rules(config: &Config, world: &World, mapping: &Mapping, target: IpAddr, lan: &OwnAddr) -> Exposure {
-    let mut wan_devices = Vec::new();
-    let mut wan_addrs = Vec::new();
-    for wan in &config.wans {
-        let sensed = world.wans.get(&wan.name);
-        let device = match &wan.device {
-            Device::Named(name) => Some(name.clone()),
-            // Lost is not empty: a line that comes back lets in whom it let in before.
-            Device::Auto => sensed.and_then(|sensed| sensed.last_device.clone()),
-        };
-        wan_devices.extend(device.filter(|device| *device != lan.device));
-        wan_addrs.extend(sensed.and_then(|sensed| sensed.v4.addr.seen()));
-    }
-    wan_devices.sort();
-    wan_devices.dedup();
-    wan_addrs.sort();
-    wan_addrs.dedup();
+    let (wan_devices, wan_addrs) = wan_sides(config, world, lan);
     let Some(network) = Network::new(lan.addr, lan.prefix) else {
         return Exposure::Closed(format!("{} has no usable prefix", lan.device));
     };
-    if wan_devices.is_empty() {
+    // OpenWrt's firewall knows its zones' devices and addresses itself.
+    let zones = carrier(config, world).is_ok_and(Carrier::reloads);
+    let (wan_devices, wan_addrs) = if zones { Default::default() } else { (wan_devices, wan_addrs) };
+    if wan_devices.is_empty() && !zones {
         return Exposure::Closed("no WAN device is known yet".into());
     }
     let rule = |proto| Rule {
@@ -160,8 +175,31 @@ fn rules(config: &Config, world: &World, mapping: &Mapping, target: IpAddr, lan:
         target,
         dest_port: mapping.dest_port,
         sources: mapping.sources.clone(),
+        src: mapping.src.clone(),
+        dest: mapping.dest.clone(),
     };
     Exposure::Open(mapping.protos.iter().map(|proto| rule(*proto)).collect())
+}
+
+/// The devices of the WANs, and their addresses.
+fn wan_sides(config: &Config, world: &World, lan: &OwnAddr) -> (Vec<String>, Vec<IpAddr>) {
+    let mut wan_devices = Vec::new();
+    let mut wan_addrs = Vec::new();
+    for wan in &config.wans {
+        let sensed = world.wans.get(&wan.name);
+        let device = match &wan.device {
+            Device::Named(name) => Some(name.clone()),
+            // Lost is not empty: a line that comes back lets in whom it let in before.
+            Device::Auto | Device::Interfaces(_) => sensed.and_then(|sensed| sensed.last_device.clone()),
+        };
+        wan_devices.extend(device.filter(|device| *device != lan.device));
+        wan_addrs.extend(sensed.and_then(|sensed| sensed.v4.addr.seen()));
+    }
+    wan_devices.sort();
+    wan_devices.dedup();
+    wan_addrs.sort();
+    wan_addrs.dedup();
+    (wan_devices, wan_addrs)
 }
 
 /// All rules that are to be in force now.
@@ -177,13 +215,9 @@ fn wanted(config: &Config, world: &World, state: &State, now: Time, plan: &mut P
     rules
 }
 
-/// Whether the backend is not ours to use. Where it no longer is, what we have open is closed.
+/// Whether nobody carries mappings, and nothing of ours is open that would have to be closed.
 pub fn off(config: &Config, world: &World, state: &State) -> bool {
-    match config.global.backend {
-        BackendChoice::None => state.mapping.targets.is_empty(),
-        BackendChoice::Auto => world.fw4 && state.mapping.targets.is_empty(),
-        BackendChoice::Nft => false,
-    }
+    carrier(config, world).is_err() && state.mapping.targets.is_empty()
 }
 
 /// Whether a table of ours that is found at the start is nobody's: nothing is to be mapped, and of none that was is
@@ -195,8 +229,7 @@ pub fn is_stray(config: &Config, world: &World, state: &State) -> bool {
 
 /// Whether rules of ours may be in the packet filter, so that a clean stop has something to close.
 pub fn may_be_open(config: &Config, world: &World, state: &State) -> bool {
-    let ours = config.global.backend == BackendChoice::Nft || !world.fw4;
-    !state.mapping.targets.is_empty() || (!config.mappings.is_empty() && ours)
+    !state.mapping.targets.is_empty() || (!config.mappings.is_empty() && carrier(config, world).is_ok())
 }
 
 /// Adds the change of the packet filter that is due now, if any.
@@ -204,16 +237,17 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut
     if off(config, world, state) || !world.complete {
         return;
     }
+    let carrier = carrier(config, world).unwrap_or_default();
     let rules = wanted(config, world, state, now, plan);
     let memory = &state.mapping;
-    // After a failure it is not known what is in force, whatever was so before.
-    let sure = memory.retry.is_none();
     // A change under way is waited for, but not by a close.
     let under_way = memory.in_flight.is_some();
-    if under_way && !closes(&memory.tried, &rules) {
+    let closing = closes(&memory.tried, &rules);
+    if under_way && !closing {
         return;
     }
-    if !under_way && sure && memory.applied.as_ref() == Some(&rules) {
+    let unseen = if carrier == Carrier::Uci { unseen(config, state) } else { Vec::new() };
+    if !under_way && is_done(memory, carrier, &rules) && memory.unseen == unseen {
         return;
     }
     if memory.applied.is_none() && config.mappings.is_empty() && memory.targets.is_empty() {
@@ -224,8 +258,49 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut
     if let Some(at) = waits.filter(|at| *at > now) {
         return plan.wake(at);
     }
+    // The firewall takes seconds. What closes is closed first, without it.
+    let closing = closing || memory.applied.as_ref().is_some_and(|before| closes(before, &rules));
+    let next_reload = next_reload(memory);
+    let reload = !carrier.reloads() || !closing && next_reload <= now;
+    if !reload && !closing {
+        return plan.wake(next_reload);
+    }
     let cut = cut(memory, &rules);
-    plan.actions.push(Action::Map(MapJob { generation: memory.generation + 1, rules, cut }));
+    let generation = memory.generation + 1;
+    let lines = world.wans.values().flat_map(|wan| [wan.v4, wan.v6]);
+    let wan_addrs = lines.filter_map(|line| line.addr.seen()).collect();
+    plan.actions.push(Action::Map(MapJob { generation, carrier, reload, rules, cut, wan_addrs, unseen }));
+}
+
+/// The mappings that are closed only because their camera was not seen yet.
+fn unseen(config: &Config, state: &State) -> Vec<String> {
+    let known = |camera: &str| state.cameras.get(camera).is_some_and(|memory| memory.addr.is_some());
+    let unseen = config.mappings.iter().filter(|mapping| mapping.allow_open && !known(&mapping.camera));
+    unseen.map(|mapping| mapping.name.clone()).collect()
+}
+
+/// Whether what is wanted is surely in force, and the firewall knows of it.
+fn is_done(memory: &MappingState, carrier: Carrier, rules: &Vec<Rule>) -> bool {
+    // After a failure it is not known what is in force, whatever was so before.
+    let sure = memory.retry.is_none() && !memory.owed;
+    sure && memory.applied.as_ref() == Some(rules) && memory.carrier == Some(carrier)
+}
+
+/// From when on the firewall may be made to reload again.
+fn next_reload(memory: &MappingState) -> Time {
+    let Some(last) = memory.reloads.last() else { return Time::default() };
+    let in_window = |at: &&Time| last.since(**at) < RELOAD_WINDOW;
+    let earlier = memory.reloads.iter().rev().skip(1).take(RELOAD_PAUSES.len()).take_while(in_window);
+    match RELOAD_PAUSES.get(earlier.clone().count()) {
+        Some(pause) => last.plus(*pause),
+        None => earlier.last().unwrap_or(last).plus(RELOAD_WINDOW),
+    }
+}
+
+/// Counts a reload of the firewall that starts now.
+pub(super) fn count_reload(memory: &mut MappingState, now: Time) {
+    memory.reloads.retain(|at| now.since(*at) < RELOAD_WINDOW);
+    memory.reloads.push(now);
 }
 
 /// Two rules that let the same people through to the same place.
@@ -273,12 +348,16 @@ mod tests {
         }
         let mut config = crate::config::load::load(text, "config", &[], &Nothing).config;
         let fw4 = World { fw4: true, ..World::default() };
+        let router = World { fw4: true, procd: true, ..World::default() };
         let mut state = State::default();
         assert!(may_be_open(&config, &World::default(), &state), "a table that an earlier run left");
+        assert!(may_be_open(&config, &router, &state), "data that an earlier run left");
         assert!(!may_be_open(&config, &fw4, &state));
         assert!(is_stray(&config, &fw4, &state) && !is_stray(&config, &World::default(), &state));
         config.global.backend = BackendChoice::Nft;
         assert!(may_be_open(&config, &fw4, &state), "the owner insisted on nft");
+        config.global.backend = BackendChoice::Service;
+        assert!(!may_be_open(&config, &World::default(), &state) && may_be_open(&config, &router, &state));
         config = Config::default();
         assert!(!may_be_open(&config, &World::default(), &state));
         assert!(is_stray(&config, &World::default(), &state));

@@ -83,10 +83,52 @@ pub struct LookJob {
 pub struct MapJob {
     /// As in [`PublishJob`].
     pub generation: u64,
+    /// Who is to carry the rules.
+    pub carrier: Carrier,
+    /// Whether OpenWrt's firewall may be made to reload. If not, what is no more among the rules is closed all the
+    /// same, and what is new waits.
+    pub reload: bool,
     /// The rules that are to be there, all of them. Empty: the table goes.
     pub rules: Vec<Rule>,
     /// LAN targets whose connections are to be cut after the rules are in force.
     pub cut: Vec<IpAddr>,
+    /// The WANs' addresses: a program of the router that listens on one of them has the port.
+    pub wan_addrs: Vec<IpAddr>,
+    /// Mappings whose camera was not seen yet: what the firewall's own configuration has of them may stay there, closed
+    /// by our own table.
+    pub unseen: Vec<String>,
+}
+
+/// Who carries the mappings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carrier {
+    /// Nobody: what is left of an earlier one is taken away.
+    #[default]
+    None,
+    /// A table of our own.
+    Nft,
+    /// OpenWrt's firewall, by data of a procd service.
+    Service,
+    /// OpenWrt's firewall, by sections of its own configuration.
+    Uci,
+}
+
+impl Carrier {
+    /// Whether a change costs a reload of the whole firewall.
+    pub fn reloads(self) -> bool {
+        matches!(self, Carrier::Service | Carrier::Uci)
+    }
+}
+
+/// What a [`MapJob`] that went well carried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Mappings that cannot be carried, and why. They are not tried again until something else is wanted.
+    pub refused: Vec<(String, String)>,
+    /// Mappings that are not in force yet.
+    pub missing: Vec<String>,
+    /// OpenWrt's firewall was made to reload.
+    pub reloaded: bool,
 }
 
 /// One port mapping in one family, complete: never without a target.
@@ -112,4 +154,8 @@ pub struct Rule {
     pub dest_port: (u16, u16),
     /// Who may; empty means anyone.
     pub sources: Vec<Network>,
+    /// The firewall zone that it is reached from, where the firewall has zones (fw4).
+    pub src: String,
+    /// The camera's firewall zone.
+    pub dest: String,
 }

@@ -2,7 +2,7 @@
 
 use super::account::account_key;
 use super::retry::{after, Attempt, Spent};
-use super::{Action, LookJob, MapJob, PublishJob, Rule};
+use super::{mapping, Action, Carried, LookJob, MapJob, PublishJob, Rule};
 use crate::config::Config;
 use crate::map::Map;
 use crate::model::{Family, Now, RecordId, Time};
@@ -42,6 +42,9 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
             state.change += 1;
             state.mapping.generation = job.generation;
             state.mapping.in_flight = Some((job.generation, now.boot));
+            if job.carrier.reloads() && job.reload {
+                mapping::count_reload(&mut state.mapping, now.boot);
+            }
             state.mapping.tried.clone_from(&job.rules);
             let perhaps = &mut state.mapping.perhaps;
             perhaps.retain(|old| !job.rules.contains(old));
@@ -291,23 +294,31 @@ fn is_over(retry: &mut Retry) -> bool {
 /// Takes in the outcome of a change of the packet filter. That of one which was overtaken tells what was in force
 /// meanwhile, and satisfies nothing newer. Mappings that were refused, with the reason, are not tried again until
 /// something else is wanted.
-pub fn mapped(state: &mut State, job: &MapJob, result: Result<Vec<(String, String)>, String>, now: Time) {
+pub fn mapped(state: &mut State, job: &MapJob, result: Result<Carried, String>, now: Time) {
+    if matches!(&result, Ok(carried) if !carried.reloaded) {
+        not_reloaded(state, job);
+    }
     let memory = &mut state.mapping;
     let Some((_, started)) = memory.in_flight.take_if(|(generation, _)| *generation == job.generation) else {
-        if let (Some((newer, _)), Ok(refused)) = (memory.in_flight, result) {
+        if let (Some((newer, _)), Ok(carried)) = (memory.in_flight, result) {
             if job.generation < newer {
-                memory.applied = Some(job.rules.clone());
-                memory.refused = refused;
+                memory.applied = Some(in_force(job, &carried));
+                memory.refused = carried.refused;
             }
         }
         return;
     };
     match result {
-        Ok(refused) => {
-            let carried = |rule: &&Rule| !refused.iter().any(|(mapping, _)| *mapping == rule.mapping);
-            memory.targets = job.rules.iter().filter(carried).map(|rule| rule.target).collect();
-            memory.applied = Some(job.rules.clone());
-            memory.refused = refused;
+        Ok(carried) => {
+            let rules = in_force(job, &carried);
+            let kept = |mapping: &str| !carried.refused.iter().any(|(name, _)| *name == mapping);
+            memory.targets =
+                rules.iter().filter(|rule| kept(&rule.mapping)).map(|rule| rule.target).collect();
+            memory.applied = Some(rules);
+            memory.carrier = Some(job.carrier);
+            memory.unseen.clone_from(&job.unseen);
+            memory.owed = job.carrier.reloads() && !job.reload;
+            memory.refused = carried.refused;
             memory.perhaps.clear();
             memory.retry = None;
         }
@@ -319,6 +330,29 @@ pub fn mapped(state: &mut State, job: &MapJob, result: Result<Vec<(String, Strin
             memory.retry =
                 Some(Retry { failure, tries, since, started, next: Some(now.plus(wait)), floor: now });
         }
+    }
+}
+
+/// Counts the reload no more that the job in flight was begun with: none came of it.
+pub fn not_reloaded(state: &mut State, job: &MapJob) {
+    let memory = &mut state.mapping;
+    let flies = memory.in_flight.is_some_and(|(generation, _)| generation == job.generation);
+    if flies && job.carrier.reloads() && job.reload {
+        memory.reloads.pop();
+    }
+}
+
+/// The rules of a job that are in force, or refused.
+fn in_force(job: &MapJob, carried: &Carried) -> Vec<Rule> {
+    job.rules.iter().filter(|rule| !carried.missing.contains(&rule.mapping)).cloned().collect()
+}
+
+/// OpenWrt's firewall shows what it was told when that had failed: somebody mended it and had it reload.
+pub fn firewall_came(state: &mut State) {
+    if let Some(retry) = &mut state.mapping.retry {
+        retry.next = None;
+        // What is looked at now needs no reload.
+        state.mapping.reloads.pop();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which of a device's addresses is the one to publish, per family.
+//! Which of a device's addresses is the one to publish, per family, and which of several devices serves it best.
 
 use crate::config::Network;
 use crate::model::Reach;
@@ -58,6 +58,17 @@ pub fn choose_v6(all: &[Candidate], accept: &[Network], current: Option<IpAddr>)
         .filter(|(rank, _)| *rank != Rank::Special)
         .min_by_key(|(rank, one)| (*rank, current != Some(one.addr), Reverse(one.preferred_until), one.addr))
         .map(|(_, one)| one.addr)
+}
+
+/// How well a device serves a family, the lower the better: with an address that can be reached from the internet and
+/// a default route, with any address and a route, with an address, with a route, not at all.
+pub fn worth(addr: Option<IpAddr>, route: bool, accept: &[Network]) -> u8 {
+    match (addr, route) {
+        (Some(addr), true) => u8::from(rank(addr, accept) == Rank::Special),
+        (Some(_), false) => 2,
+        (None, true) => 3,
+        (None, false) => 4,
+    }
 }
 
 #[cfg(test)]
@@ -159,5 +170,20 @@ mod tests {
         assert_eq!(v6(&deprecated, &[], Some("2600::1")).as_deref(), Some("2600::2"));
         let unique_local = [one("fd00::1", 0), until("2600::2", 5)];
         assert_eq!(v6(&unique_local, &lab(), Some("fd00::1")).as_deref(), Some("2600::2"));
+    }
+
+    #[test]
+    fn a_device_that_leads_to_the_internet_is_worth_most() {
+        let order = [
+            (Some(ip("8.0.0.2")), true),
+            (Some(ip("192.168.100.2")), true),
+            (Some(ip("8.0.0.2")), false),
+            (None, true),
+            (None, false),
+        ];
+        let worths = order.map(|(addr, route)| worth(addr, route, &[]));
+        assert!(worths.is_sorted() && worths.windows(2).all(|pair| pair[0] < pair[1]), "{worths:?}");
+        let accept = [Network::parse("192.168.0.0/16").unwrap()];
+        assert_eq!(worth(Some(ip("192.168.100.2")), true, &accept), worths[0]);
     }
 }

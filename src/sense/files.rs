@@ -143,7 +143,7 @@ fn names_server(file: &[u8]) -> bool {
 }
 
 /// The file's first `cap` bytes; `None` if it is not there or not a plain file.
-fn read_capped(path: &Path, cap: usize) -> Option<Vec<u8>> {
+pub(crate) fn read_capped(path: &Path, cap: usize) -> Option<Vec<u8>> {
     // NONBLOCK: a FIFO of that name must not stop us.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);

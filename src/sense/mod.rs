@@ -1,6 +1,7 @@
 //! The sensors: each turns something outside into [`crate::model::Event`]s. None of them polls.
 //!
-//! `network` follows the kernel's links, addresses and routes (`view` keeps them, `choose` picks the address), and
+//! `netifd` asks OpenWrt which devices the WANs' interfaces are, whenever the network changes, and `heard` keeps the
+//! answers. `network` follows the kernel's links, addresses and routes (`view` keeps them, `choose` picks the address), and
 //! through `neighbours` the cameras' entries of the neighbour table (`filter` keeps the others out); both stand on
 //! `netlink`. `files` watches `leases` and the resolver's files.
 
@@ -8,8 +9,10 @@ pub mod choose;
 pub mod clock;
 pub mod files;
 pub mod filter;
+pub mod heard;
 pub mod leases;
 pub mod neighbours;
+pub mod netifd;
 pub mod netlink;
 pub mod network;
 pub mod ruleset;

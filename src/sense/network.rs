@@ -4,11 +4,12 @@
 //! Nothing is polled: the kernel multicasts every change. Where its word is not enough (at the start, after an overrun,
 //! for routes at every change, see [`View::happened`]) it is asked for all it knows, one table after the other.
 
-use crate::config::Wan;
+use crate::config::{Device, Wan};
 use crate::map::Map;
 use crate::model::{Event, Mac, OwnAddr, WanSnapshot};
 use crate::sense::clock::boot_seconds;
 use crate::sense::filter;
+use crate::sense::heard::{Answers, Heard};
 use crate::sense::neighbours::Neighbours;
 use crate::sense::netlink::{Received, Socket};
 use crate::sense::view::{Table, Tables, View};
@@ -38,6 +39,8 @@ pub struct Network {
     state: RefCell<State>,
     neighbours: Neighbours,
     wake: (Sender<()>, Receiver<()>),
+    ask_netifd: (Sender<()>, Receiver<()>),
+    ask_at_once: (Sender<()>, Receiver<()>),
 }
 
 /// What was told, and what is to be asked.
@@ -51,6 +54,10 @@ struct State {
     rescan: bool,
     turns: u32,
     last: Option<(Map<String, WanSnapshot>, Vec<OwnAddr>)>,
+    /// What netifd says of the WANs' interfaces.
+    answers: Answers,
+    /// The view's count of changes when netifd was last asked about them.
+    asked_at: u64,
 }
 
 /// A dump under way.
@@ -70,13 +77,72 @@ impl Network {
             state: RefCell::new(state),
             neighbours: Neighbours::open()?,
             wake: smol::channel::bounded(1),
+            ask_netifd: smol::channel::bounded(1),
+            ask_at_once: smol::channel::bounded(1),
         })
     }
 
-    /// Sets the WANs to follow. [`Event::Network`] comes if that changes what there is to tell.
+    /// Sets the WANs to follow. [`Event::Network`] comes if that changes what there is to tell; where they name
+    /// interfaces of netifd, not before those were asked for.
     pub fn set_wans(&self, wans: &[Wan]) {
-        self.state.borrow_mut().wans = wans.to_vec();
+        let mut state = self.state.borrow_mut();
+        state.wans = wans.to_vec();
+        let names = state.interfaces();
+        state.answers.retain(|name, _| names.contains(name));
+        let synced = state.synced;
+        drop(state);
+        if synced {
+            self.want_interfaces();
+        }
         self.wake();
+    }
+
+    /// Completes when netifd is to be asked, and says about which interfaces: at the start, after [`Network::set_wans`]
+    /// and [`Network::rescan`], and when a device, an address or a default route of this machine came, went or changed.
+    pub async fn interfaces_wanted(&self) -> Vec<String> {
+        loop {
+            // Never closed: both ends are here.
+            let _ = self.ask_netifd.1.recv().await;
+            let _ = self.ask_at_once.1.try_recv();
+            let mut state = self.state.borrow_mut();
+            state.asked_at = state.view.changes();
+            let names = state.interfaces();
+            if !names.is_empty() {
+                return names;
+            }
+        }
+    }
+
+    /// Waits for this long before netifd is asked again, but not when somebody asks for a look.
+    pub async fn rest_of_netifd(&self, pause: Duration) {
+        let looked_for = async {
+            let _ = self.ask_at_once.1.recv().await;
+        };
+        let over = async {
+            smol::Timer::after(pause).await;
+        };
+        smol::future::or(looked_for, over).await;
+    }
+
+    /// What is known of an interface of netifd.
+    pub fn heard(&self, name: &str) -> Option<Heard> {
+        self.state.borrow().answers.get(name).cloned()
+    }
+
+    /// Sets what is known of an interface of netifd. [`Event::Network`] comes if that changes what there is to tell.
+    pub fn set_heard(&self, name: &str, heard: Heard) {
+        let mut state = self.state.borrow_mut();
+        // A reload may have struck it out meanwhile.
+        if state.interfaces().iter().any(|known| known == name) {
+            state.answers.insert(name.to_string(), heard);
+        }
+        drop(state);
+        self.wake();
+    }
+
+    fn want_interfaces(&self) {
+        // Full means that netifd is to be asked already.
+        let _ = self.ask_netifd.0.try_send(());
     }
 
     /// Sets whose neighbour-table entries are told: those with one of these hardware or network addresses. Of an entry
@@ -86,13 +152,15 @@ impl Network {
         self.neighbours.set_cameras(macs, ips)
     }
 
-    /// Asks the kernel for everything anew. [`Event::Network`] follows in any case, and [`Event::Neighbours`] where
+    /// Asks the kernel for everything anew, and netifd for its interfaces. [`Event::Network`] follows in any case, and [`Event::Neighbours`] where
     /// cameras are set.
     pub fn rescan(&self) {
         let mut state = self.state.borrow_mut();
         state.stale = Tables::ALL;
         state.rescan = true;
         drop(state);
+        self.want_interfaces();
+        let _ = self.ask_at_once.0.try_send(());
         self.neighbours.rescan();
         self.wake();
     }
@@ -116,6 +184,9 @@ impl Network {
                 log::warn!("the kernel refused to list its network tables ({err}); asking again in a second");
                 smol::Timer::after(REFUSED_PAUSE).await;
                 continue;
+            }
+            if self.state.borrow().changed_for_netifd() {
+                self.want_interfaces();
             }
             let event = self.state.borrow_mut().event();
             if let Some(event) = event {
@@ -248,17 +319,42 @@ impl State {
         self.synced |= self.stale.is_empty();
     }
 
+    /// netifd's names of the WANs' interfaces, each once.
+    fn interfaces(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for wan in &self.wans {
+            let Device::Interfaces(of_wan) = &wan.device else { continue };
+            for name in of_wan {
+                if !names.contains(name) {
+                    names.push(name.clone());
+                }
+            }
+        }
+        names
+    }
+
+    /// Whether devices, addresses or routes changed since netifd was last asked. While a dump is under way more may
+    /// follow.
+    fn changed_for_netifd(&self) -> bool {
+        self.synced && self.asking.is_none() && self.asked_at != self.view.changes()
+    }
+
+    /// Whether netifd was asked for every interface at least once. Before that a WAN would seem to be gone that is not.
+    fn heard_all(&self) -> bool {
+        self.interfaces().iter().all(|name| self.answers.contains_key(name))
+    }
+
     /// What is to be told, if anything is, now.
     fn event(&mut self) -> Option<Event> {
         self.turns = self.turns.saturating_add(1);
         let settled = self.stale.is_empty() && self.asking.is_none();
-        if !self.synced || !(settled || self.turns > PATIENCE) {
+        if !self.synced || !self.heard_all() || !(settled || self.turns > PATIENCE) {
             return None;
         }
         self.turns = 0;
         let empty = Map::new();
         let before = self.last.as_ref().map_or(&empty, |last| &last.0);
-        let now = self.view.snapshot(&self.wans, before);
+        let now = self.view.snapshot(&self.wans, &self.answers, before);
         let due = self.rescan && settled;
         if !due && self.last.as_ref() == Some(&now) {
             return None;

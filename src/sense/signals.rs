@@ -20,6 +20,15 @@ pub enum Signal {
     Stop,
 }
 
+/// From now on SIGHUP does not end this process. One that comes before [`Signals::register`] asks for nothing more:
+/// the configuration is not read yet.
+///
+/// # Errors
+/// The kernel's.
+pub fn survive_reload() -> io::Result<()> {
+    flag::register(SIGHUP, Arc::new(AtomicBool::new(false))).map(drop)
+}
+
 /// The signals of this process.
 pub struct Signals {
     reload: Async<UnixStream>,

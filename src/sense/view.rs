@@ -5,11 +5,18 @@
 //! its line is up: with policy routing (netifd's `ip4table`, mwan3, VRFs) a WAN's default route may live in a table of
 //! its own only. For `auto` only `main` and `default` count, because they decide for packets that no rule picks out:
 //! a VPN's own table must not make the VPN the WAN.
+//!
+//! Interfaces of netifd. netifd says by which device each goes, and nothing else is taken from it: addresses and routes
+//! are those that the kernel tells of the device of that name, so that a PPPoE device that is made anew counts at once.
+//! Of a section's interfaces each family takes the device that serves it best, see [`worth`]. Where that has no IPv6
+//! address to publish, but a prefix was delegated to it, the router's own address out of that prefix, on its LAN, is as
+//! good: packets to it come by this WAN and end at the router.
 
 use crate::config::{Device, Wan};
 use crate::map::Map;
-use crate::model::{Family, OwnAddr, WanSnapshot};
-use crate::sense::choose::{choose_v4, choose_v6, Candidate};
+use crate::model::{Delegated, Family, OwnAddr, WanSnapshot};
+use crate::sense::choose::{choose_v4, choose_v6, worth, Candidate};
+use crate::sense::heard::{self, Answers};
 use crate::wire::rtnl::{Addr, Link, Message, Route, FOREVER};
 use std::net::IpAddr;
 
@@ -104,6 +111,15 @@ pub struct View {
     addrs: Map<(u32, IpAddr, u8), Kept<KnownAddr>>,
     routes: Map<Family, Vec<Route>>,
     arriving: Vec<Route>,
+    changes: u64,
+}
+
+/// How one family of a WAN goes.
+#[derive(Default)]
+struct Way<'a> {
+    link: Option<&'a Link>,
+    addr: Option<IpAddr>,
+    route: bool,
 }
 
 impl View {
@@ -119,12 +135,31 @@ impl View {
     /// The dump of `table` is complete.
     pub fn finish(&mut self, table: Table) {
         match table {
-            Table::Links => self.links.retain(|_, kept| kept.told),
-            Table::Addrs => self.addrs.retain(|_, kept| kept.told),
+            Table::Links => {
+                let before = self.links.len();
+                self.links.retain(|_, kept| kept.told);
+                self.changed(self.links.len() != before);
+            }
+            Table::Addrs => {
+                let before = self.addrs.len();
+                self.addrs.retain(|_, kept| kept.told);
+                self.changed(self.addrs.len() != before);
+            }
             Table::Routes(family) => {
-                self.routes.insert(family, std::mem::take(&mut self.arriving));
+                let after = std::mem::take(&mut self.arriving);
+                self.changed(self.routes.get(&family) != Some(&after));
+                self.routes.insert(family, after);
             }
         }
+    }
+
+    /// Grows with every device, address or default route that comes, goes or changes; not with lifetimes.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    fn changed(&mut self, really: bool) {
+        self.changes += u64::from(really);
     }
 
     /// Takes in a message that belongs to the dump of `table`. `now`: seconds since boot.
@@ -156,13 +191,15 @@ impl View {
                 self.put_link(link);
             }
             Message::LinkGone(index) => {
-                self.links.remove(&index);
+                let known = self.links.remove(&index).is_some();
+                self.changed(known);
                 self.addrs.retain(|key, _| key.0 != index);
                 stale = Tables::ALL_ROUTES;
             }
             Message::Addr(addr) => self.put_addr(addr, now),
             Message::AddrGone(addr) => {
-                self.addrs.remove(&(addr.index, addr.addr, addr.prefix));
+                let known = self.addrs.remove(&(addr.index, addr.addr, addr.prefix)).is_some();
+                self.changed(known);
                 if addr.addr.is_ipv4() {
                     stale.add(Table::Routes(Family::V4));
                 }
@@ -175,39 +212,79 @@ impl View {
         stale
     }
 
-    /// What the WANs look like now, and every address of the machine. `last` is what was told before: an address
-    /// that is as good as another is kept.
+    /// What the WANs look like now, and every address of the machine. `answers`: what netifd was heard to say. `last`
+    /// is what was told before: an address that is as good as another is kept.
     pub fn snapshot(
         &self,
         wans: &[Wan],
+        answers: &Answers,
         last: &Map<String, WanSnapshot>,
     ) -> (Map<String, WanSnapshot>, Vec<OwnAddr>) {
-        let wans = wans.iter().map(|wan| (wan.name.clone(), self.wan(wan, last.get(&wan.name)))).collect();
-        (wans, self.own())
+        let told = |wan: &Wan| (wan.name.clone(), self.wan(wan, answers, last.get(&wan.name)));
+        (wans.iter().map(told).collect(), self.own())
     }
 
-    fn wan(&self, wan: &Wan, last: Option<&WanSnapshot>) -> WanSnapshot {
-        let device = |family| {
-            if !wan.families.contains(&family) {
-                return None;
-            }
-            match &wan.device {
-                Device::Named(name) => self.links.values().map(|kept| &kept.value).find(|l| l.name == *name),
-                Device::Auto => self.default_device(family),
-            }
+    fn wan(&self, wan: &Wan, answers: &Answers, last: Option<&WanSnapshot>) -> WanSnapshot {
+        let names = match &wan.device {
+            Device::Interfaces(names) => names.as_slice(),
+            _ => &[],
         };
-        let (v4, v6) = (device(Family::V4), device(Family::V6));
-        WanSnapshot {
-            device: v4.or(v6).map(|link| link.name.clone()),
-            v4: v4.and_then(|link| {
-                choose_v4(&self.candidates(link), &wan.accept, last.and_then(|last| last.v4))
-            }),
-            v6: v6.and_then(|link| {
-                choose_v6(&self.candidates(link), &wan.accept, last.and_then(|last| last.v6))
-            }),
-            route4: v4.is_some_and(|link| self.has_route(link, Family::V4)),
-            route6: v6.is_some_and(|link| self.has_route(link, Family::V6)),
+        let prefixes = heard::prefixes(answers, names);
+        let v4 = self.way(wan, Family::V4, answers, last.and_then(|last| last.v4));
+        let mut v6 = self.way(wan, Family::V6, answers, last.and_then(|last| last.v6));
+        if v6.addr.is_none() && wan.families.contains(&Family::V6) {
+            v6.addr = self.out_of_prefix(&prefixes, wan, last.and_then(|last| last.v6));
         }
+        let up = || self.devices(wan, Family::V4, answers).into_iter().next();
+        let name = |link: &Link| link.name.clone();
+        WanSnapshot {
+            device: v4.link.or(v6.link).or_else(up).map(name),
+            device6: v6.link.map(name),
+            v4: v4.addr,
+            v6: v6.addr,
+            route4: v4.route,
+            route6: v6.route,
+            prefixes,
+            interfaces: heard::interfaces(answers, names),
+        }
+    }
+
+    /// The devices that a WAN may go by, the first choice first.
+    fn devices(&self, wan: &Wan, family: Family, answers: &Answers) -> Vec<&Link> {
+        match &wan.device {
+            Device::Named(name) => self.link(name).into_iter().collect(),
+            Device::Auto => self.default_device(family).into_iter().collect(),
+            Device::Interfaces(names) => {
+                heard::devices(answers, names).into_iter().filter_map(|name| self.link(name)).collect()
+            }
+        }
+    }
+
+    fn link(&self, name: &str) -> Option<&Link> {
+        self.links.values().map(|kept| &kept.value).find(|link| link.name == name)
+    }
+
+    fn way(&self, wan: &Wan, family: Family, answers: &Answers, last: Option<IpAddr>) -> Way<'_> {
+        if !wan.families.contains(&family) {
+            return Way::default();
+        }
+        let choose = if family == Family::V4 { choose_v4 } else { choose_v6 };
+        let way = |link| Way {
+            link: Some(link),
+            addr: choose(&self.candidates(|addr| addr.index == link.index), &wan.accept, last),
+            route: self.has_route(link, family),
+        };
+        // An interface may have nothing of this family; its device is then not that of the family.
+        let serves =
+            |way: &Way| !matches!(wan.device, Device::Interfaces(_)) || way.addr.is_some() || way.route;
+        let ways = self.devices(wan, family, answers).into_iter().map(way).filter(serves);
+        ways.min_by_key(|way| worth(way.addr, way.route, &wan.accept)).unwrap_or_default()
+    }
+
+    /// The router's own address out of a prefix that was delegated to it.
+    fn out_of_prefix(&self, prefixes: &[Delegated], wan: &Wan, last: Option<IpAddr>) -> Option<IpAddr> {
+        let within = |addr: &Addr| prefixes.iter().any(|given| given.prefix.contains(addr.addr));
+        choose_v6(&self.candidates(within), &wan.accept, last)
     }
 
     /// The device of the default route with the lowest metric, one that runs before one that does not.
@@ -231,14 +308,13 @@ impl View {
             })
     }
 
-    fn candidates(&self, link: &Link) -> Vec<Candidate> {
-        let of_link = |known: &KnownAddr| known.addr.index == link.index;
+    fn candidates(&self, fits: impl Fn(&Addr) -> bool) -> Vec<Candidate> {
         let candidate = |known: &KnownAddr| Candidate {
             addr: known.addr.addr,
             flags: known.addr.flags,
             preferred_until: known.preferred_until,
         };
-        self.addrs.values().map(|kept| &kept.value).filter(|known| of_link(known)).map(candidate).collect()
+        self.addrs.values().map(|kept| &kept.value).filter(|known| fits(&known.addr)).map(candidate).collect()
     }
 
     fn own(&self) -> Vec<OwnAddr> {
@@ -252,6 +328,7 @@ impl View {
 
     fn put_link(&mut self, link: Link) {
         if self.links.len() < MAX_LINKS || self.links.contains_key(&link.index) {
+            self.changed(self.links.get(&link.index).map(|kept| &kept.value) != Some(&link));
             self.links.insert(link.index, Kept { value: link, told: true });
         }
     }
@@ -263,6 +340,7 @@ impl View {
             seconds => now.saturating_add(u64::from(seconds)),
         };
         if self.addrs.len() < MAX_ADDRS || self.addrs.contains_key(&key) {
+            self.changed(!self.addrs.contains_key(&key));
             self.addrs.insert(key, Kept { value: KnownAddr { addr, preferred_until }, told: true });
         }
     }
@@ -276,6 +354,9 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Network;
+    use crate::sense::heard::Heard;
+    use crate::wire::netifd::Status;
     use crate::wire::rtnl::ifa;
 
     fn ip(text: &str) -> IpAddr {
@@ -317,7 +398,7 @@ mod tests {
     }
 
     fn seen(view: &View, wans: &[Wan]) -> WanSnapshot {
-        view.snapshot(wans, &Map::new()).0.remove("wan").unwrap()
+        view.snapshot(wans, &Map::new(), &Map::new()).0.remove("wan").unwrap()
     }
 
     fn two_lines() -> View {
@@ -456,12 +537,155 @@ mod tests {
             WanSnapshot { v6: Some(ip("2600::1")), ..WanSnapshot::default() },
         )]);
         assert_eq!(
-            view.snapshot(&named("eth0"), &last).0.get("wan").unwrap().v6,
+            view.snapshot(&named("eth0"), &Answers::new(), &last).0.get("wan").unwrap().v6,
             Some(ip("2600::1")),
             "kept"
         );
         view.happened(Message::Addr(Addr { flags: ifa::DEPRECATED, ..six("2600::1", 0) }), 600);
-        assert_eq!(view.snapshot(&named("eth0"), &last).0.get("wan").unwrap().v6, Some(ip("2600::9")));
+        assert_eq!(
+            view.snapshot(&named("eth0"), &Answers::new(), &last).0.get("wan").unwrap().v6,
+            Some(ip("2600::9"))
+        );
+    }
+
+    /// What netifd says: interface, device, delegated prefix.
+    fn answers(said: &[(&str, Option<&str>, Option<&str>)]) -> Answers {
+        let heard = |&(name, device, prefix): &(&str, Option<&str>, Option<&str>)| {
+            let given = |text| Delegated {
+                interface: name.to_string(),
+                prefix: Network::parse(text).unwrap(),
+                assigned: Vec::new(),
+            };
+            let status = Status {
+                up: device.is_some(),
+                device: device.map(str::to_string),
+                prefixes: prefix.map(given).into_iter().collect(),
+                ..Status::default()
+            };
+            (name.to_string(), Heard { status: Some(status), silence: None })
+        };
+        said.iter().map(heard).collect()
+    }
+
+    fn told(view: &View, names: &[&str], answers: &Answers) -> WanSnapshot {
+        let names = names.iter().map(|name| name.to_string()).collect();
+        view.snapshot(&wan(Device::Interfaces(names)), answers, &Map::new()).0.remove("wan").unwrap()
+    }
+
+    #[test]
+    fn each_family_goes_by_the_device_of_the_interface_that_has_it() {
+        let mut view = two_lines();
+        tell_routes(&mut view, Family::V4, vec![route(Family::V4, 254, 0, 2)]);
+        tell_routes(&mut view, Family::V6, vec![route(Family::V6, 254, 512, 3)]);
+        let both = answers(&[("wan", Some("eth0"), None), ("wan6", Some("wwan0"), None)]);
+        let now = told(&view, &["wan", "wan6"], &both);
+        assert_eq!((now.device.as_deref(), now.v4, now.route4), (Some("eth0"), Some(ip("8.0.0.2")), true));
+        assert_eq!((now.device6.as_deref(), now.v6, now.route6), (Some("wwan0"), Some(ip("2600::3")), true));
+        let now = told(&view, &["wan6", "wan"], &both);
+        assert_eq!(now.v4, Some(ip("8.0.0.2")), "9.0.0.3 has no route, though it is named first");
+        let one = told(&view, &["wan"], &both);
+        assert_eq!((one.v4, one.v6, one.device6.as_deref()), (Some(ip("8.0.0.2")), None, None));
+        let mut only6 = wan(Device::Interfaces(vec!["wan".into(), "wan6".into()]));
+        only6[0].families = vec![Family::V6];
+        let now = view.snapshot(&only6, &both, &Map::new()).0.remove("wan").unwrap();
+        assert_eq!((now.v4, now.v6, now.device.as_deref()), (None, Some(ip("2600::3")), Some("wwan0")));
+    }
+
+    #[test]
+    fn an_interface_that_is_down_has_no_device_and_one_without_addresses_shows_its_own() {
+        let view = two_lines();
+        let down = answers(&[("wan", None, None)]);
+        let now = told(&view, &["wan"], &down);
+        assert_eq!((now.device, now.v4, now.interfaces.len()), (None, None, 1));
+        let mut view = View::default();
+        tell(&mut view, vec![Message::Link(link(7, "pppoe-wan"))]);
+        let up = answers(&[("wan", Some("pppoe-wan"), None)]);
+        let now = told(&view, &["wan"], &up);
+        assert_eq!((now.device.as_deref(), now.device6, now.v4), (Some("pppoe-wan"), None, None));
+        let gone = answers(&[("wan", Some("ppp7"), None)]);
+        assert_eq!(told(&view, &["wan"], &gone).device, None, "the kernel does not know it");
+        assert_eq!(told(&view, &["wan"], &Answers::new()).interfaces, [], "not asked yet");
+    }
+
+    /// PPPoE: the device goes and comes back with another number, while netifd's last word stays the same.
+    #[test]
+    fn a_device_made_anew_counts_before_netifd_is_asked_again() {
+        let mut view = two_lines();
+        let up = answers(&[("wan", Some("pppoe-wan"), None)]);
+        for index in [10, 11] {
+            let before = view.changes();
+            tell(
+                &mut view,
+                vec![Message::Link(link(index, "pppoe-wan")), Message::Addr(addr(index, "9.9.9.9", 0))],
+            );
+            tell_routes(&mut view, Family::V4, vec![route(Family::V4, 254, 0, index)]);
+            let now = told(&view, &["wan"], &up);
+            assert_eq!((now.v4, now.route4), (Some(ip("9.9.9.9")), true));
+            assert!(view.changes() > before, "netifd is to be asked again");
+            tell(&mut view, vec![Message::LinkGone(index)]);
+            assert_eq!(told(&view, &["wan"], &up).v4, None);
+        }
+    }
+
+    #[test]
+    fn the_routers_own_address_out_of_a_delegated_prefix_stands_in_for_the_wans() {
+        let mut view = two_lines();
+        tell_routes(&mut view, Family::V6, vec![route(Family::V6, 254, 512, 2)]);
+        tell(
+            &mut view,
+            vec![
+                Message::Link(link(5, "br-lan")),
+                Message::Addr(addr(5, "fd00::1", 0)),
+                Message::Addr(addr(5, "2a00:1:2:300::1", 0)),
+                Message::Addr(addr(5, "2a00:1:2:301::1", ifa::DEPRECATED)),
+            ],
+        );
+        let with = answers(&[("wan6", Some("eth0"), Some("2a00:1:2:300::/56"))]);
+        let now = told(&view, &["wan6"], &with);
+        assert_eq!(
+            (now.v6, now.route6, now.device6.as_deref()),
+            (Some(ip("2a00:1:2:300::1")), true, Some("eth0"))
+        );
+        assert_eq!(now.prefixes.len(), 1);
+        let other = answers(&[("wan6", Some("eth0"), Some("2a00:1:2:400::/56"))]);
+        assert_eq!(told(&view, &["wan6"], &other).v6, None, "not out of this one");
+        let none = answers(&[("wan6", Some("eth0"), None)]);
+        assert_eq!(told(&view, &["wan6"], &none).v6, None);
+        tell(&mut view, vec![Message::Addr(addr(2, "2600::2", 0))]);
+        assert_eq!(told(&view, &["wan6"], &with).v6, Some(ip("2600::2")), "the WAN's own goes first");
+        let mut only4 = wan(Device::Interfaces(vec!["wan6".into()]));
+        only4[0].families = vec![Family::V4];
+        tell(&mut view, vec![Message::AddrGone(addr(2, "2600::2", 0))]);
+        assert_eq!(view.snapshot(&only4, &with, &Map::new()).0.remove("wan").unwrap().v6, None);
+    }
+
+    #[test]
+    fn lifetimes_and_repeated_news_are_no_change() {
+        let mut view = two_lines();
+        tell_routes(&mut view, Family::V4, vec![route(Family::V4, 254, 0, 2)]);
+        let before = view.changes();
+        tell(
+            &mut view,
+            vec![
+                Message::Link(link(2, "eth0")),
+                Message::Addr(Addr { preferred: 7, ..addr(2, "8.0.0.2", 0) }),
+                Message::LinkGone(77),
+                Message::AddrGone(addr(2, "8.0.0.77", 0)),
+            ],
+        );
+        tell_routes(&mut view, Family::V4, vec![route(Family::V4, 254, 0, 2)]);
+        for table in [Table::Links, Table::Addrs] {
+            view.begin(table);
+        }
+        for (index, name) in [(1, "lo"), (2, "eth0"), (3, "wwan0")] {
+            view.dumped(Table::Links, Message::Link(link(index, name)), 0);
+        }
+        view.finish(Table::Links);
+        assert_eq!(view.changes(), before);
+        view.finish(Table::Addrs);
+        assert_eq!(view.changes(), before + 1, "the addresses were not told again");
+        tell_routes(&mut view, Family::V4, vec![]);
+        assert_eq!(view.changes(), before + 2);
     }
 
     #[test]

@@ -3,4 +3,5 @@
 pub mod ctnetlink;
 pub mod dns;
 pub mod json;
+pub mod netifd;
 pub mod rtnl;

@@ -59,6 +59,14 @@ enum Task {
         #[arg(long)]
         program: PathBuf,
     },
+    /// What the stand-ins of OpenWrt's programs run
+    #[command(name = lab::openwrt::CLIENT, hide = true)]
+    Openwrt {
+        #[arg(long)]
+        socket: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Holds the sealed part
     #[command(name = lab::seal::HOLD, hide = true)]
     Seal {
@@ -90,6 +98,7 @@ fn run(task: Task) -> Result<i32> {
         Task::SealedPeers { args } => peers::sealed(&args),
         Task::SealedDemo { program } => demo::sealed(&program),
         Task::SealedScenario { name, program } => test::sealed(&name, &program),
+        Task::Openwrt { socket, args } => lab::openwrt::client(&socket, &args),
         Task::Seal { args } => lab::seal::hold(&args),
     }
 }

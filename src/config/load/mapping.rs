@@ -1,16 +1,16 @@
 //! Section `mapping`: which ports lead to which camera; and that no port leads to two places.
 
-use super::{keep, quoted, value, Fate, Fields, Loader, Mapping, Network};
+use super::{keep, quoted, value, BackendChoice, Fate, Fields, Loader, Mapping, Network};
+use crate::config::is_zone;
 
 impl Loader<'_> {
     pub(super) fn mapping(&mut self, fields: &mut Fields, name: &str) -> Option<Fate> {
+        let zoneless = self.loaded.config.global.backend == BackendChoice::Nft;
         for (zone, usual) in [("src", "wan"), ("dest", "lan")] {
-            if fields.one(zone) != Some(usual) && fields.has(zone) {
-                self.reader.warn(
-                    fields,
-                    zone,
-                    "has no effect: firewall zones are fw4's, and this version does not map by fw4",
-                );
+            if fields.one(zone).is_some_and(|name| !is_zone(name)) {
+                self.reader.fault(fields, zone, "is no firewall zone's name: letters, digits and _ . - only");
+            } else if zoneless && fields.one(zone) != Some(usual) && fields.has(zone) {
+                self.reader.warn(fields, zone, "has no effect: backend nft knows no firewall zones");
             }
         }
         let sources: Vec<Network> = fields.list("src_ip").into_iter().filter_map(Network::parse).collect();
@@ -40,6 +40,8 @@ impl Loader<'_> {
             src_dport: src_dport?,
             dest_port: dest_port?,
             sources,
+            src: fields.one("src").unwrap_or_default().to_string(),
+            dest: fields.one("dest").unwrap_or_default().to_string(),
             allow_open: fields.flag("allow_open"),
         };
         if fields.enabled {

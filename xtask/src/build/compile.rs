@@ -1,6 +1,5 @@
 //! The call of cargo: flags, and the C compiler and linker that it is given.
 
-use super::empty;
 use super::link;
 use super::targets::Target;
 use super::tools::Tools;
@@ -41,10 +40,10 @@ fn command(target: &Target, tools: &Tools, router: &Path, out: &Path) -> Result<
     write_script(&cc, &compiler(target, &tools.zig))?;
     write_script(&ld, &link::script(target, &tools.zig, out)?)?;
     write_script(&ar, &format!("#!/bin/sh\nexec {} ar \"$@\"\n", tools.zig))?;
-    // Its name tells cargo when it is another; where it lies is for the linker's script alone to know, for what
-    // cargo is told goes into the names of functions.
+    // Its name tells cargo when the link is another; where it lies is for the linker's script alone to know, for
+    // what cargo is told goes into the names of functions.
     let mut hash = DefaultHasher::new();
-    LAYOUT.hash(&mut hash);
+    (LAYOUT, link::FLAGS, target.link_flags).hash(&mut hash);
     let layout = format!("layout-{:016x}.ld", hash.finish());
     fs::write(out.join(&layout), LAYOUT).with_context(|| format!("cannot write {layout}"))?;
     let env_name = target.rust.replace('-', "_");
@@ -61,7 +60,6 @@ fn command(target: &Target, tools: &Tools, router: &Path, out: &Path) -> Result<
     command.env(format!("CARGO_TARGET_{}_LINKER", env_name.to_uppercase()), &ld);
     command.env(format!("CC_{env_name}"), &cc).env(format!("AR_{env_name}"), &ar);
     command.env(format!("CFLAGS_{env_name}"), c_flags(target));
-    empty::set(&mut command, &tools.cargo, workspace(), &router.join("no-aws-lc"))?;
     Ok(command)
 }
 

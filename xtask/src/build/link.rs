@@ -8,24 +8,28 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// For ld.lld. Functions whose code is alike become one.
-const FLAGS: &str = "--icf=all --nostdlib --build-id=none -z noexecstack -z norelro";
-/// For MIPS: musl's `dlsym` there wants its own address in $t9, which a call of ours does not put there, and the
-/// program ends in the middle of nowhere. What it leads to says of every name that it is not in a static program.
-const MIPS: &str = "--defsym=dlsym=__dlsym --defsym=__dlsym_time64=__dlsym";
+pub const FLAGS: &str = "--icf=all --nostdlib --build-id=none -z noexecstack -z norelro";
+/// The map's file name.
+pub const MAP: &str = "porchlight.map";
 /// Words of zig's call that are not wanted: the unwinding tables' index and what is stripped.
 const UNWANTED: [&str; 3] = ["--eh-frame-hdr", "-s", "--as-needed"];
+/// What `time.c` becomes.
+const TIME: &str = "time.o";
 /// The least program.
 const PROBE: &str = "int main(void) { return 0; }\n";
 
 /// Writes the text of a script that links: to be called with the arguments that rustc has for ld. It leaves a map
-/// of where everything lies in `out/porchlight.map`.
+/// of where everything lies in `out`, see [`MAP`].
 ///
 /// # Errors
 /// When zig cannot link for the target, or says nothing of how it does.
 pub fn script(target: &Target, zig: &str, out: &Path) -> Result<String> {
     let (flags, objects) = split(&probe(target, zig, out)?).context("zig did not say how it links")?;
+    if target.is_big() {
+        time(target, zig, out)?;
+    }
+    let more = target.link_flags.replace(TIME, &format!("'{}/{TIME}'", out.display()));
     let out = out.display();
-    let more = if target.is_mips() { MIPS } else { "" };
     Ok(format!(
         "#!/bin/sh
 # Written by cargo xtask build. ld.lld looks for the layout in {out}.
@@ -36,9 +40,22 @@ for argument do
     *) set -- \"$@\" \"$argument\" ;;
     esac
 done
-exec {zig} ld.lld {flags} {FLAGS} {more} -L'{out}' -Map='{out}/porchlight.map' \"$@\" --start-group {objects} --end-group
+exec {zig} ld.lld {flags} {FLAGS} {more} -L'{out}' -Map='{out}/{MAP}' \"$@\" --start-group {objects} --end-group
 "
     ))
+}
+
+/// Compiles `time.c`.
+fn time(target: &Target, zig: &str, out: &Path) -> Result<()> {
+    let source = out.join("time.c");
+    fs::write(&source, include_str!("time.c"))
+        .with_context(|| format!("cannot write {}", source.display()))?;
+    let Target { zig: triple, cpu, c_flags, .. } = target;
+    let call = format!("{zig} cc -target {triple} -mcpu={cpu} {c_flags} -Os -c -o {TIME} time.c");
+    let said = Command::new("sh").args(["-c", &call]).current_dir(out).stdin(Stdio::null()).output();
+    let said = said.context("cannot run sh")?;
+    ensure!(said.status.success(), "cannot compile time.c: {}", String::from_utf8_lossy(&said.stderr));
+    Ok(())
 }
 
 /// Links a small program and returns zig's call of ld.lld.

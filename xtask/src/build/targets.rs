@@ -16,6 +16,8 @@ pub struct Target {
     pub cpu: &'static str,
     /// More flags for C.
     pub c_flags: &'static str,
+    /// More flags for the linker.
+    pub link_flags: &'static str,
     /// The program of qemu that runs it (Debian adds `-static` to its name).
     pub qemu: &'static str,
     /// The model that qemu is to be: the least of those that are to run the program.
@@ -34,14 +36,30 @@ impl Target {
     pub fn is_mips(&self) -> bool {
         self.rust.starts_with("mips")
     }
+
+    /// True for 32 bits with the highest byte first.
+    #[must_use]
+    pub fn is_big(&self) -> bool {
+        self.rust.starts_with("mips-")
+    }
 }
 
 /// C code of MIPS calls and loads directly, without a table of addresses: the program lies at a fixed place.
 const MIPS_C: &str = "-mno-abicalls";
 
-/// rustix asks the kernel itself there. Through musl it hands over times in a form in which, of a big-endian processor,
-/// the nanoseconds lie where musl has padding: no timer would fire.
-const MIPS_RUST: &str = "--cfg=rustix_use_experimental_asm";
+/// musl's dlsym for 64-bit time is assembler that takes for granted that its address is in $t9, which it is not in
+/// a program at a fixed place: it runs astray. A static program has nothing to look up; this is the function that
+/// says so, and which musl's would call.
+const MIPS_LINK: &str = "--defsym=__dlsym_time64=__dlsym";
+
+/// The same, and the two calls that `time.c` sets right.
+const MIPS_BIG_LINK: &str =
+    "--defsym=__dlsym_time64=__dlsym --wrap=__clock_gettime64 --wrap=__timerfd_settime64 time.o";
+
+/// After a jump of MIPS one more instruction is carried out; where nothing before it fits there, it is looked for
+/// behind it and at its target as well, instead of filling the place with one that does nothing.
+const MIPS_RUST: &str = "-Cllvm-args=-disable-mips-df-forward-search=false \
+    -Cllvm-args=-disable-mips-df-succbb-search=false";
 
 /// All rows, those that most routers have first.
 pub const TARGETS: [Target; 6] = [
@@ -52,6 +70,7 @@ pub const TARGETS: [Target; 6] = [
         zig: "mips-linux-musleabi",
         cpu: "mips32r2+soft_float",
         c_flags: MIPS_C,
+        link_flags: MIPS_BIG_LINK,
         qemu: "qemu-mips",
         qemu_cpu: "24Kc",
     },
@@ -59,15 +78,17 @@ pub const TARGETS: [Target; 6] = [
     Target {
         names: &["mipsel_24kc", "mipsel_74kc"],
         rust: "mipsel-unknown-linux-musl",
-        rust_flags: "",
+        rust_flags: MIPS_RUST,
         zig: "mipsel-linux-musleabi",
         cpu: "mips32r2+soft_float",
         c_flags: MIPS_C,
+        link_flags: MIPS_LINK,
         qemu: "qemu-mipsel",
         qemu_cpu: "24Kc",
     },
     // ARMv7 without floating point, which we hardly use: what the sisters have of VFP and NEON beside it does not
-    // matter, and a static program shares no calls with anybody. The TLS library looks for NEON when it runs.
+    // matter, and a static program shares no calls with anybody. The TLS library looks for NEON when it runs. All of
+    // them have Thumb-2, which is smaller.
     Target {
         names: &[
             "arm_cortex-a7_neon-vfpv4",
@@ -81,10 +102,11 @@ pub const TARGETS: [Target; 6] = [
             "arm_cortex-a15_neon-vfpv4",
         ],
         rust: "armv7-unknown-linux-musleabi",
-        rust_flags: "",
+        rust_flags: "-Ctarget-feature=+thumb-mode",
         zig: "arm-linux-musleabi",
         cpu: "generic+v7a",
-        c_flags: "",
+        c_flags: "-mthumb",
+        link_flags: "",
         qemu: "qemu-arm",
         qemu_cpu: "cortex-a9",
     },
@@ -95,6 +117,7 @@ pub const TARGETS: [Target; 6] = [
         zig: "aarch64-linux-musl",
         cpu: "generic",
         c_flags: "",
+        link_flags: "",
         qemu: "qemu-aarch64",
         qemu_cpu: "cortex-a53",
     },
@@ -105,6 +128,7 @@ pub const TARGETS: [Target; 6] = [
         zig: "x86_64-linux-musl",
         cpu: "baseline",
         c_flags: "",
+        link_flags: "",
         qemu: "qemu-x86_64",
         qemu_cpu: "qemu64",
     },
@@ -115,6 +139,7 @@ pub const TARGETS: [Target; 6] = [
         zig: "arm-linux-musleabi",
         cpu: "arm926ej_s",
         c_flags: "",
+        link_flags: "",
         qemu: "qemu-arm",
         qemu_cpu: "arm926",
     },

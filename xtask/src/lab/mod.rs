@@ -43,6 +43,7 @@ pub mod camera;
 pub mod named;
 pub mod nameserver;
 pub mod ns;
+pub mod openwrt;
 pub mod probe;
 pub mod process;
 pub mod scenarios;

@@ -45,6 +45,11 @@ impl Ns {
         Ok(ns)
     }
 
+    /// The same namespace once more, for another thread.
+    pub fn again(&self) -> Result<Ns> {
+        Ok(Ns { name: self.name.clone(), handle: self.handle.try_clone()?, etc: self.etc.clone() })
+    }
+
     /// Its name, as `ip netns` shows it.
     pub fn name(&self) -> &str {
         &self.name

@@ -36,12 +36,12 @@ const PLACES: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 168, 1, 20), Ipv4Addr::new(192
 const STRANGER_MAC: &str = "02:00:00:00:00:66";
 
 /// A tracer of system calls on a running process.
-struct Tracer(Daemon);
+pub(super) struct Tracer(Daemon);
 
 impl Tracer {
     /// Attaches to all threads of a process, and waits until nothing more happens. To attach interrupts the call
     /// in which each thread waits, and the thread enters it again: that is over then.
-    fn attach(pid: u32) -> Result<Tracer> {
+    pub(super) fn attach(pid: u32) -> Result<Tracer> {
         let mut command = Command::new("strace");
         // Each line begins with the time at which its call was entered.
         command.args(["-f", "-ttt", "-s", "16", "-p", &pid.to_string()]);
@@ -56,7 +56,7 @@ impl Tracer {
     }
 
     /// Everything that was said since: a call that began, that ended, or a signal.
-    fn lines_since(&self, start: Instant) -> Vec<String> {
+    pub(super) fn lines_since(&self, start: Instant) -> Vec<String> {
         self.0.lines().into_iter().filter(|line| line.at >= start).map(|line| line.text).collect()
     }
 

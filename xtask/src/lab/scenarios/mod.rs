@@ -7,8 +7,11 @@ pub mod ground;
 pub mod idle;
 pub mod kill;
 pub mod lease;
+pub mod netifd;
 pub mod ready;
 pub mod scripts;
+pub mod service;
+pub mod ucifw;
 
 use super::{Lab, Summary};
 use crate::emulated::EMULATED;
@@ -46,6 +49,10 @@ pub const SCENARIOS: &[Scenario] = &[
     changes::KNOT,
     ready::BIND,
     lease::DNSMASQ,
+    netifd::WAYS,
+    netifd::REST,
+    service::SERVICE_BACKEND,
+    ucifw::UCI_BACKEND,
     faults::FAULTS,
     Scenario {
         name: "kill",

@@ -202,11 +202,33 @@ impl Stage<'_> {
         {
             ensure!(told.lines().any(|told| told == line), "procd was not told '{line}', but:\n{told}");
         }
-        let daemon = self.spawn(&told)?;
+        // It may be told to reload before it has begun.
+        let held = self.hold_lock()?;
+        let mut daemon = self.spawn(&told)?;
+        until("our program runs", SOON, || (self.processes() == [daemon.pid()]).then_some(()))?;
+        until("it takes SIGHUP", SOON, || self.takes_hangup(daemon.pid()).then_some(()))?;
+        daemon.signal(Signal::SIGHUP)?;
+        ensure!(daemon.is_running(), "an early SIGHUP ended it");
+        drop(held);
         fs::write(self.lab.root.join("tmp/daemon"), daemon.pid().to_string())?;
         self.reachable()?;
         ensure!(self.room.take("noted").is_empty(), "cron has nothing to do with a daemon");
         Ok(daemon)
+    }
+
+    /// Holds the lock of the one instance.
+    fn hold_lock(&self) -> Result<Flock<fs::File>> {
+        let dir = self.lab.root.join("var/run/porchlight");
+        fs::create_dir_all(&dir)?;
+        let file = fs::File::options().write(true).create(true).truncate(false).open(dir.join("lock"))?;
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| e).context("the lock is held")
+    }
+
+    /// Whether the process has a handler for SIGHUP, the first bit of the mask.
+    fn takes_hangup(&self, pid: u32) -> bool {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t"));
+        mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask & 1 == 1)
     }
 
     /// Root's rights are gone, and the mapping was made all the same.
@@ -238,6 +260,7 @@ impl Stage<'_> {
         let Finished { status, stdout, stderr, .. } = self.room.run(&line, &env)?;
         let took = start.elapsed();
         ensure!(status.success() && stdout.is_empty() && stderr.is_empty(), "{status} {stdout} {stderr}");
+        ensure!(took < SECOND, "{kind} {action}: somebody held its output for {:.1} s", took.as_secs_f64());
         Ok(took)
     }
 
@@ -400,8 +423,7 @@ impl Stage<'_> {
 
     /// While a pass is under way, one waits at most; who is not concerned does not wait.
     fn storm(&self) -> Result<String> {
-        let lock = fs::File::options().write(true).open(self.lab.root.join("var/run/porchlight/lock"))?;
-        let held = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| e)?;
+        let held = self.hold_lock()?;
         for (kind, action) in [("ntp", "periodic"), ("dhcp", "old"), ("iface", "ifup-failed")] {
             self.event(kind, action, &[("INTERFACE", "fibre"), ("DEVICE", "wan0")])?;
         }
@@ -436,8 +458,17 @@ impl Stage<'_> {
         self.lab.write_config(&one_shot)?;
         self.room.sh("porchlight once", &[])?;
         self.reachable()?;
+        // Stopped while a pass is under way that would open it again.
+        self.dns.set_mood(Mood::Silent);
+        self.readdress()?;
+        self.wan_event("ifup")?;
+        self.wait_processes(1)?;
         self.room.take("noted");
+        let start = Instant::now();
         self.room.init("stop")?;
+        ensure!(start.elapsed() < SOON, "the stop waited for {:.1} s", start.elapsed().as_secs_f64());
+        self.wait_processes(0)?;
+        self.dns.set_mood(Mood::Well);
         self.closed().context("stopped")?;
         self.deleted()?;
         self.wan_event("ifup")?;

@@ -1,0 +1,232 @@
+//! TLS over a socket, and its cryptography: ring's, and of it what the providers' servers speak. The linker drops
+//! what is not named here.
+//!
+//! TLS 1.3 and 1.2 with AES-128-GCM, ChaCha20-Poly1305 or AES-256-GCM (RFC 8446 section 9.1, RFC 9325 section 4.2);
+//! keys agreed by X25519 or P-256; certificates with RSA, ECDSA on P-256 and P-384, or Ed25519. Left out: P-384
+//! for the agreement of keys, which no server asks for that has neither of the others; lists of revoked
+//! certificates, which nobody hands us; resumption, for which updates are too rare.
+
+use super::http::Fault;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{
+    verify_server_cert_signed_by_trust_anchor, verify_server_name, ClientConnection, Resumption,
+};
+use rustls::crypto::ring::{cipher_suite, default_provider, kx_group};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature, CryptoProvider};
+use rustls::crypto::{KeyProvider, SupportedKxGroup, WebPkiSupportedAlgorithms};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::sign::SigningKey;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, SupportedCipherSuite,
+};
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::lock::Mutex;
+use smol::Async;
+use std::cell::RefCell;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+/// The suites, the better ones first; a router's processor has no instructions for AES, so that ChaCha20 comes
+/// before AES-256.
+const SUITES: [SupportedCipherSuite; 9] = [
+    cipher_suite::TLS13_AES_128_GCM_SHA256,
+    cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+    cipher_suite::TLS13_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+];
+/// How keys are agreed.
+const GROUPS: [&dyn SupportedKxGroup; 2] = [kx_group::X25519, kx_group::SECP256R1];
+/// The piece in which bytes are read.
+const PIECE: usize = 8 * 1024;
+
+/// A client's end of TLS. The socket is handed to each call, for two of them go on at the same time.
+pub(super) struct Secure {
+    connection: RefCell<ClientConnection>,
+    /// Held while records are written: they must not be mixed.
+    writing: Mutex<()>,
+}
+
+/// What the server's bytes held.
+pub(super) struct Opened {
+    /// The content.
+    pub(super) plain: Vec<u8>,
+    /// Nothing more will come.
+    pub(super) end: bool,
+    /// It ended without saying so: something may be missing.
+    pub(super) torn: bool,
+}
+
+impl Secure {
+    /// Prepares a connection to a host whose certificate one of the roots vouches for.
+    pub(super) fn new(roots: RootCertStore, host: &str) -> Result<Secure, Error> {
+        let name = ServerName::try_from(host.to_string())
+            .map_err(|_| Error::General("the host's name cannot stand in a certificate".into()))?;
+        let connection = ClientConnection::new(Arc::new(config(roots)?), name)?;
+        Ok(Secure { connection: RefCell::new(connection), writing: Mutex::new(()) })
+    }
+
+    /// Agrees keys with the server and checks its certificate.
+    pub(super) async fn handshake(&self, mut server: &Async<TcpStream>) -> Result<(), Fault> {
+        let mut piece = vec![0; PIECE];
+        while self.connection.borrow().is_handshaking() {
+            self.flush(server).await?;
+            if !self.connection.borrow().is_handshaking() {
+                break;
+            }
+            let count = server.read(&mut piece).await?;
+            if count == 0 {
+                return Err(Fault::Cut);
+            }
+            let mut rest = piece.get(..count).unwrap_or_default();
+            while !rest.is_empty() {
+                if let Err(error) = self.feed(&mut rest) {
+                    // The server may be told why.
+                    let _ = self.flush(server).await;
+                    return Err(error);
+                }
+            }
+        }
+        self.flush(server).await
+    }
+
+    /// Sends content.
+    pub(super) async fn send(&self, server: &Async<TcpStream>, plain: &[u8]) -> Result<(), Fault> {
+        let mut rest = plain;
+        while !rest.is_empty() {
+            let taken = self.connection.borrow_mut().writer().write(rest)?;
+            rest = rest.get(taken..).unwrap_or_default();
+            self.flush(server).await?;
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more will be sent.
+    pub(super) async fn close(&self, server: &Async<TcpStream>) {
+        self.connection.borrow_mut().send_close_notify();
+        let _ = self.flush(server).await;
+    }
+
+    /// Opens what the server sent; no bytes are its end.
+    pub(super) async fn open(&self, server: &Async<TcpStream>, bytes: &[u8]) -> Result<Opened, Fault> {
+        let mut opened = Opened { plain: Vec::new(), end: false, torn: false };
+        let mut rest = bytes;
+        loop {
+            self.feed(&mut rest)?;
+            let read = self.connection.borrow_mut().reader().read_to_end(&mut opened.plain);
+            match read.map_err(|error| error.kind()) {
+                Ok(_) => opened.end = true,
+                Err(io::ErrorKind::WouldBlock) => {}
+                Err(_) => (opened.end, opened.torn) = (true, true),
+            }
+            if rest.is_empty() || opened.end {
+                break;
+            }
+        }
+        self.flush(server).await?;
+        Ok(opened)
+    }
+
+    /// Hands the server's bytes to TLS, as many as it takes at once.
+    fn feed(&self, bytes: &mut &[u8]) -> Result<(), Fault> {
+        let mut connection = self.connection.borrow_mut();
+        connection.read_tls(bytes)?;
+        connection.process_new_packets().map_err(Fault::Tls)?;
+        Ok(())
+    }
+
+    /// Writes the records that wait.
+    async fn flush(&self, mut server: &Async<TcpStream>) -> Result<(), Fault> {
+        let _guard = self.writing.lock().await;
+        let mut records = Vec::new();
+        loop {
+            let mut connection = self.connection.borrow_mut();
+            if !connection.wants_write() {
+                break;
+            }
+            connection.write_tls(&mut records)?;
+        }
+        Ok(server.write_all(&records).await?)
+    }
+}
+
+/// The configuration of a connection.
+fn config(roots: RootCertStore) -> Result<ClientConfig, Error> {
+    let ring = default_provider();
+    let algorithms = ring.signature_verification_algorithms;
+    let provider = CryptoProvider {
+        cipher_suites: SUITES.to_vec(),
+        kx_groups: GROUPS.to_vec(),
+        signature_verification_algorithms: algorithms,
+        secure_random: ring.secure_random,
+        key_provider: &NoKeys,
+    };
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions()?;
+    let verifier = Arc::new(Verifier { roots, algorithms });
+    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// Verifies a server as rustls's own verifier does, by the same functions, without its lists of revoked certificates.
+#[derive(Debug)]
+struct Verifier {
+    roots: RootCertStore,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        let algorithms = self.algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
+        verify_server_name(&certificate, name)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Loads no private keys: a client without a certificate never signs.
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
+        Err(Error::General("no client certificates here".into()))
+    }
+}

@@ -1,0 +1,209 @@
+//! A way in: what a redirect of OpenWrt's firewall lets through, as we ask for it and as the kernel shows it. [pure]
+
+use super::redirect::Redirect;
+use super::rule::{proto_name, Ports};
+use crate::config::uci::Section;
+use crate::config::{Network, Proto};
+use crate::map::Set;
+use std::net::IpAddr;
+
+/// How fw4 begins the comment of every rule that it makes.
+const FW4_COMMENT: &str = "comment \"!fw4: ";
+/// How it marks the rules of a reflection.
+const REFLECTION: &str = " (reflection)\"";
+/// How fw4 names the chain of a zone's redirects.
+const CHAIN: &str = "dstnat_";
+
+/// One way in, from outside.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Door {
+    /// Zone that it is reached from.
+    pub zone: String,
+    /// Protocol.
+    pub proto: Proto,
+    /// Who may; `None`: anyone.
+    pub from: Option<Network>,
+    /// Public ports, first and last.
+    pub ports: (u16, u16),
+    /// The camera.
+    pub target: IpAddr,
+    /// Its ports.
+    pub to: (u16, u16),
+}
+
+impl Door {
+    /// What a redirect lets in.
+    pub fn of(redirect: &Redirect) -> Door {
+        Door {
+            zone: redirect.src.clone(),
+            proto: redirect.proto,
+            from: redirect.src_ip,
+            ports: redirect.src_dport,
+            target: redirect.dest_ip,
+            to: redirect.dest_port,
+        }
+    }
+
+    /// What a redirect with these options of ours lets in.
+    pub(super) fn of_options<'o>(option: impl Fn(&str) -> Option<&'o str>) -> Option<Door> {
+        Some(Door {
+            zone: option("src")?.to_string(),
+            proto: if option("proto")? == "udp" { Proto::Udp } else { Proto::Tcp },
+            from: option("src_ip").and_then(Network::parse),
+            ports: range(option("src_dport")?)?,
+            target: option("dest_ip")?.parse().ok()?,
+            to: range(option("dest_port")?)?,
+        })
+    }
+
+    /// As [`Door::of_options`], of a section of the firewall's configuration.
+    pub(super) fn of_section(section: &Section) -> Option<Door> {
+        Door::of_options(|key| section.option(key)?.values.first().map(String::as_str))
+    }
+
+    /// An nft rule for the forward hook that stops it and nothing else of the camera.
+    pub(super) fn bar(&self) -> String {
+        let ip = if self.target.is_ipv4() { "ip" } else { "ip6" };
+        let from = self.from.map(|net| format!("ct original {ip} saddr {}/{} ", net.addr, net.prefix));
+        format!(
+            "{ip} daddr {} {} dport {} ct status dnat ct original proto-dst {} {}counter drop",
+            self.target,
+            proto_name(self.proto),
+            Ports(self.to),
+            Ports(self.ports),
+            from.unwrap_or_default(),
+        )
+    }
+}
+
+/// The doors that fw4's table shows, of those whose comment begins with `mark` (what follows `!fw4: `).
+/// `listing`: `nft -s -t list table inet fw4`.
+pub fn shown(listing: &str, mark: &str) -> Set<Door> {
+    let mut zone = None;
+    let mut doors = Set::new();
+    for line in listing.lines().map(str::trim) {
+        if let Some(chain) = line.strip_prefix("chain ") {
+            zone = chain.split(' ').next().and_then(|name| name.strip_prefix(CHAIN));
+        }
+        let Some((rule, comment)) = line.split_once(FW4_COMMENT) else { continue };
+        if comment.starts_with(mark) && comment.ends_with('"') && !comment.ends_with(REFLECTION) {
+            doors.extend(zone.and_then(|zone| door(zone, rule)));
+        }
+    }
+    doors
+}
+
+/// Whether fw4's table knows this zone.
+pub fn knows_zone(listing: &str, zone: &str) -> bool {
+    listing.lines().any(|line| line.trim() == format!("chain input_{zone} {{"))
+}
+
+/// Reads one rule without its comment: `ip saddr 198.51.100.0/24 tcp dport 8554 counter dnat ip to 192.168.1.50:554`.
+fn door(zone: &str, rule: &str) -> Option<Door> {
+    let mut words = rule.split_whitespace();
+    let (mut proto, mut ports, mut from) = (None, None, None);
+    while let Some(word) = words.next() {
+        match word {
+            "tcp" => proto = Some(Proto::Tcp),
+            "udp" => proto = Some(Proto::Udp),
+            "saddr" => from = Some(Network::parse(words.next()?)?),
+            "dport" => ports = Some(range(words.next()?)?),
+            "dnat" => break,
+            _ => {}
+        }
+    }
+    let to = words.find(|word| !matches!(*word, "ip" | "ip6" | "to"))?;
+    let (target, to) = place(to)?;
+    Some(Door { zone: zone.to_string(), proto: proto?, from, ports: ports?, target, to: to.or(ports)? })
+}
+
+/// `8000` or `8000-8010`.
+fn range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+/// `192.168.1.50:554`, `[2001:db8::1]:8000-8010`, or without the port.
+fn place(text: &str) -> Option<(IpAddr, Option<(u16, u16)>)> {
+    if let Ok(addr) = text.parse() {
+        return Some((addr, None));
+    }
+    let (addr, ports) = text.rsplit_once(':')?;
+    let addr = addr.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+    Some((addr, Some(range(ports)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As nft 1.0.6 lists what fw4 (of 2024) made of service data, but for the last chain.
+    const LISTING: &str = r#"table inet fw4 {
+	chain input_wan {
+		jump handle_reject
+	}
+	chain dstnat_lan {
+		ip saddr 192.168.1.0/24 ip daddr 203.0.113.10 tcp dport 8554 dnat ip to 192.168.1.20:554 comment "!fw4: ubus:porchlight_mappings[*] redirect 0 (reflection)"
+	}
+	chain srcnat_lan {
+		ip saddr 192.168.1.0/24 ip daddr 192.168.1.20 tcp dport 554 snat ip to 192.168.1.1 comment "!fw4: ubus:porchlight_mappings[*] redirect 0 (reflection)"
+	}
+	chain dstnat_wan {
+		meta nfproto ipv4 tcp dport 8554 counter dnat ip to 192.168.1.20:554 comment "!fw4: ubus:porchlight_mappings[*] redirect 0"
+		ip saddr 198.51.100.0/24 udp dport 8000-8010 counter dnat ip to 192.168.1.20:8000-8010 comment "!fw4: ubus:porchlight_mappings[*] redirect 1"
+		ip saddr 192.0.2.9 tcp dport 9000-9009 counter dnat ip to 192.168.1.20:80 comment "!fw4: ubus:porchlight_mappings[*] redirect 2"
+		meta nfproto ipv4 tcp dport 8555 counter redirect to :554 comment "!fw4: ubus:porchlight_mappings[*] redirect 3"
+		meta nfproto ipv4 tcp dport 22 counter dnat ip to 192.168.1.9:22 comment "!fw4: ubus:upnp[*] redirect 0"
+		meta nfproto ipv4 tcp dport 23 counter dnat ip to 192.168.1.9:23 comment "!fw4: Porchlight"
+	}
+	chain dstnat_wanb {
+		meta nfproto ipv6 tcp dport 80 counter dnat ip6 to [2001:db8::20]:81 comment "!fw4: ubus:porchlight_mappings[*] redirect 4"
+	}
+}
+"#;
+
+    fn door(proto: Proto, from: Option<&str>, ports: (u16, u16), to: (u16, u16)) -> Door {
+        let target = "192.168.1.20".parse().unwrap();
+        Door { zone: "wan".into(), proto, from: from.and_then(Network::parse), ports, target, to }
+    }
+
+    #[test]
+    fn what_the_kernel_shows_of_ours() {
+        let doors = shown(LISTING, "ubus:porchlight_mappings[");
+        let wanb = Door {
+            zone: "wanb".into(),
+            target: "2001:db8::20".parse().unwrap(),
+            ..door(Proto::Tcp, None, (80, 80), (81, 81))
+        };
+        let expected = [
+            door(Proto::Tcp, None, (8554, 8554), (554, 554)),
+            door(Proto::Udp, Some("198.51.100.0/24"), (8000, 8010), (8000, 8010)),
+            door(Proto::Tcp, Some("192.0.2.9"), (9000, 9009), (80, 80)),
+            wanb,
+        ];
+        assert_eq!(doors, Set::from(expected));
+        assert!(knows_zone(LISTING, "wan") && !knows_zone(LISTING, "wa") && !knows_zone(LISTING, "guest"));
+    }
+
+    #[test]
+    fn a_torn_listing_does_no_harm() {
+        let whole = shown(LISTING, "ubus:porchlight_mappings[");
+        for end in 0..LISTING.len() {
+            let part = shown(&LISTING[..end], "ubus:porchlight_mappings[");
+            assert!(part.iter().all(|door| whole.contains(door)), "cut at {end}: {part:?}");
+        }
+    }
+
+    #[test]
+    fn a_bar_stops_this_door_alone() {
+        assert_eq!(
+            door(Proto::Tcp, None, (8554, 8554), (554, 554)).bar(),
+            "ip daddr 192.168.1.20 tcp dport 554 ct status dnat ct original proto-dst 8554 counter drop"
+        );
+        assert_eq!(
+            door(Proto::Udp, Some("192.0.2.0/24"), (80, 89), (80, 89)).bar(),
+            "ip daddr 192.168.1.20 udp dport 80-89 ct status dnat ct original proto-dst 80-89 ct original ip saddr \
+             192.0.2.0/24 counter drop"
+        );
+    }
+}

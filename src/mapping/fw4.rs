@@ -1,0 +1,374 @@
+//! Mappings carried by OpenWrt's firewall (fw4), as service data or as sections of its configuration.
+//!
+//! fw4 takes seconds, and its reload is called well even when the kernel refuses the rules. So:
+//! - What is to be closed is closed by a drop in our own small table first, and its connections are cut.
+//! - What is to be open counts as open when the kernel's ruleset shows it, and only then the drops are lifted.
+
+use super::conntrack::Cut;
+use super::door::{knows_zone, Door};
+use super::holders;
+use super::nft::{MapReport, Nft};
+use super::redirect::{label, redirects, Redirect};
+use super::store::{shown_ours, Store};
+use crate::act::command;
+use crate::act::ubus::Fault;
+use crate::map::Set;
+use crate::plan::{Carrier, MapJob};
+use crate::sense::ruleset::Ruleset;
+use async_io::Timer;
+use smol::future::or;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The longest that fw4 may take to show what it was told: a slow router waits a second and renders for several.
+const RELOAD_DEADLINE: Duration = Duration::from_secs(30);
+/// The longest that `fw4 check` may take.
+const CHECK_DEADLINE: Duration = Duration::from_secs(30);
+/// After a change of the ruleset, how long its changes are gathered before it is read.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// When it cannot be told.
+const NOT_RUNNING: &str =
+    "OpenWrt's firewall does not run (there is no table inet fw4), so no port can be opened; \
+                           start it: service firewall start";
+
+/// The firewall, and what is known of it.
+pub struct Fw4 {
+    root: PathBuf,
+    store: Store,
+    program: PathBuf,
+    /// What it may let in by us. `None`: not looked at yet.
+    open: Option<Set<Door>>,
+    /// What our own table stops, of that.
+    barred: Set<Door>,
+    /// It may not: its last change was cut short, or somebody else changed it.
+    unsure: bool,
+    /// What it carries, as last reported.
+    carried: Set<Door>,
+    /// What it was last told to carry.
+    told: Set<Door>,
+    /// The same, if its own configuration says so.
+    sections: Option<(Vec<Redirect>, Vec<String>)>,
+    /// What was refused because somebody else has the public port.
+    taken: Vec<Redirect>,
+    /// The WANs' addresses at that time.
+    wan_addrs: Vec<IpAddr>,
+}
+
+/// What a look at the ruleset says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// All is as we made it.
+    pub intact: bool,
+    /// The firewall shows exactly what it was last told.
+    pub came: bool,
+    /// A public port that somebody else had is free.
+    pub freed: bool,
+}
+
+impl Fw4 {
+    /// By these programs. `root` is `/` but in tests.
+    pub(super) fn new(root: &Path, ubus: &Path, fw4: &Path) -> Fw4 {
+        let none = Set::new;
+        Fw4 {
+            root: root.into(),
+            store: Store::new(root, ubus),
+            program: fw4.into(),
+            open: None,
+            barred: none(),
+            unsure: false,
+            carried: none(),
+            told: none(),
+            sections: None,
+            taken: Vec::new(),
+            wan_addrs: Vec::new(),
+        }
+    }
+
+    /// Whether procd answers.
+    pub(super) async fn procd_answers(&self) -> bool {
+        self.store.procd_answers().await
+    }
+
+    /// Whether its own configuration has something of ours.
+    pub(super) fn is_written(&self) -> bool {
+        !self.store.has_sections(&[], &[])
+    }
+
+    /// Whether it is given something of ours.
+    pub(super) async fn holds_something(&self) -> bool {
+        self.store.read().await.is_ok_and(|doors| doors.is_some())
+    }
+
+    /// Brings the firewall to the job's rules. Closing is done within the first steps. May be dropped on the way.
+    pub(super) async fn apply(&mut self, nft: &mut Nft, job: &MapJob) -> Result<MapReport, String> {
+        let made = redirects(&job.rules);
+        let (mut list, mut refused) = (made.list, made.refused);
+        let fresh = self.open.is_none();
+        if fresh {
+            self.learn(nft).await?;
+        }
+        let cut = self.bar(nft, &doors(&list), &job.cut, fresh).await?;
+        let Some(listing) = nft.fw4_table().await? else {
+            return Ok(MapReport { cut, unreached: Some(NOT_RUNNING.into()), ..MapReport::default() });
+        };
+        refuse_unknown_zones(&mut list, &mut refused, &listing);
+        self.refuse_taken(&mut list, &mut refused, job).await;
+        let wanted = doors(&list);
+        let mut report = MapReport { refused, cut, ..MapReport::default() };
+        if !job.reload {
+            let now = shown_ours(&listing);
+            report.missing = mappings(&list, |door| !now.contains(door));
+            self.carried = wanted.iter().filter(|door| now.contains(door)).cloned().collect();
+            return Ok(report);
+        }
+        let before = shown_ours(&listing);
+        let (labels, kept) = self.unseen(job, &wanted);
+        let told: Set<Door> = wanted.iter().chain(&kept).cloned().collect();
+        self.told.clone_from(&told);
+        report.reloaded = self.store.write(job.carrier, &list, &labels, before == told).await?;
+        self.sections = (job.carrier == Carrier::Uci).then(|| (list.clone(), labels));
+        if before != told {
+            self.wait(nft, &list, &before, &mut report).await?;
+        }
+        self.carried = wanted.iter().filter(|door| !self.is_refused(door, &list, &report)).cloned().collect();
+        self.open = Some(told);
+        if self.barred != kept {
+            self.stop(nft, kept, &[]).await?;
+        }
+        Ok(report)
+    }
+
+    /// What stays in the firewall's configuration, and barred, until its camera is seen: the labels, and the doors.
+    /// Else every restart of the router would write it twice.
+    fn unseen(&self, job: &MapJob, wanted: &Set<Door>) -> (Vec<String>, Set<Door>) {
+        if job.carrier != Carrier::Uci || job.unseen.is_empty() {
+            return Default::default();
+        }
+        let labels: Vec<String> = job.unseen.iter().map(|mapping| label(mapping)).collect();
+        let mut doors = self.store.labelled(&labels);
+        doors.retain(|door| !wanted.contains(door));
+        (labels, doors)
+    }
+
+    fn is_refused(&self, door: &Door, list: &[Redirect], report: &MapReport) -> bool {
+        let of_door = |redirect: &&Redirect| Door::of(redirect) == *door;
+        let mapping = list.iter().find(of_door).map(|redirect| &redirect.mapping);
+        report.refused.iter().any(|(name, _)| Some(name) == mapping)
+    }
+
+    /// Looks what an earlier run left: in the kernel, and in procd, which fw4 may be about to read.
+    async fn learn(&mut self, nft: &Nft) -> Result<(), String> {
+        let listing = nft.fw4_table().await?.unwrap_or_default();
+        let mut open = shown_ours(&listing);
+        if let Ok(Some(doors)) = self.store.read().await {
+            open.extend(doors);
+        }
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// Stops what is open and not wanted, and cuts its connections.
+    async fn bar(
+        &mut self,
+        nft: &mut Nft,
+        wanted: &Set<Door>,
+        cut: &[IpAddr],
+        fresh: bool,
+    ) -> Result<Cut, String> {
+        let open = self.open.get_or_insert_default();
+        let barred: Set<Door> = open.iter().filter(|door| !wanted.contains(*door)).cloned().collect();
+        let new = barred.iter().filter(|door| !self.barred.contains(*door)).map(|door| door.target);
+        let mut cut: Vec<IpAddr> = new.chain(cut.iter().copied()).collect();
+        cut.sort();
+        cut.dedup();
+        // From now on it may let these in.
+        open.extend(wanted.iter().cloned());
+        if barred == self.barred && cut.is_empty() && !fresh && !self.unsure {
+            return Ok(Cut::default());
+        }
+        if fresh && barred.is_empty() && cut.is_empty() && !nft.exists().await? {
+            return Ok(Cut::default());
+        }
+        self.stop(nft, barred, &cut).await
+    }
+
+    /// Has our own table stop exactly these, and cuts the connections to these addresses.
+    async fn stop(&mut self, nft: &mut Nft, barred: Set<Door>, cut: &[IpAddr]) -> Result<Cut, String> {
+        self.unsure = true;
+        let cut = nft.bar(&barred, cut).await?;
+        (self.barred, self.unsure) = (barred, false);
+        Ok(cut)
+    }
+
+    /// Refuses what has a public port that somebody else has too.
+    async fn refuse_taken(
+        &mut self,
+        list: &mut Vec<Redirect>,
+        refused: &mut Vec<(String, String)>,
+        job: &MapJob,
+    ) {
+        let conflicts = holders::conflicts(&self.root, list, &job.wan_addrs).await;
+        let is_taken = |redirect: &Redirect| conflicts.iter().any(|(name, _)| *name == redirect.mapping);
+        self.taken = list.iter().filter(|redirect| is_taken(redirect)).cloned().collect();
+        self.wan_addrs.clone_from(&job.wan_addrs);
+        list.retain(|redirect| !is_taken(redirect));
+        refused.extend(conflicts);
+    }
+
+    /// Waits until the kernel shows the redirects. What fw4 leaves out although it did reload is refused.
+    async fn wait(
+        &self,
+        nft: &Nft,
+        list: &[Redirect],
+        before: &Set<Door>,
+        report: &mut MapReport,
+    ) -> Result<(), String> {
+        let Some(now) = self.until_shown(nft, &self.told, RELOAD_DEADLINE).await? else { return Ok(()) };
+        let complaint = self.complaint().await;
+        if now == *before {
+            return Err(format!(
+                "OpenWrt's firewall did not take the port mappings over within {} s; {complaint}",
+                RELOAD_DEADLINE.as_secs()
+            ));
+        }
+        for mapping in mappings(list, |door| !now.contains(door)) {
+            report.refused.push((mapping, format!("OpenWrt's firewall left it out; {complaint}")));
+        }
+        Ok(())
+    }
+
+    /// `None`: the kernel shows exactly these; else what it shows at the deadline.
+    async fn until_shown(
+        &self,
+        nft: &Nft,
+        wanted: &Set<Door>,
+        deadline: Duration,
+    ) -> Result<Option<Set<Door>>, String> {
+        let deaf = |error| format!("changes of the packet filter cannot be heard: {error}");
+        let mut changes = Ruleset::open().map_err(deaf)?;
+        let mut late = Timer::after(deadline);
+        loop {
+            let listing = nft.fw4_table().await?.unwrap_or_default();
+            let now = shown_ours(&listing);
+            if now == *wanted {
+                return Ok(None);
+            }
+            let changed = async {
+                let changed = changes.changed().await.map(|_| true);
+                Timer::after(SETTLE).await;
+                changed
+            };
+            let end = async {
+                (&mut late).await;
+                Ok(false)
+            };
+            if !or(changed, end).await.map_err(deaf)? {
+                return Ok(Some(now));
+            }
+        }
+    }
+
+    /// What fw4 itself says is wrong, and what to do.
+    async fn complaint(&self) -> String {
+        let checked = command::run(&self.program, "firewall4", &["check"], "", CHECK_DEADLINE).await;
+        let mend = "then: service firewall reload";
+        match checked {
+            Ok(ran) if ran.complaint.is_empty() => {
+                format!("fw4 check finds no fault, so look whether the firewall is enabled (logread -e firewall), {mend}")
+            }
+            Ok(ran) => {
+                format!("fw4 check says: {}; mend that, {mend}", ran.complaint)
+            }
+            Err(why) => format!("{why}; look at fw4 check, {mend}"),
+        }
+    }
+
+    /// Whether the kernel shows what we reported, and what we were last told; our own table's part too.
+    pub(super) async fn look(&mut self, nft: &mut Nft) -> Look {
+        let whole = nft.intact().await;
+        self.unsure |= !whole;
+        let (Some(open), Ok(listing)) = (&self.open, nft.fw4_table().await) else {
+            return Look { intact: whole, ..Look::default() };
+        };
+        let now = shown_ours(&listing.unwrap_or_default());
+        let ours = now.iter().all(|door| open.contains(door));
+        let there = self.carried.iter().all(|door| now.contains(door));
+        let written =
+            self.sections.as_ref().is_none_or(|(list, labels)| self.store.has_sections(list, labels));
+        let taken = holders::conflicts(&self.root, &self.taken, &self.wan_addrs).await;
+        let freed = self.taken.iter().any(|one| !taken.iter().any(|(name, _)| *name == one.mapping));
+        Look { intact: whole && ours && there && written, came: now == self.told, freed }
+    }
+
+    /// Takes everything of ours away, whoever made it. Closed at once; the firewall may take until the deadline to
+    /// have taken it back, and if it takes longer, our own table stays. `None`: there was nothing.
+    pub(super) async fn withdraw(
+        &mut self,
+        nft: &mut Nft,
+        deadline: Duration,
+    ) -> Result<Option<Cut>, String> {
+        (self.sections, self.taken) = (None, Vec::new());
+        let given = self.store.read().await.map_err(procd_failed)?;
+        let listing = nft.fw4_table().await?.unwrap_or_default();
+        let mut open = shown_ours(&listing);
+        let nothing = given.is_none();
+        open.extend(given.unwrap_or_default());
+        open.extend(self.open.take().unwrap_or_default());
+        if open.is_empty() && nothing {
+            return nft.remove_any().await;
+        }
+        let mut cut = nft.own_targets().await?;
+        cut.extend(open.iter().map(|door| door.target));
+        let cut: Vec<IpAddr> = cut.into_iter().collect();
+        let cut = self.stop(nft, open, &cut).await?;
+        (self.carried, self.told) = (Set::new(), Set::new());
+        self.store.write(Carrier::None, &[], &[], true).await?;
+        if self.until_shown(nft, &Set::new(), deadline).await?.is_none() {
+            nft.remove_any().await?;
+            self.barred = Set::new();
+        } else {
+            log::warn!(
+                "OpenWrt's firewall has not taken its redirects back yet: table {} keeps them closed; \
+                 porchlight unmap takes it away later",
+                super::nft::TABLE
+            );
+        }
+        Ok(Some(cut))
+    }
+}
+
+fn procd_failed(fault: Fault) -> String {
+    format!("procd does not tell what it has of the port mappings: {fault}")
+}
+
+fn doors(list: &[Redirect]) -> Set<Door> {
+    list.iter().map(Door::of).collect()
+}
+
+/// The mappings that have a door of this kind, each once.
+fn mappings(list: &[Redirect], of_kind: impl Fn(&Door) -> bool) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for redirect in list.iter().filter(|redirect| of_kind(&Door::of(redirect))) {
+        if !names.contains(&redirect.mapping) {
+            names.push(redirect.mapping.clone());
+        }
+    }
+    names
+}
+
+/// fw4 leaves a redirect of a zone that it does not know out in silence.
+fn refuse_unknown_zones(list: &mut Vec<Redirect>, refused: &mut Vec<(String, String)>, listing: &str) {
+    list.retain(|redirect| {
+        let unknown = [&redirect.src, &redirect.dest].into_iter().find(|zone| !knows_zone(listing, zone));
+        if let Some(zone) = unknown {
+            if !refused.iter().any(|(mapping, _)| *mapping == redirect.mapping) {
+                let why =
+                    format!("the firewall has no zone \"{zone}\": set the options src and dest to its zones");
+                refused.push((redirect.mapping.clone(), why));
+            }
+        }
+        unknown.is_none()
+    });
+}

@@ -1,0 +1,90 @@
+//! Mappings as data of a procd service, which fw4 reads on every reload: `ubus call service ..`. procd keeps them
+//! over a crash of ours, and has fw4 reload about a second after they change. Source: procd, service/service.c.
+
+use super::door::Door;
+use super::redirect::Redirect;
+use crate::act::ubus::{Fault, Ubus};
+use crate::map::Set;
+use crate::wire::json::{array, Json, Object};
+
+/// The name that our data has in procd; it is no service with a process.
+pub const NAME: &str = "porchlight_mappings";
+/// How the comments of fw4's rules for them begin, after `!fw4: `.
+pub const MARK: &str = "ubus:porchlight_mappings[";
+
+/// fw4's redirects as procd carries them. Each has a `type`: without it fw4 leaves one out in silence.
+pub(super) fn redirects(list: &[Redirect]) -> String {
+    array(list.iter().map(|redirect| {
+        let object = Object::new().str("type", "redirect");
+        redirect.options().iter().fold(object, |object, (key, value)| object.str(key, value)).end()
+    }))
+}
+
+/// What procd has of ours; null: nothing.
+pub(super) async fn read(ubus: &Ubus) -> Result<Json, Fault> {
+    let message = Object::new().str("name", NAME).end();
+    let answer = ubus.call("service", "list", &message).await?;
+    Ok(answer.get(NAME).get("data").get("firewall").clone())
+}
+
+/// Makes procd carry exactly these. Says whether they differ from those before: then fw4 reloads soon.
+pub(super) async fn write(ubus: &Ubus, list: &[Redirect]) -> Result<bool, Fault> {
+    let before = read(ubus).await?;
+    if list.is_empty() {
+        remove(ubus).await?;
+        return Ok(!before.items().is_empty());
+    }
+    let redirects = redirects(list);
+    if Json::parse(&redirects).is_ok_and(|wanted| are_same(&wanted, &before)) {
+        return Ok(false);
+    }
+    let data = Object::new().raw("firewall", &redirects).end();
+    let message = Object::new().str("name", NAME).raw("data", &data).end();
+    ubus.call("service", "add", &message).await?;
+    Ok(true)
+}
+
+/// Whether two lists have the same objects, in whatever order their options stand.
+fn are_same(a: &Json, b: &Json) -> bool {
+    let same = |(a, b): (&Json, &Json)| {
+        a.entries().len() == b.entries().len() && a.entries().iter().all(|(key, value)| b.get(key) == value)
+    };
+    a.items().len() == b.items().len() && a.items().iter().zip(b.items()).all(same)
+}
+
+/// Takes all of ours away. They are emptied first: procd tells nobody of data that went with its service.
+async fn remove(ubus: &Ubus) -> Result<(), Fault> {
+    let name = Object::new().str("name", NAME);
+    let known = ubus.call("service", "list", &name.clone().end()).await?;
+    if known.get(NAME).is_null() {
+        return Ok(());
+    }
+    ubus.call("service", "add", &name.clone().raw("data", "{}").end()).await?;
+    match ubus.call("service", "delete", &name.end()).await {
+        Ok(_) | Err(Fault::Missing) => Ok(()),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Has procd tell fw4 to reload, as it does when data changes.
+pub(super) async fn nudge(ubus: &Ubus) -> Result<(), Fault> {
+    let data = Object::new().str("name", "firewall").end();
+    let message = Object::new().str("type", "service.data.update").raw("data", &data).end();
+    ubus.call("service", "event", &message).await.map(drop)
+}
+
+/// Has procd tell whoever listens that a configuration was changed, as `reload_config` does.
+pub(super) async fn config_changed(ubus: &Ubus, package: &str) -> Result<(), Fault> {
+    let data = Object::new().str("package", package).end();
+    let message = Object::new().str("type", "config.change").raw("data", &data).end();
+    ubus.call("service", "event", &message).await.map(drop)
+}
+
+/// The doors that data of ours opens.
+pub(super) fn doors(data: &Json) -> Set<Door> {
+    data.items().iter().filter_map(door).collect()
+}
+
+fn door(redirect: &Json) -> Option<Door> {
+    Door::of_options(|key| redirect.get(key).str())
+}

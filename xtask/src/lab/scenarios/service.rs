@@ -1,0 +1,272 @@
+//! OpenWrt's firewall carries the mapping: as data of a procd service, which fw4 reads. Opening costs one reload;
+//! closing does not wait for it; a crash, a restart and reloads by others change nothing.
+
+use super::Scenario;
+use crate::lab::openwrt::Openwrt;
+use crate::lab::*;
+use anyhow::{ensure, Result};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use std::net::TcpStream;
+
+/// The service that the data is under.
+const SERVICE: &str = "porchlight_mappings";
+/// The camera's second address.
+const MOVED: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 60);
+/// And its first.
+const FIRST: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 20);
+/// After procd's second, for fw4 and for us.
+const OPEN_LIMIT: Duration = Duration::from_millis(3000);
+/// How long fw4 may take to take over what it was told, before that is a failure.
+const RELOAD_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The backend `service`.
+pub const SERVICE_BACKEND: Scenario = Scenario {
+    name: "service",
+    about: "mappings as service data for OpenWrt's firewall: one reload opens, closing does not wait for one",
+    needs: &["conntrack"],
+    limit: Duration::from_secs(240),
+    slow: false,
+    run,
+};
+
+fn run(lab: &mut Lab) -> Result<Summary> {
+    lab.router.nft("delete table inet home")?;
+    let _dns = lab.nameserver()?;
+    lab.wan_up()?;
+    let openwrt = Openwrt::start(lab, WAN4)?;
+    let host = lab.lan_host("camera", CAMERA_MAC, FIRST)?;
+    let viewer = lab.lan_host("viewer", "02:00:00:00:00:77", [192, 168, 1, 77].into())?;
+    let _front = Camera::start(&host.ns, 554, "front")?;
+    lab.write_leases(&[host.lease(FIRST)])?;
+    let home = Home { lab, openwrt, host, viewer };
+    home.configure("", true)?;
+    let mut summary = Summary::default();
+    let mut agent = home.start()?;
+    summary.0.push(home.opens()?);
+    summary.0.push(home.moves()?);
+    summary.0.push(home.others_reload()?);
+    agent.kill();
+    summary.0.push(home.crash_changes_nothing()?);
+    let mut agent = home.start()?;
+    summary.0.push(home.restart_changes_nothing(&agent)?);
+    summary.0.push(home.closes_without_the_firewall(&agent)?);
+    agent.stop(5 * SECOND)?;
+    let mut agent = home.start()?;
+    home.switches_off(&mut agent)?;
+    summary.0.push(home.stops_and_keeps()?);
+    summary.0.push(home.refused_by_nft()?);
+    Ok(summary)
+}
+
+/// The router with its firewall, the camera, and somebody on the LAN.
+struct Home<'a> {
+    lab: &'a Lab,
+    openwrt: Openwrt,
+    host: Host,
+    viewer: Host,
+}
+
+impl Home<'_> {
+    /// The backend is left to the agent; `global` is added to the section of that name.
+    fn configure(&self, global: &str, mapped: bool) -> Result<()> {
+        let text = self.lab.config().replacen("\toption mapping_backend 'nft'\n", global, 1);
+        let (head, _) = text.split_once("config mapping").unwrap_or((&text, ""));
+        self.lab.write_config(if mapped { &text } else { head })
+    }
+
+    fn start(&self) -> Result<Agent> {
+        self.lab.start_agent_as(self.lab.command().arg("run").env("PATH", self.openwrt.path()))
+    }
+
+    fn listing(&self, table: &str) -> String {
+        self.lab.router.sh(&format!("nft -s list table inet {table}")).unwrap_or_default()
+    }
+
+    fn wait_open(&self) -> Result<Instant> {
+        self.lab.wait_greeted("front", WAN4.into(), OPEN_LIMIT)
+    }
+
+    /// Waits until fw4 has done what it was told, and our own table holds nothing back.
+    fn wait_lifted(&self, limit: Duration) -> Result<()> {
+        until("the firewall took over and nothing is barred any more", limit, || {
+            (self.openwrt.is_quiet() && !self.listing("porchlight").contains("proto-dst")).then_some(())
+        })
+    }
+
+    fn call(&self) -> Result<TcpStream> {
+        let mut call = probe::connect(&self.lab.internet, (WAN4, PORT).into(), SECOND / 5)?;
+        ensure!(probe::read_line(&mut call)? == "front" && probe::echoes(&mut call)?, "no echo");
+        Ok(call)
+    }
+
+    fn wait_cut(&self, call: &mut TcpStream) -> Result<Instant> {
+        until("the old connection is cut", 2 * SECOND, || {
+            (!probe::echoes(call).unwrap_or(true)).then(Instant::now)
+        })
+    }
+
+    fn opens(&self) -> Result<String> {
+        let start = Instant::now();
+        let open = self.wait_open()?;
+        let inside = probe::banner(&self.viewer.ns, (WAN4, PORT).into(), SECOND)?;
+        ensure!(inside == "front", "hairpin leads to {inside}");
+        let writes = self.openwrt.writes();
+        ensure!(writes.len() == 1 && self.openwrt.reloads() == 1, "one change, one reload: {writes:?}");
+        let data = self.openwrt.service(SERVICE);
+        for redirect in data["firewall"].as_array().into_iter().flatten() {
+            ensure!(redirect["type"] == "redirect" && redirect["dest_ip"] == FIRST.to_string(), "{redirect}");
+        }
+        ensure!(
+            !openwrt::leads_to(&self.listing("porchlight"), FIRST.into()),
+            "our own table translates too"
+        );
+        Ok(format!("open {} ms after the start, from the LAN too, by one reload", (open - start).as_millis()))
+    }
+
+    fn moves(&self) -> Result<String> {
+        let mut call = self.call()?;
+        self.host.readdress(MOVED)?;
+        let start = Instant::now();
+        self.lab.write_leases(&[self.host.lease(MOVED)])?;
+        let cut = self.wait_cut(&mut call)?;
+        let open = self.wait_open()?;
+        self.wait_lifted(OPEN_LIMIT)?;
+        ensure!(self.openwrt.reloads() == 2, "{} reloads", self.openwrt.reloads());
+        ensure!(cut - start <= SECOND, "cut after {} ms", (cut - start).as_millis());
+        Ok(format!(
+            "lease moved: connection cut after {} ms, open at the new address after {} ms, one reload",
+            (cut - start).as_millis(),
+            (open - start).as_millis()
+        ))
+    }
+
+    /// A new WAN address: netifd has fw4 reload, and the hairpin follows without us.
+    fn others_reload(&self) -> Result<String> {
+        self.openwrt.writes();
+        let other = Ipv4Addr::new(203, 0, 113, 11);
+        self.lab.wan_readdress4(other)?;
+        self.openwrt.wan_is(self.lab, other)?;
+        self.lab.wait_greeted("front", other.into(), SECOND)?;
+        let inside = probe::banner(&self.viewer.ns, (other, PORT).into(), SECOND)?;
+        ensure!(inside == "front", "hairpin leads to {inside}");
+        self.lab.wait_named(other.into(), 5 * SECOND)?;
+        self.lab.wan_readdress4(WAN4)?;
+        self.openwrt.wan_is(self.lab, WAN4)?;
+        self.wait_open()?;
+        self.lab.wait_named(WAN4.into(), 5 * SECOND)?;
+        let writes = self.openwrt.writes();
+        ensure!(writes.is_empty() && self.openwrt.reloads() == 2, "it did something: {writes:?}");
+        Ok("two reloads by others, a new WAN address and back: the mapping and its hairpin stay".into())
+    }
+
+    fn crash_changes_nothing(&self) -> Result<String> {
+        self.openwrt.wan_is(self.lab, WAN4)?;
+        self.wait_open()?;
+        Ok("killed: procd keeps the mapping, over a reload of the firewall too".into())
+    }
+
+    fn restart_changes_nothing(&self, agent: &Agent) -> Result<String> {
+        let long_ago = Instant::now() - 10 * SECOND;
+        agent.wait_line(long_ago, "is open to", 5 * SECOND)?;
+        self.wait_open()?;
+        let writes = self.openwrt.writes();
+        ensure!(
+            writes.is_empty() && self.openwrt.reloads() == 2,
+            "the restart changed something: {writes:?}"
+        );
+        Ok("started again: what procd has is compared, and not sent again".into())
+    }
+
+    /// The firewall takes its time; the mapping is closed and its connection cut all the same.
+    fn closes_without_the_firewall(&self, agent: &Agent) -> Result<String> {
+        let mut call = self.call()?;
+        self.openwrt.hold(true);
+        let start = Instant::now();
+        self.configure("", false)?;
+        agent.signal(Signal::SIGHUP)?;
+        let cut = self.wait_cut(&mut call)?;
+        let closed = self.lab.wait_closed(WAN4.into(), 2 * SECOND)?;
+        let took = cut.max(closed) - start;
+        ensure!(took <= SECOND, "closed and cut after {} ms", took.as_millis());
+        let told = || self.openwrt.service(SERVICE) == Value::Null;
+        until("procd is told", 5 * SECOND, || told().then_some(()))?;
+        ensure!(openwrt::leads_to(&self.listing("fw4"), MOVED.into()), "the firewall should still have it");
+        // Everything else of the camera goes on.
+        let within = probe::banner(&self.viewer.ns, (MOVED, 554).into(), SECOND)?;
+        ensure!(within == "front", "the LAN reaches {within}");
+        self.openwrt.hold(false);
+        self.wait_lifted(5 * SECOND)?;
+        ensure!(!openwrt::leads_to(&self.listing("fw4"), MOVED.into()), "fw4 still has the redirect");
+        self.configure("", true)?;
+        agent.signal(Signal::SIGHUP)?;
+        self.lab.wait_greeted("front", WAN4.into(), 15 * SECOND)?;
+        Ok(format!(
+            "closed {} ms and cut {} ms after the reload, before the firewall had heard of it",
+            closed.saturating_duration_since(start).as_millis(),
+            (cut - start).as_millis()
+        ))
+    }
+
+    fn switches_off(&self, agent: &mut Agent) -> Result<()> {
+        self.wait_open()?;
+        self.configure("\toption mapping_backend 'none'\n", true)?;
+        agent.signal(Signal::SIGHUP)?;
+        self.lab.wait_closed(WAN4.into(), 2 * SECOND)?;
+        until("nothing of ours is left", 5 * SECOND, || self.is_gone().then_some(()))?;
+        agent.stop(5 * SECOND)?;
+        Ok(())
+    }
+
+    /// Neither procd nor fw4 nor a table of ours has anything.
+    fn is_gone(&self) -> bool {
+        let fw4 = self.listing("fw4");
+        self.openwrt.service(SERVICE).is_null()
+            && !fw4.contains(SERVICE)
+            && self.listing("porchlight").is_empty()
+    }
+
+    fn stops_and_keeps(&self) -> Result<String> {
+        self.configure("", true)?;
+        let mut agent = self.start()?;
+        self.wait_open()?;
+        let start = Instant::now();
+        agent.stop(5 * SECOND)?;
+        let stopped = start.elapsed();
+        ensure!(self.is_gone(), "a clean stop left something");
+        self.configure("\toption keep_on_stop '1'\n", true)?;
+        let mut agent = self.start()?;
+        self.wait_open()?;
+        agent.stop(5 * SECOND)?;
+        self.wait_open()?;
+        let mut unmap = self.lab.command();
+        self.lab.router.run(unmap.arg("unmap").env("PATH", self.openwrt.path()), 40 * SECOND)?.success()?;
+        ensure!(self.is_gone(), "unmap left something");
+        self.lab.wait_closed(WAN4.into(), 2 * SECOND)?;
+        Ok(format!(
+            "a clean stop takes all away in {} ms; keep_on_stop keeps, unmap takes away",
+            stopped.as_millis()
+        ))
+    }
+
+    /// fw4 calls its reload well, but nft refused the rules: it is said, with why; once it is mended, it opens.
+    fn refused_by_nft(&self) -> Result<String> {
+        self.openwrt.break_firewall(true);
+        self.configure("", true)?;
+        let start = Instant::now();
+        let mut agent = self.start()?;
+        let line =
+            agent.wait_line(start, "did not take the port mappings over", RELOAD_DEADLINE + 5 * SECOND)?;
+        ensure!(line.text.contains("fw4 check says:"), "{}", line.text);
+        ensure!(self.lab.status()?["healthy"] != true, "status calls it well");
+        self.openwrt.break_firewall(false);
+        let mended = Instant::now();
+        self.openwrt.wan_is(self.lab, WAN4)?;
+        self.wait_open()?;
+        agent.wait_line(mended, "is open to", 5 * SECOND)?;
+        agent.stop(5 * SECOND)?;
+        ensure!(self.is_gone(), "a clean stop left something");
+        Ok("rules that nft refuses: said after 30 s with fw4's own words; open once somebody mended it"
+            .into())
+    }
+}
