@@ -46,7 +46,7 @@ impl Options {
 }
 
 /// What the tests of the crate itself need: namespaces, the packet filter, system calls counted.
-const UNIT_NEEDS: &[&str] = &["ip", "nft", "strace"];
+const UNIT_NEEDS: &[&str] = &["ip", "nft", "strace", "busybox"];
 
 /// How many tests ended how.
 #[derive(Clone, Copy, Default)]

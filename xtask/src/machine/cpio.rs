@@ -79,7 +79,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut busybox = Command::new("busybox");
         busybox.args(["cpio", "-i", "-d"]).current_dir(dir.path());
-        let Ok(mut child) = busybox.stdin(Stdio::piped()).stderr(Stdio::null()).spawn() else { return };
+        let mut child = busybox.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("busybox");
         child.stdin.take().unwrap().write_all(&bytes).unwrap();
         assert!(child.wait().unwrap().success());
         assert_eq!(std::fs::read(dir.path().join("etc/issue")).unwrap(), b"hello");

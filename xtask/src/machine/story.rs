@@ -43,7 +43,7 @@ const AUTHORIZATION: &str = "Basic c29tZWJvZHk6c2VjcmV0";
 /// The guest's addresses, one after the other.
 const WAN: [Ipv4Addr; 3] =
     [Ipv4Addr::new(203, 0, 113, 10), Ipv4Addr::new(203, 0, 113, 11), Ipv4Addr::new(203, 0, 113, 12)];
-/// The resolver, which qemu offers by DHCP, asks this machine's.
+/// How far behind the clock is the second time, in seconds.
 const MONTH: u64 = 31 * 86_400;
 /// From the clock's setting to the update.
 const AFTER_CLOCK: Duration = Duration::from_secs(2);
