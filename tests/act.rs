@@ -311,11 +311,24 @@ fn certificates_that_are_not_to_be_trusted() {
         assert_eq!((read.kind, write.kind), (kind, kind), "{read}");
         assert!(read.text.contains(words), "{read}");
     }
-    // A clock before the build explains any of them.
-    let floor = Http::setup(Some(&ca.file), "porchlight/test", 4_000_000_000);
-    let origin = tls(&ca.expired, |_| {});
-    let failure = floor.exchange(&request(format!("{origin}/"), false), PATIENT).unwrap_err();
-    assert_eq!(failure.kind, Kind::Clock, "{failure}");
+}
+
+#[test]
+fn by_a_clock_that_was_never_set_nobody_is_asked() {
+    let early = Http::setup(Some(&trusted().file), "porchlight/test", 4_000_000_000);
+    let (listener, origin) = listen("https");
+    for write in [false, true] {
+        let failure = early.exchange(&request(format!("{origin}/"), write), PATIENT).unwrap_err();
+        assert_eq!((failure.kind, failure.sent), (Kind::Clock, false), "{failure}");
+    }
+    listener.set_nonblocking(true).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    // Without TLS nothing is judged by the clock.
+    let origin = plain(|stream| {
+        read_request(stream);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+    });
+    assert_eq!(early.exchange(&request(format!("{origin}/"), false), PATIENT).unwrap().status, 200);
 }
 
 #[test]

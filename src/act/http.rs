@@ -68,6 +68,9 @@ impl Http {
     pub fn exchange(&self, request: &provider::Http, timeout: Duration) -> Result<Reply, Failure> {
         let origin = Origin::of(&request.url)?;
         check_headers(&origin.shown, &request.headers)?;
+        if origin.tls {
+            self.check_clock(&origin.shown)?;
+        }
         let roots = if origin.tls { Some(self.read_roots(&origin.shown)?) } else { None };
         let until = Instant::now() + timeout;
         smol::block_on(async {
@@ -168,6 +171,21 @@ impl Http {
         Ok(if request.body.is_empty() { out } else { out.with_body(request.body.as_str()) })
     }
 
+    /// Asks nobody over TLS by a clock that was never set: good certificates lie in its future, and those that it
+    /// takes for valid are long past.
+    fn check_clock(&self, who: &str) -> Result<(), Failure> {
+        let now = UnixTime::now().as_secs();
+        if now >= self.clock_floor {
+            return Ok(());
+        }
+        let text = format!(
+            "{who}: not asked, since the clock here was not set yet (it says {}), and certificates are judged by \
+             it; it goes on when the clock is set (by NTP)",
+            date(now)
+        );
+        Err(Failure::new(Kind::Clock, text).unsent())
+    }
+
     /// Reads the trusted roots. They are read for each request, which costs a few milliseconds, and not kept, which
     /// would cost more memory than all else that the agent knows.
     fn read_roots(&self, who: &str) -> Result<RootCertStore, Failure> {
@@ -243,7 +261,6 @@ impl Http {
                 clock(format!("its certificate is valid from {}", date(not_before.as_secs())))
             }
             CertificateError::NotValidYet => clock("its certificate is not valid yet".into()),
-            _ if now < self.clock_floor => clock(format!("it is at least {}", date(self.clock_floor))),
             CertificateError::ExpiredContext { not_after, .. } => untrusted(format!(
                 "its certificate expired on {} (the clock here says {}); its operator must renew it",
                 date(not_after.as_secs()),

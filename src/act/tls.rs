@@ -11,9 +11,11 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{
     verify_server_cert_signed_by_trust_anchor, verify_server_name, ClientConnection, Resumption,
 };
-use rustls::crypto::ring::{cipher_suite, default_provider, kx_group};
+use rustls::crypto::ring::{cipher_suite, kx_group};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature, CryptoProvider};
-use rustls::crypto::{KeyProvider, SupportedKxGroup, WebPkiSupportedAlgorithms};
+use rustls::crypto::{
+    GetRandomFailed, KeyProvider, SecureRandom, SupportedKxGroup, WebPkiSupportedAlgorithms,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::SigningKey;
@@ -27,6 +29,7 @@ use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use webpki::ring as webpki_ring;
 
 /// The suites, the better ones first; a router's processor has no instructions for AES, so that ChaCha20 comes
 /// before AES-256.
@@ -43,6 +46,40 @@ const SUITES: [SupportedCipherSuite; 9] = [
 ];
 /// How keys are agreed.
 const GROUPS: [&dyn SupportedKxGroup; 2] = [kx_group::X25519, kx_group::SECP256R1];
+/// What may sign a certificate, and a handshake by a certificate's key (RFC 8446 section 4.2.3).
+const ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+    all: &[
+        webpki_ring::ECDSA_P256_SHA256,
+        webpki_ring::ECDSA_P256_SHA384,
+        webpki_ring::ECDSA_P384_SHA256,
+        webpki_ring::ECDSA_P384_SHA384,
+        webpki_ring::ED25519,
+        webpki_ring::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
+        webpki_ring::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
+        webpki_ring::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
+        webpki_ring::RSA_PKCS1_2048_8192_SHA256,
+        webpki_ring::RSA_PKCS1_2048_8192_SHA384,
+        webpki_ring::RSA_PKCS1_2048_8192_SHA512,
+    ],
+    mapping: &[
+        // Within TLS 1.2 the name of a scheme does not fix the curve.
+        (
+            SignatureScheme::ECDSA_NISTP384_SHA384,
+            &[webpki_ring::ECDSA_P384_SHA384, webpki_ring::ECDSA_P256_SHA384],
+        ),
+        (
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+            &[webpki_ring::ECDSA_P256_SHA256, webpki_ring::ECDSA_P384_SHA256],
+        ),
+        (SignatureScheme::ED25519, &[webpki_ring::ED25519]),
+        (SignatureScheme::RSA_PSS_SHA512, &[webpki_ring::RSA_PSS_2048_8192_SHA512_LEGACY_KEY]),
+        (SignatureScheme::RSA_PSS_SHA384, &[webpki_ring::RSA_PSS_2048_8192_SHA384_LEGACY_KEY]),
+        (SignatureScheme::RSA_PSS_SHA256, &[webpki_ring::RSA_PSS_2048_8192_SHA256_LEGACY_KEY]),
+        (SignatureScheme::RSA_PKCS1_SHA512, &[webpki_ring::RSA_PKCS1_2048_8192_SHA512]),
+        (SignatureScheme::RSA_PKCS1_SHA384, &[webpki_ring::RSA_PKCS1_2048_8192_SHA384]),
+        (SignatureScheme::RSA_PKCS1_SHA256, &[webpki_ring::RSA_PKCS1_2048_8192_SHA256]),
+    ],
+};
 /// The piece in which bytes are read.
 const PIECE: usize = 8 * 1024;
 
@@ -158,18 +195,16 @@ impl Secure {
 
 /// The configuration of a connection.
 fn config(roots: RootCertStore) -> Result<ClientConfig, Error> {
-    let ring = default_provider();
-    let algorithms = ring.signature_verification_algorithms;
     let provider = CryptoProvider {
         cipher_suites: SUITES.to_vec(),
         kx_groups: GROUPS.to_vec(),
-        signature_verification_algorithms: algorithms,
-        secure_random: ring.secure_random,
+        signature_verification_algorithms: ALGORITHMS,
+        secure_random: &Kernel,
         key_provider: &NoKeys,
     };
     let builder =
         ClientConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions()?;
-    let verifier = Arc::new(Verifier { roots, algorithms });
+    let verifier = Arc::new(Verifier(roots));
     let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     config.resumption = Resumption::disabled();
     Ok(config)
@@ -177,10 +212,7 @@ fn config(roots: RootCertStore) -> Result<ClientConfig, Error> {
 
 /// Verifies a server as rustls's own verifier does, by the same functions, without its lists of revoked certificates.
 #[derive(Debug)]
-struct Verifier {
-    roots: RootCertStore,
-    algorithms: WebPkiSupportedAlgorithms,
-}
+struct Verifier(RootCertStore);
 
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
@@ -192,8 +224,7 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let certificate = ParsedCertificate::try_from(end_entity)?;
-        let algorithms = self.algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
+        verify_server_cert_signed_by_trust_anchor(&certificate, &self.0, intermediates, now, ALGORITHMS.all)?;
         verify_server_name(&certificate, name)?;
         Ok(ServerCertVerified::assertion())
     }
@@ -204,7 +235,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+        verify_tls12_signature(message, certificate, signature, &ALGORITHMS)
     }
 
     fn verify_tls13_signature(
@@ -213,11 +244,21 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+        verify_tls13_signature(message, certificate, signature, &ALGORITHMS)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        ALGORITHMS.supported_schemes()
+    }
+}
+
+/// Random bytes of the kernel.
+#[derive(Debug)]
+struct Kernel;
+
+impl SecureRandom for Kernel {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
+        getrandom::fill(bytes).map_err(|_| GetRandomFailed)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::model::{Family, Now, Reading, RecordId, WanWorld};
 use crate::plan::publish::{wish, Wish};
 use crate::plan::settle::{self, End};
 use crate::plan::{mapping, Carried, Carrier, LookJob, MapJob, PublishJob, Rule};
-use crate::provider::{self, Failure, Outcome, Verdicts, Wanted};
+use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
 use crate::state::{Known, Seen};
 use crate::status::BEHIND_PROXY;
 use std::net::IpAddr;
@@ -100,6 +100,7 @@ impl Agent {
             requests: effort.requests,
             last_request: effort.last_request,
         };
+        let clock_is_told = self.waits_for_clock(&job.account);
         let verdicts = settle::published(&mut self.state, &self.config, job, memo, result, end);
         let mut told = Vec::new();
         for (id, verdict) in verdicts {
@@ -107,12 +108,22 @@ impl Agent {
             match verdict {
                 Ok(outcome) => self.record_right(change, &id, addr, &outcome, effort, now),
                 Err(failure) if told.contains(&failure) => {}
+                Err(failure) if failure.kind == Kind::Clock && clock_is_told => {
+                    log::debug!("#{change} {id}: {}", self.redactor.redact(&failure.to_string()));
+                }
                 Err(failure) => {
                     self.record_failed(change, job, &id, &failure);
                     told.push(failure);
                 }
             }
         }
+    }
+
+    /// Whether the last try of an account failed for the clock: that is said once, not at each look whether the
+    /// clock was set meanwhile.
+    fn waits_for_clock(&self, account: &str) -> bool {
+        let retry = self.state.accounts.get(account).and_then(|account| account.retry.as_ref());
+        retry.is_some_and(|retry| retry.failure.kind == Kind::Clock)
     }
 
     fn record_right(

@@ -8,14 +8,13 @@ use crate::control::{self, Instance, Nudge};
 use crate::map::Set;
 use crate::mapping::backend::{Backend, UNMAP_DEADLINE};
 use crate::paths::Paths;
+use crate::provider::CLOCK_FLOOR;
 use crate::sense::clock;
 use crate::sense::signals::survive_reload;
 use crate::state;
 use smol::LocalExecutor;
 use std::rc::Rc;
 
-/// A Unix time that is surely past, in seconds: 1 January 2026. A clock before it is wrong.
-const CLOCK_FLOOR: u64 = 1_767_225_600;
 /// Who we are to a provider; some refuse those who do not say.
 pub const USER_AGENT: &str =
     concat!("porchlight/", env!("CARGO_PKG_VERSION"), " +", env!("CARGO_PKG_REPOSITORY"));

@@ -15,6 +15,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// A Unix time that is surely past, in seconds: 1 January 2026. A clock before it was never set, and neither a
+/// certificate nor a signature is to be judged or made by it.
+pub const CLOCK_FLOOR: u64 = 1_767_225_600;
+
 /// One record as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -48,6 +52,19 @@ impl Job {
     /// An option's text, if it is set and not empty.
     pub fn option(&self, name: &str) -> Option<&str> {
         self.options.text.get(name).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// [`Job::now`] for a signature: the server would refuse one of a clock that was never set, and for good.
+    ///
+    /// # Errors
+    /// [`Kind::Clock`] for a clock before [`CLOCK_FLOOR`]: nothing is sent, it waits until the clock is set.
+    pub fn signing_time(&self) -> Result<u64, Failure> {
+        if self.now >= CLOCK_FLOOR {
+            return Ok(self.now);
+        }
+        let text =
+            "this machine's clock was not set yet, and a signature needs it; it goes on when it is (by NTP)";
+        Err(Failure::new(Kind::Clock, text).unsent())
     }
 
     /// A secret that this provider cannot work without.
@@ -210,6 +227,12 @@ impl Failure {
         self
     }
 
+    /// The same, of a request that never left this machine.
+    pub fn unsent(mut self) -> Failure {
+        self.sent = false;
+        self
+    }
+
     /// The same, not to be tried again before `wait`.
     pub fn after(mut self, wait: Duration) -> Failure {
         self.retry_after = Some(wait);
@@ -346,6 +369,24 @@ mod tests {
         assert!(!Failure::new(Kind::NotReady, "no route").sent);
         assert!(Failure::new(Kind::NotReady, "the address changed").sent().sent);
         assert!(Failure::new(Kind::Unreachable, "no answer").sent);
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_signs_nothing() {
+        let at = |now| Job {
+            zone: None,
+            ttl: None,
+            options: Options::default(),
+            records: Vec::new(),
+            now,
+            nonce: [0; 16],
+            memo: Map::new(),
+        };
+        for never_set in [0, 86_400, CLOCK_FLOOR - 1] {
+            let failure = at(never_set).signing_time().unwrap_err();
+            assert_eq!((failure.kind, failure.sent), (Kind::Clock, false), "{never_set}");
+        }
+        assert_eq!(at(CLOCK_FLOOR).signing_time(), Ok(CLOCK_FLOOR));
     }
 
     #[test]

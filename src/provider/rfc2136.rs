@@ -89,7 +89,9 @@ fn update(job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {
     let server =
         job.option("server").ok_or_else(|| Failure::new(Kind::Refused, "option server is not set"))?;
     let id = job.nonce.iter().take(2).fold(0, |id, byte| id << 8 | u16::from(*byte));
-    let mut session = Session { server: server.to_owned(), key: key(job)?, now: job.now, id, ask };
+    let key = key(job)?;
+    let now = if key.is_some() { job.signing_time()? } else { job.now };
+    let mut session = Session { server: server.to_owned(), key, now, id, ask };
     let records = job.records.clone();
     let mut verdicts = Verdicts::new();
     let mut zones: Map<String, Vec<Write>> = Map::new();

@@ -4,7 +4,9 @@
 pub mod bench;
 pub mod build;
 pub mod demo;
+pub mod emulated;
 pub mod lab;
+pub mod machine;
 pub mod package;
 pub mod peers;
 pub mod rules;

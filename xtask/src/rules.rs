@@ -32,7 +32,7 @@ const CRATES: [(&str, usize); 12] = [
     ("simple_logger", 1),
     ("rustls", 2),
     ("nanoserde", 2),
-    ("getrandom", 3),
+    ("getrandom", 4),
     ("hmac", 2),
     ("sha2", 3),
     ("signal_hook", 2),

@@ -46,7 +46,7 @@ impl Options {
 }
 
 /// What the tests of the crate itself need: namespaces, the packet filter, system calls counted.
-const UNIT_NEEDS: &[&str] = &["ip", "nft", "strace"];
+const UNIT_NEEDS: &[&str] = &["ip", "nft", "strace", "busybox"];
 
 /// How many tests ended how.
 #[derive(Clone, Copy, Default)]
@@ -126,6 +126,7 @@ fn run_scenario(scenario: &Scenario, program: &Path, options: &Options) -> Resul
     if !lacking.is_empty() {
         return crate::lab::skip(format!("this machine lacks {}", lacking.join(", ")));
     }
+    crate::machine::prepare(scenario.name)?;
     let args: [OsString; 4] = ["__scenario".into(), scenario.name.into(), "--program".into(), program.into()];
     match seal::exit_code(seal::run(&args, scenario.limit)?) {
         0 => Ok(()),

@@ -13,6 +13,8 @@ pub const FLAGS: &str = "--icf=all --nostdlib --build-id=none -z noexecstack -z 
 pub const MAP: &str = "porchlight.map";
 /// Words of zig's call that are not wanted: the unwinding tables' index and what is stripped.
 const UNWANTED: [&str; 3] = ["--eh-frame-hdr", "-s", "--as-needed"];
+/// What `time.c` becomes.
+const TIME: &str = "time.o";
 /// The least program.
 const PROBE: &str = "int main(void) { return 0; }\n";
 
@@ -23,7 +25,11 @@ const PROBE: &str = "int main(void) { return 0; }\n";
 /// When zig cannot link for the target, or says nothing of how it does.
 pub fn script(target: &Target, zig: &str, out: &Path) -> Result<String> {
     let (flags, objects) = split(&probe(target, zig, out)?).context("zig did not say how it links")?;
-    let (out, more) = (out.display(), target.link_flags);
+    if target.is_big() {
+        time(target, zig, out)?;
+    }
+    let more = target.link_flags.replace(TIME, &format!("'{}/{TIME}'", out.display()));
+    let out = out.display();
     Ok(format!(
         "#!/bin/sh
 # Written by cargo xtask build. ld.lld looks for the layout in {out}.
@@ -37,6 +43,19 @@ done
 exec {zig} ld.lld {flags} {FLAGS} {more} -L'{out}' -Map='{out}/{MAP}' \"$@\" --start-group {objects} --end-group
 "
     ))
+}
+
+/// Compiles `time.c`.
+fn time(target: &Target, zig: &str, out: &Path) -> Result<()> {
+    let source = out.join("time.c");
+    fs::write(&source, include_str!("time.c"))
+        .with_context(|| format!("cannot write {}", source.display()))?;
+    let Target { zig: triple, cpu, c_flags, .. } = target;
+    let call = format!("{zig} cc -target {triple} -mcpu={cpu} {c_flags} -Os -c -o {TIME} time.c");
+    let said = Command::new("sh").args(["-c", &call]).current_dir(out).stdin(Stdio::null()).output();
+    let said = said.context("cannot run sh")?;
+    ensure!(said.status.success(), "cannot compile time.c: {}", String::from_utf8_lossy(&said.stderr));
+    Ok(())
 }
 
 /// Links a small program and returns zig's call of ld.lld.

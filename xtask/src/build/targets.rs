@@ -36,6 +36,12 @@ impl Target {
     pub fn is_mips(&self) -> bool {
         self.rust.starts_with("mips")
     }
+
+    /// True for 32 bits with the highest byte first.
+    #[must_use]
+    pub fn is_big(&self) -> bool {
+        self.rust.starts_with("mips-")
+    }
 }
 
 /// C code of MIPS calls and loads directly, without a table of addresses: the program lies at a fixed place.
@@ -45,6 +51,10 @@ const MIPS_C: &str = "-mno-abicalls";
 /// a program at a fixed place: it runs astray. A static program has nothing to look up; this is the function that
 /// says so, and which musl's would call.
 const MIPS_LINK: &str = "--defsym=__dlsym_time64=__dlsym";
+
+/// The same, and the two calls that `time.c` sets right.
+const MIPS_BIG_LINK: &str =
+    "--defsym=__dlsym_time64=__dlsym --wrap=__clock_gettime64 --wrap=__timerfd_settime64 time.o";
 
 /// After a jump of MIPS one more instruction is carried out; where nothing before it fits there, it is looked for
 /// behind it and at its target as well, instead of filling the place with one that does nothing.
@@ -60,7 +70,7 @@ pub const TARGETS: [Target; 6] = [
         zig: "mips-linux-musleabi",
         cpu: "mips32r2+soft_float",
         c_flags: MIPS_C,
-        link_flags: MIPS_LINK,
+        link_flags: MIPS_BIG_LINK,
         qemu: "qemu-mips",
         qemu_cpu: "24Kc",
     },

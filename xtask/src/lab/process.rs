@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -150,9 +150,19 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it; its standard output and error go to its log.
     pub fn spawn(name: &str, command: &mut Command) -> Result<Daemon> {
+        Daemon::start(name, command.stdin(Stdio::null()))
+    }
+
+    /// The same for one that is talked to: with its standard input.
+    pub fn converse(name: &str, command: &mut Command) -> Result<(Daemon, ChildStdin)> {
+        let mut daemon = Daemon::start(name, command.stdin(Stdio::piped()))?;
+        let input = daemon.child.stdin.take().context("it has no standard input")?;
+        Ok((daemon, input))
+    }
+
+    fn start(name: &str, command: &mut Command) -> Result<Daemon> {
         let line = shown(command);
         let mut child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)

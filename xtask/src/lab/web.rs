@@ -1,7 +1,7 @@
 //! Web services in the lab: real nginx does the TLS, with certificates of a private authority; behind it a
 //! small stand-in speaks Cloudflare's and the dyndns2 protocol, one *face* a host name, each with its mood.
 
-use super::process::{until, Daemon};
+use super::process::{self, until, Daemon};
 use super::{seal, Lab};
 use anyhow::{ensure, Context, Result};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// Where the agent finds the authority's certificate, below its root: `option cacert`.
 pub const CACERT: &str = "/etc/ssl/lab-ca.pem";
@@ -26,6 +26,8 @@ const REQUEST_CAP: u64 = 64 * 1024;
 const BIG: usize = 10 * 1024 * 1024;
 /// What [`Mood::Drip`] promises.
 const SMALL: usize = 1000;
+/// Seconds of a day.
+const DAY: u64 = 86_400;
 /// From one byte of [`Mood::Drip`] to the next.
 const DRIP: Duration = Duration::from_secs(1);
 /// The only zone of every account, and its id.
@@ -60,6 +62,8 @@ pub enum Certificate {
     Expired,
     /// By an authority that nobody knows.
     Stranger,
+    /// Valid from this day on, for 90 days.
+    Today,
 }
 
 /// A host name with an address of its own, and the account behind it.
@@ -145,15 +149,31 @@ impl Web {
 
     /// Gives a host another certificate, for the next connection.
     pub fn set_certificate(&self, host: &str, certificate: Certificate) -> Result<()> {
+        self.set_certificate_of(host, certificate, &KeyPair::generate()?)
+    }
+
+    /// The same with an RSA key.
+    pub fn set_rsa_certificate(&self, host: &str, certificate: Certificate) -> Result<()> {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
+        let key = process::run(&mut openssl, None, START_LIMIT)?.success()?;
+        self.set_certificate_of(host, certificate, &KeyPair::from_pem(&key)?)
+    }
+
+    fn set_certificate_of(&self, host: &str, certificate: Certificate, key: &KeyPair) -> Result<()> {
         let mut params = CertificateParams::new(vec![host.to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, host);
         if certificate == Certificate::Expired {
             params.not_before = rcgen::date_time_ymd(2025, 1, 1);
             params.not_after = rcgen::date_time_ymd(2025, 4, 1);
         }
+        if certificate == Certificate::Today {
+            let today = UNIX_EPOCH.elapsed()?.as_secs() / DAY * DAY;
+            params.not_before = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(today);
+            params.not_after = params.not_before + Duration::from_secs(90 * DAY);
+        }
         let issuer = if certificate == Certificate::Stranger { &self.unknown } else { &self.known };
-        let key = KeyPair::generate()?;
-        let chain = params.signed_by(&key, issuer)?.pem();
+        let chain = params.signed_by(key, issuer)?.pem();
         // One file for both: never a key beside another's certificate.
         let path = self.dir.join("certs").join(host);
         let new = path.with_extension("new");

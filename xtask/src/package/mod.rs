@@ -85,6 +85,15 @@ pub fn run(kind: Kind, options: &Options) -> Result<i32> {
     Ok(0)
 }
 
+/// One package, of this program.
+///
+/// # Errors
+/// See [`run`].
+pub fn make(kind: Kind, arch: &str, program: &Path) -> Result<Made> {
+    let workspace = workspace();
+    package(kind, &Recipe::read(workspace)?, arch, &tree(workspace, program)?, time(workspace)?)
+}
+
 /// The programs that were built, so that sisters of a processor share one build.
 struct Programs(Vec<(&'static str, PathBuf)>);
 

@@ -14,6 +14,8 @@ pub mod service;
 pub mod ucifw;
 
 use super::{Lab, Summary};
+use crate::emulated::EMULATED;
+use crate::machine::story;
 use anyhow::Result;
 use std::time::Duration;
 
@@ -100,5 +102,8 @@ pub const SCENARIOS: &[Scenario] = &[
         slow: false,
         run: control::secrets,
     },
+    EMULATED,
+    story::MIPS,
+    story::ARM,
     scripts::SCRIPTS,
 ];
