@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules without sockets, files, clocks or environment, by path under `src`.
-const PURE: [&str; 6] = ["plan/", "provider/", "sign/", "wire/", "config/", "model"];
+const PURE: [&str; 8] =
+    ["plan/", "provider/", "sign/", "wire/", "config/", "model", "mapping/firewall", "mapping/conflict"];
 
 /// What a pure module never names.
 const IMPURE: [&str; 13] = [
