@@ -10,7 +10,7 @@ use rustix::net::{
     connect, send, socket_with, AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 use smol::channel::{bounded, Sender};
-use smol::future::or;
+use smol::future::{or, BoxedLocal};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::lock::{Semaphore, SemaphoreGuardArc};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
@@ -186,7 +186,7 @@ pub fn listen(paths: &Paths) -> Result<Async<UnixListener>, String> {
 pub async fn serve(
     listener: Async<UnixListener>,
     executor: Rc<smol::LocalExecutor<'static>>,
-    questions: impl Fn(Asked) + Clone + 'static,
+    questions: Rc<dyn Fn(Asked)>,
 ) {
     let places = Arc::new(Semaphore::new(CLIENTS_CAP));
     loop {
@@ -200,10 +200,10 @@ pub async fn serve(
             continue;
         }
         let questions = questions.clone();
-        let talk = async move {
+        let talk: BoxedLocal<()> = Box::pin(async move {
             // A client that goes away or is too slow is its own loss.
             let _ = client(stream, questions, place).await;
-        };
+        });
         executor.spawn(talk).detach();
     }
 }
@@ -217,7 +217,7 @@ fn same_user(stream: &UnixStream) -> bool {
 /// One question, one answer. Who waits for a whole pass gives up the `place` meanwhile.
 async fn client(
     mut stream: Async<UnixStream>,
-    questions: impl Fn(Asked),
+    questions: Rc<dyn Fn(Asked)>,
     place: SemaphoreGuardArc,
 ) -> io::Result<()> {
     let mut place = Some(place);

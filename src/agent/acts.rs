@@ -9,6 +9,8 @@ use crate::model::{Now, RecordId};
 use crate::plan::{Action, LookJob, MapJob, PublishJob};
 use crate::provider::{self, Failure, Job, Kind};
 use smol::channel::bounded;
+use smol::future::{BoxedLocal, Future};
+use smol::Task;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +25,12 @@ pub(crate) const CONFIRM_AT_ONCE: usize = 8;
 const FILTER_SETTLE: Duration = Duration::from_millis(20);
 
 impl Agent {
+    /// Runs something beside the loop. All of it is of one type, so that the code for running it is there once.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + 'static) -> Task<()> {
+        let work: BoxedLocal<()> = Box::pin(work);
+        self.executor.spawn(work)
+    }
+
     pub(crate) fn start(&mut self, action: Action, change: u64, now: Now) {
         match action {
             Action::Publish(job) => self.start_publish(job, change, now),
@@ -68,7 +76,7 @@ impl Agent {
             let (job, result, effort) = publish::publish(entry, job, outside).await;
             let _ = tx.send(Message::Published(plan, job.memo, result, effort)).await;
         };
-        self.executor.spawn(work).detach();
+        self.spawn(work).detach();
     }
 
     /// Where the zone's name servers are asked for.
@@ -89,7 +97,7 @@ impl Agent {
             let answers = look::all(&job.records, &servers, LOOK_LIMIT, healed).await;
             let _ = tx.send(Message::Looked(job, answers)).await;
         };
-        self.executor.spawn(work).detach();
+        self.spawn(work).detach();
     }
 
     pub(crate) fn start_confirm(&mut self, id: RecordId, addr: IpAddr, change: u64) {
@@ -100,7 +108,7 @@ impl Agent {
             let result = readback::confirm(&id.domain, addr, &servers, CONFIRM_LIMIT).await;
             let _ = tx.send(Message::Confirmed(id, addr, change, result)).await;
         };
-        self.confirming.insert(key, self.executor.spawn(work));
+        self.confirming.insert(key, self.spawn(work));
     }
 
     /// A change that overtakes another ends it, and the look that is under way: it waits for neither.
@@ -118,7 +126,7 @@ impl Agent {
             let _ = tx.send(Message::Droppers(generation, droppers)).await;
         };
         self.check_filter_again |= self.checking_filter.take().is_some();
-        self.changing_filter = Some(self.executor.spawn(work));
+        self.changing_filter = Some(self.spawn(work));
     }
 
     /// Looks whether our table still stands, and whether the firewall that makes it useless came or went, after
@@ -147,6 +155,6 @@ impl Agent {
             let droppers = program.droppers(&targets).await.unwrap_or_default();
             let _ = tx.send(Message::Filter(look, found, droppers)).await;
         };
-        self.checking_filter = Some(self.executor.spawn(work));
+        self.checking_filter = Some(self.spawn(work));
     }
 }

@@ -9,7 +9,7 @@ use crate::sense::ruleset::Ruleset;
 use crate::sense::signals::Signals;
 use crate::sense::{clock, files, netifd};
 use smol::channel::{unbounded, Receiver};
-use smol::future::{or, pending};
+use smol::future::{or, pending, BoxedLocal, FutureExt};
 use smol::Timer;
 use std::path::Path;
 use std::rc::Rc;
@@ -40,26 +40,33 @@ impl Agent {
         let interfaces = network.clone();
         self.spawn_sensor("netifd", move || {
             let network = interfaces.clone();
-            async move { netifd::run(network, Path::new(UBUS)).await }
+            async move { netifd::run(network, Path::new(UBUS)).await }.boxed_local()
         });
         let paths = files::Paths::usual(&self.paths.root);
         let tx = events.clone();
         self.spawn_sensor(NETWORK, move || {
             let (network, tx) = (network.clone(), tx.clone());
-            async move { network.run(tx).await }
+            async move { network.run(tx).await }.boxed_local()
         });
         let tx = events.clone();
-        self.spawn_sensor("lease and resolver files", move || files::run(paths.clone(), tx.clone()));
-        self.spawn_sensor("clock", move || clock::run(events.clone()));
+        self.spawn_sensor("lease and resolver files", move || {
+            files::run(paths.clone(), tx.clone()).boxed_local()
+        });
+        self.spawn_sensor("clock", move || clock::run(events.clone()).boxed_local());
         self.follow_filter();
         Ok(())
     }
 
     /// Runs a sensor until nobody listens any more; one that fails is started again after a pause.
-    pub(super) fn spawn_sensor<F>(&self, name: &'static str, sensor: impl Fn() -> F + 'static)
-    where
-        F: std::future::Future<Output = std::io::Result<()>>,
-    {
+    fn spawn_sensor(
+        &self,
+        name: &'static str,
+        sensor: impl Fn() -> BoxedLocal<std::io::Result<()>> + 'static,
+    ) {
+        self.watch(name, Box::new(sensor));
+    }
+
+    fn watch(&self, name: &'static str, sensor: Box<dyn Fn() -> BoxedLocal<std::io::Result<()>>>) {
         let tx = self.tx.clone();
         let watch = async move {
             let mut pause = DEAF_PAUSE;
@@ -82,7 +89,7 @@ impl Agent {
                 }
             }
         };
-        self.executor.spawn(watch).detach();
+        self.spawn(watch).detach();
     }
 
     fn spawn_forwarder(&self, heard: Receiver<Event>) {
@@ -92,7 +99,7 @@ impl Agent {
                 let _ = tx.send(Message::Event(event)).await;
             }
         };
-        self.executor.spawn(forward).detach();
+        self.spawn(forward).detach();
     }
 
     /// Hears changes of the packet filter from the moment at which there is a mapping.
@@ -113,6 +120,7 @@ impl Agent {
                     }
                 }
             }
+            .boxed_local()
         });
     }
 
@@ -126,7 +134,7 @@ impl Agent {
         let questions = move |asked| {
             let _ = tx.try_send(Message::Asked(asked));
         };
-        self.executor.spawn(control::serve(listener, self.executor.clone(), questions)).detach();
+        self.spawn(control::serve(listener, self.executor.clone(), Rc::new(questions))).detach();
         let signals = Signals::register().map_err(|e| format!("signals cannot be heard: {e}"))?;
         let tx = self.tx.clone();
         let listen = async move {
@@ -134,7 +142,7 @@ impl Agent {
                 let _ = tx.send(Message::Signal(signal)).await;
             }
         };
-        self.executor.spawn(listen).detach();
+        self.spawn(listen).detach();
         Ok(())
     }
 }
