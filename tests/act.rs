@@ -213,6 +213,48 @@ fn a_handshake_that_hangs_is_nothing_sent() {
     closed.recv_timeout(PATIENT).unwrap();
 }
 
+/// It says farewell before it was asked, and goes on talking: what comes after a farewell must be passed over.
+#[test]
+fn talk_after_a_farewell_ends_the_connection() {
+    let (listener, origin) = listen("https");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut session = rustls::ServerConnection::new(trusted().good.clone()).unwrap();
+            while !session.wants_write() {
+                session.read_tls(&mut stream).unwrap();
+                session.process_new_packets().unwrap();
+            }
+            session.send_close_notify();
+            let mut bytes = Vec::new();
+            while session.wants_write() {
+                session.write_tls(&mut bytes).unwrap();
+            }
+            bytes.resize(bytes.len() + 16 * 1024, 0);
+            let _ = stream.write_all(&bytes);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    let (sender, failed) = mpsc::channel();
+    std::thread::spawn(move || sender.send(kinds(both(&origin, SHORT))));
+    // The limit of the requests does not hold where the agent itself turns in circles.
+    failed.recv_timeout(PATIENT).expect("an end");
+}
+
+/// In words that are there in the release build, too, which leaves out what is meant for developers.
+#[test]
+fn a_server_that_refuses_tls_is_told_by_its_alert() {
+    let origin = plain(|stream| {
+        // handshake_failure, fatal
+        stream.write_all(&[21, 3, 3, 0, 2, 2, 40]).unwrap();
+    })
+    .replace("http://", "https://");
+    let (read, write) = both(&origin, PATIENT);
+    assert_eq!((read.kind, write.kind), (Kind::Unreachable, Kind::Unreachable));
+    assert!(read.text.contains("alert 40"), "{read}");
+}
+
 #[test]
 fn nobody_listens() {
     let (listener, origin) = listen("http");
@@ -302,6 +344,7 @@ fn certificates_that_are_not_to_be_trusted() {
         (&ca.future, Kind::Clock, "valid from 2098-01-02"),
         (&ca.misnamed, Kind::Untrusted, "another name"),
         (&ca.stranger, Kind::Untrusted, "option cacert"),
+        (&ca.for_clients, Kind::Untrusted, "it is not for servers"),
     ];
     for (identity, kind, words) in cases {
         let origin = tls(identity, |stream| {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use porchlight::config::{Network, Proto};
+use porchlight::mapping::backend::{Backend, Programs};
 use porchlight::mapping::conntrack::How;
 use porchlight::mapping::nft::Nft;
 use porchlight::mapping::{conntrack, forwarding};
@@ -716,5 +717,79 @@ fn where_it_cannot_work_it_says_why() {
         std::fs::write(root.join("sbin/fw4"), "").unwrap();
         assert!(smol::block_on(nft.fw4_present()), "by its program");
         std::fs::remove_dir_all(&root).unwrap();
+    });
+}
+
+/// What OpenWrt's firewall makes of a redirect of ours, and of its WAN.
+const FW4: &str = "table inet fw4 {
+	chain input_wan {
+	}
+	chain dstnat {
+		type nat hook prerouting priority dstnat; policy accept;
+		iifname \"wan0\" jump dstnat_wan
+	}
+	chain dstnat_wan {
+		meta nfproto ipv4 tcp dport 8554 counter dnat ip to 192.168.1.50:554 comment \"!fw4: ubus:porchlight_mappings[*] redirect 0\"
+	}
+}
+";
+
+/// A backend of OpenWrt with the real nft; this shell command stands for `ubus`.
+struct Router {
+    dir: std::path::PathBuf,
+    backend: Backend,
+}
+
+impl Router {
+    fn new(ubus: &str) -> Router {
+        let dir = std::env::temp_dir().join(format!("porchlight-router-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let program = dir.join("ubus");
+        std::fs::write(&program, format!("#!/bin/sh\n{ubus}\n")).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let programs = Programs { ubus: program, fw4: "true".into(), ..Programs::default() };
+        let backend = Backend::with_programs(&dir, &programs);
+        Router { dir, backend }
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+#[test]
+fn a_stop_closes_before_it_asks_procd_which_may_hang() {
+    lab("a_stop_closes_before_it_asks_procd_which_may_hang", |lab| {
+        greeter(&lab.cam1, "cam1", CAM1, 554);
+        nft_load(FW4);
+        assert!(lab.outside(8554).is_ok());
+        let mut router = Router::new("echo 'Failed to connect to ubus' >&2; exit 255");
+        let failure = smol::block_on(router.backend.remove(Duration::ZERO)).unwrap_err();
+        assert!(failure.contains("Failed to connect to ubus"), "{failure}");
+        assert!(lab.outside(8554).is_err());
+    });
+}
+
+#[test]
+fn what_others_open_again_is_closed_by_the_look() {
+    lab("what_others_open_again_is_closed_by_the_look", |lab| {
+        greeter(&lab.cam1, "cam1", CAM1, 554);
+        let mut router = Router::new("echo '{}'");
+        let nothing = MapJob { carrier: Carrier::Service, ..job(&[], &[]) };
+        smol::block_on(router.backend.apply(&nothing)).unwrap();
+        assert!(smol::block_on(router.backend.look()).intact);
+        // A restored configuration, and a firewall that is reloaded with it.
+        nft_load(FW4);
+        assert!(lab.outside(8554).is_ok());
+        assert!(!smol::block_on(router.backend.look()).intact);
+        assert!(lab.outside(8554).is_err());
+        // Ours alone is removed: what it stopped is open again.
+        sh("nft", &["delete", "table", "inet", "porchlight"]);
+        assert!(lab.outside(8554).is_ok());
+        assert!(!smol::block_on(router.backend.look()).intact);
+        assert!(lab.outside(8554).is_err());
+        assert!(smol::block_on(router.backend.look()).intact);
     });
 }

@@ -246,6 +246,20 @@ fn a_crowd_loses_nothing() {
 }
 
 /// OpenWrt's own `uci`, where it is at hand.
+/// Somebody undoes each change: flash is not worn out over it.
+#[test]
+fn a_quarrel_has_an_end() {
+    let dir = Dir::new("quarrel");
+    let writes = std::cell::Cell::new(0);
+    let edit = |text: &[u8]| {
+        writes.set(writes.get() + 1);
+        assert!(writes.get() < 20, "it goes on for ever");
+        Ok(Some([text, b"# mine\n"].concat()))
+    };
+    assert_eq!(smol::block_on(dir.file().update(edit)), Ok(true));
+    assert_eq!(dir.text().matches("# mine").count(), 4);
+}
+
 #[test]
 fn uci_commits_meanwhile() {
     const ROUNDS: usize = 200;

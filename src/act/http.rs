@@ -248,7 +248,7 @@ impl Http {
                 rustls::Error::InvalidMessage(_) => {
                     Failure::new(Kind::Garbled, format!("{who}: it does not speak TLS there; check the port"))
                 }
-                other => broke(&format!("TLS failed ({other})")),
+                other => broke(&format!("TLS failed ({})", in_words(other))),
             };
         };
         let clock = |text: String| {
@@ -274,8 +274,41 @@ impl Http {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 untrusted("its certificate is for another name; check the host's name".into())
             }
-            other => untrusted(format!("its certificate is not good ({other})")),
+            other => untrusted(format!("its certificate is not good ({})", flaw(other))),
         }
+    }
+}
+
+/// An error of TLS in words that do without `{:?}`, which rustls's own are made of.
+fn in_words(error: &rustls::Error) -> String {
+    use rustls::Error;
+    match error {
+        Error::AlertReceived(alert) => {
+            format!("the server ended it with alert {}, see RFC 8446 section 6", u8::from(*alert))
+        }
+        Error::PeerIncompatible(_) => {
+            "the server offers no version, cipher or way to agree keys that is spoken here".into()
+        }
+        Error::PeerMisbehaved(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. } => "the server does not keep to the protocol".into(),
+        other => other.to_string(),
+    }
+}
+
+/// What is wrong with a certificate, likewise.
+fn flaw(bad: &CertificateError) -> &'static str {
+    use CertificateError as Bad;
+    match bad {
+        Bad::BadEncoding => "it is malformed",
+        Bad::BadSignature => "its signature, or one of those who vouch for it, is wrong",
+        Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => "it is not for servers",
+        Bad::UnhandledCriticalExtension => "it makes a condition that is not known here",
+        Bad::UnsupportedSignatureAlgorithmContext { .. }
+        | Bad::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "it is signed in a way that is not taken here, such as by SHA-1"
+        }
+        _ => "it breaks a rule; a CA's own certificate, for one, cannot be a server's",
     }
 }
 

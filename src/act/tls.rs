@@ -173,7 +173,10 @@ impl Secure {
     /// Hands the server's bytes to TLS, as many as it takes at once.
     fn feed(&self, bytes: &mut &[u8]) -> Result<(), Fault> {
         let mut connection = self.connection.borrow_mut();
-        connection.read_tls(bytes)?;
+        if connection.read_tls(bytes)? == 0 {
+            // Nothing is taken after the server's farewell (RFC 8446 section 6.1): none of it ever would be.
+            *bytes = &[];
+        }
         connection.process_new_packets().map_err(Fault::Tls)?;
         Ok(())
     }

@@ -447,6 +447,8 @@ impl Agent {
     async fn end(&mut self) {
         self.save();
         let _ = std::fs::remove_file(&self.paths.socket);
+        // A change or a look that is under way may wait for the firewall for longer than we are given to end.
+        (self.changing_filter, self.checking_filter) = (None, None);
         let open = plan::mapping::may_be_open(&self.config, &self.world, &self.state);
         // What is written in the firewall's configuration stays there, so that a restart does not wear the flash.
         let written = self.config.global.backend == BackendChoice::Uci;

@@ -394,3 +394,30 @@ fn a_failure_of_the_packet_filter_is_told_once() {
         agent.mapped(&job, generation, Duration::ZERO, Err(why.into()), now);
     }
 }
+
+#[test]
+fn a_stop_does_not_wait_for_a_change_that_is_under_way() {
+    let root = Root::new("stop");
+    let mut agent = root.agent(MAPPED);
+    let nowhere = || PathBuf::from("porchlight-no-such-program");
+    let programs = Programs { nft: nowhere(), ubus: nowhere(), fw4: nowhere() };
+    let backend = Rc::new(smol::lock::Mutex::new(Backend::with_programs(&root.0, &programs)));
+    agent.backend = backend.clone();
+    agent.state.mapping.targets.insert("192.168.1.9".parse().unwrap());
+    // One that waits for OpenWrt's firewall.
+    agent.changing_filter = Some(agent.executor.spawn(async move {
+        let _backend = backend.lock().await;
+        smol::future::pending().await
+    }));
+    assert!(agent.executor.try_tick());
+    let executor = agent.executor.clone();
+    let stopped = async {
+        agent.end().await;
+        true
+    };
+    let late = async {
+        Timer::after(Duration::from_secs(10)).await;
+        false
+    };
+    assert!(smol::block_on(executor.run(or(stopped, late))));
+}

@@ -44,14 +44,20 @@ impl Door {
         }
     }
 
-    /// What a redirect with these options of ours lets in.
+    /// What a redirect with these options of ours lets in. `None`: somebody changed them so that fw4 leaves it out. A
+    /// rule of ours about it would be refused by nft, and every other one with it.
     pub(super) fn of_options<'o>(option: impl Fn(&str) -> Option<&'o str>) -> Option<Door> {
+        let target: IpAddr = option("dest_ip")?.parse().ok()?;
+        let from = option("src_ip").and_then(Network::parse);
+        if from.is_some_and(|from| from.addr.is_ipv4() != target.is_ipv4()) {
+            return None;
+        }
         Some(Door {
             zone: option("src")?.to_string(),
             proto: if option("proto")? == "udp" { Proto::Udp } else { Proto::Tcp },
-            from: option("src_ip").and_then(Network::parse),
+            from,
             ports: range(option("src_dport")?)?,
-            target: option("dest_ip")?.parse().ok()?,
+            target,
             to: range(option("dest_port")?)?,
         })
     }
@@ -120,7 +126,7 @@ fn door(zone: &str, rule: &str) -> Option<Door> {
 /// `8000` or `8000-8010`.
 fn range(text: &str) -> Option<(u16, u16)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
-    Some((first.parse().ok()?, last.parse().ok()?))
+    Some((first.parse().ok()?, last.parse().ok()?)).filter(|(first, last)| first <= last)
 }
 
 /// `192.168.1.50:554`, `[2001:db8::1]:8000-8010`, or without the port.
@@ -191,6 +197,43 @@ mod tests {
         for end in 0..LISTING.len() {
             let part = shown(&LISTING[..end], "ubus:porchlight_mappings[");
             assert!(part.iter().all(|door| whole.contains(door)), "cut at {end}: {part:?}");
+        }
+    }
+
+    /// One rule that nft refuses would take all the others with it: then nothing could be closed any more.
+    #[test]
+    fn options_that_somebody_spoilt_make_no_rule() {
+        let good = [
+            ("src", "wan"),
+            ("proto", "tcp"),
+            ("src_ip", "198.51.100.0/24"),
+            ("src_dport", "8000-8010"),
+            ("dest_ip", "192.168.1.20"),
+            ("dest_port", "8000-8010"),
+        ];
+        let with = |name: &str, value: &'static str| {
+            Door::of_options(|key| {
+                let found = good.iter().find(|(other, _)| *other == key).map(|(_, value)| *value);
+                if key == name {
+                    Some(value)
+                } else {
+                    found
+                }
+            })
+        };
+        assert_eq!(
+            with("proto", "tcp"),
+            Some(door(Proto::Tcp, Some("198.51.100.0/24"), (8000, 8010), (8000, 8010)))
+        );
+        for (name, value) in [
+            ("src_dport", "8010-8000"),
+            ("dest_port", "8010-8000"),
+            ("src_dport", "8000-65536"),
+            ("src_ip", "2001:db8::/32"),
+            ("dest_ip", "2001:db8::20"),
+            ("dest_ip", "camera"),
+        ] {
+            assert_eq!(with(name, value), None, "{name} {value}");
         }
     }
 

@@ -129,13 +129,14 @@ impl Fw4 {
         self.told.clone_from(&told);
         report.reloaded = self.store.write(job.carrier, &list, &labels, before == told).await?;
         self.sections = (job.carrier == Carrier::Uci).then(|| (list.clone(), labels));
-        if before != told {
-            self.wait(nft, &list, &before, &mut report).await?;
-        }
+        let now = if before == told { before } else { self.wait(nft, &list, before, &mut report).await? };
         self.carried = wanted.iter().filter(|door| !self.is_refused(door, &list, &report)).cloned().collect();
-        self.open = Some(told);
-        if self.barred != kept {
-            self.stop(nft, kept, &[]).await?;
+        // What it shows although it was not told stays closed.
+        let open: Set<Door> = told.into_iter().chain(now).collect();
+        let barred: Set<Door> = open.iter().filter(|door| !wanted.contains(*door)).cloned().collect();
+        self.open = Some(open);
+        if self.barred != barred {
+            self.stop(nft, barred, &[]).await?;
         }
         Ok(report)
     }
@@ -217,17 +218,20 @@ impl Fw4 {
         refused.extend(conflicts);
     }
 
-    /// Waits until the kernel shows the redirects. What fw4 leaves out although it did reload is refused.
+    /// Waits until the kernel shows the redirects, and says what it shows. What fw4 leaves out although it did reload
+    /// is refused.
     async fn wait(
         &self,
         nft: &Nft,
         list: &[Redirect],
-        before: &Set<Door>,
+        before: Set<Door>,
         report: &mut MapReport,
-    ) -> Result<(), String> {
-        let Some(now) = self.until_shown(nft, &self.told, RELOAD_DEADLINE).await? else { return Ok(()) };
+    ) -> Result<Set<Door>, String> {
+        let Some(now) = self.until_shown(nft, &self.told, RELOAD_DEADLINE).await? else {
+            return Ok(self.told.clone());
+        };
         let complaint = self.complaint().await;
-        if now == *before {
+        if now == before {
             return Err(format!(
                 "OpenWrt's firewall did not take the port mappings over within {} s; {complaint}",
                 RELOAD_DEADLINE.as_secs()
@@ -236,7 +240,7 @@ impl Fw4 {
         for mapping in mappings(list, |door| !now.contains(door)) {
             report.refused.push((mapping, format!("OpenWrt's firewall left it out; {complaint}")));
         }
-        Ok(())
+        Ok(now)
     }
 
     /// `None`: the kernel shows exactly these; else what it shows at the deadline.
@@ -285,21 +289,39 @@ impl Fw4 {
         }
     }
 
-    /// Whether the kernel shows what we reported, and what we were last told; our own table's part too.
+    /// Whether the kernel shows what we reported, and what we were last told; our own table's part too. What is open
+    /// and nobody asked for, or what our own table does not stop any more, is stopped here: the firewall may not be
+    /// made to reload for minutes.
     pub(super) async fn look(&mut self, nft: &mut Nft) -> Look {
         let whole = nft.intact().await;
         self.unsure |= !whole;
-        let (Some(open), Ok(listing)) = (&self.open, nft.fw4_table().await) else {
+        let (Some(open), Ok(listing)) = (&mut self.open, nft.fw4_table().await) else {
             return Look { intact: whole, ..Look::default() };
         };
         let now = shown_ours(&listing.unwrap_or_default());
-        let ours = now.iter().all(|door| open.contains(door));
+        let strange: Vec<Door> = now.iter().filter(|door| !open.contains(*door)).cloned().collect();
+        open.extend(strange.iter().cloned());
+        let ours = strange.is_empty();
+        if !ours || !whole && !self.barred.is_empty() {
+            let barred: Set<Door> = self.barred.iter().cloned().chain(strange).collect();
+            let cut: Set<IpAddr> = barred.iter().map(|door| door.target).collect();
+            if let Err(why) = self.stop(nft, barred, &cut.into_iter().collect::<Vec<_>>()).await {
+                log::debug!("what is open and is not to be could not be stopped: {why}");
+            }
+        }
         let there = self.carried.iter().all(|door| now.contains(door));
         let written =
             self.sections.as_ref().is_none_or(|(list, labels)| self.store.has_sections(list, labels));
         let taken = holders::conflicts(&self.root, &self.taken, &self.wan_addrs).await;
         let freed = self.taken.iter().any(|one| !taken.iter().any(|(name, _)| *name == one.mapping));
         Look { intact: whole && ours && there && written, came: now == self.told, freed }
+    }
+
+    /// Stops all of these, and cuts the connections of their cameras and of those that our own table led to.
+    async fn close(&mut self, nft: &mut Nft, open: &Set<Door>) -> Result<Cut, String> {
+        let mut cut = nft.own_targets().await?;
+        cut.extend(open.iter().map(|door| door.target));
+        self.stop(nft, open.clone(), &cut.into_iter().collect::<Vec<_>>()).await
     }
 
     /// Takes everything of ours away, whoever made it. Closed at once; the firewall may take until the deadline to
@@ -310,19 +332,25 @@ impl Fw4 {
         deadline: Duration,
     ) -> Result<Option<Cut>, String> {
         (self.sections, self.taken) = (None, Vec::new());
+        let mut open = shown_ours(&nft.fw4_table().await?.unwrap_or_default());
+        open.extend(self.open.clone().unwrap_or_default());
+        let mut cut = Cut::default();
+        // First what is known: procd may hang, and who waits for us does not wait for long.
+        if !open.is_empty() {
+            cut = self.close(nft, &open).await?;
+        }
         let given = self.store.read().await.map_err(procd_failed)?;
-        let listing = nft.fw4_table().await?.unwrap_or_default();
-        let mut open = shown_ours(&listing);
-        let nothing = given.is_none();
-        open.extend(given.unwrap_or_default());
-        open.extend(self.open.take().unwrap_or_default());
-        if open.is_empty() && nothing {
+        if open.is_empty() && given.is_none() {
+            self.open = None;
             return nft.remove_any().await;
         }
-        let mut cut = nft.own_targets().await?;
-        cut.extend(open.iter().map(|door| door.target));
-        let cut: Vec<IpAddr> = cut.into_iter().collect();
-        let cut = self.stop(nft, open, &cut).await?;
+        let known = open.len();
+        open.extend(given.unwrap_or_default());
+        if known == 0 || open.len() > known {
+            let more = self.close(nft, &open).await?;
+            cut = Cut { flushed: cut.flushed + more.flushed, ..more };
+        }
+        self.open = None;
         (self.carried, self.told) = (Set::new(), Set::new());
         self.store.write(Carrier::None, &[], &[], true).await?;
         if self.until_shown(nft, &Set::new(), deadline).await?.is_none() {

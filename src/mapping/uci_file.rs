@@ -27,6 +27,8 @@ const RENAME_DEADLINE: Duration = Duration::from_millis(300);
 const RENAME_RETRY: Duration = Duration::from_millis(5);
 /// Ends the name of our new file: six letters, where libuci has random ones. One that was left is overwritten.
 const OUR_SUFFIX: &str = "porchl";
+/// So often the file is written in one go, when others keep changing it: flash wears.
+const MAX_WRITES: u32 = 4;
 /// So many of a directory's files are looked at.
 const MAX_ENTRIES: usize = 1024;
 /// The bits of a mode that are kept.
@@ -55,7 +57,8 @@ impl UciFile {
     }
 
     /// Has `edit` make a new text of the old one, and writes it; says whether it did. `None` leaves the file as it is,
-    /// and then it is not even opened for writing. `edit` is asked until it has nothing to do.
+    /// and then it is not even opened for writing. `edit` is asked until it has nothing to do, or others have undone
+    /// its work too often: the next look at the file tells what they made of it.
     /// If this is dropped on the way, the file is the old or the new one.
     ///
     /// # Errors
@@ -69,16 +72,19 @@ impl UciFile {
             return Ok(false);
         }
         let until = Instant::now() + LOCK_DEADLINE;
-        let mut written = false;
+        let mut writes = 0;
         loop {
             let file = self.open(OpenOptions::new().read(true).write(true))?;
             self.lock(&file, until).await?;
             self.wait_for_others().await;
             if self.is_named(&file) {
-                let Some(text) = edit(&self.text(&file)?).map_err(told)? else { return Ok(written) };
+                let Some(text) = edit(&self.text(&file)?).map_err(told)? else { return Ok(writes > 0) };
+                if writes == MAX_WRITES {
+                    return Ok(true);
+                }
                 self.fits(&text)?;
                 if self.replace(&file, &text).map_err(|e| self.failed("be replaced", &e))? {
-                    written = true;
+                    writes += 1;
                     self.let_others_in(&file, until).await;
                     continue;
                 }

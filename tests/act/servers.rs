@@ -1,7 +1,10 @@
 //! Servers on the loopback interface that do as they are told, and certificates for them.
 
 use porchlight::wire::dns::Message;
-use rcgen::{date_time_ymd, BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    date_time_ymd, BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{Read, Write};
@@ -25,6 +28,8 @@ pub struct Trusted {
     pub misnamed: Identity,
     /// By a CA that is in no file.
     pub stranger: Identity,
+    /// Not for a server.
+    pub for_clients: Identity,
 }
 
 /// Made once for the process.
@@ -42,6 +47,7 @@ pub fn trusted() -> &'static Trusted {
             future: identity(&issuer, "localhost", 2098, 2099),
             misnamed: identity(&issuer, "other.example.com", 2020, 2090),
             stranger: identity(&other, "localhost", 2020, 2090),
+            for_clients: identity_for(&issuer, "localhost", 2020, 2090, ExtendedKeyUsagePurpose::ClientAuth),
         }
     })
 }
@@ -70,7 +76,18 @@ fn authority(name: &str) -> (Issuer<'static, KeyPair>, String) {
 
 /// Valid from the 2nd of January of one year to the 3rd of February of another.
 fn identity(issuer: &Issuer<'static, KeyPair>, name: &str, from: i32, to: i32) -> Identity {
+    identity_for(issuer, name, from, to, ExtendedKeyUsagePurpose::ServerAuth)
+}
+
+fn identity_for(
+    issuer: &Issuer<'static, KeyPair>,
+    name: &str,
+    from: i32,
+    to: i32,
+    purpose: ExtendedKeyUsagePurpose,
+) -> Identity {
     let mut params = CertificateParams::new(vec![name.to_string()]).unwrap();
+    params.extended_key_usages = vec![purpose];
     params.not_before = date_time_ymd(from, 1, 2);
     params.not_after = date_time_ymd(to, 2, 3);
     let key = KeyPair::generate().unwrap();
