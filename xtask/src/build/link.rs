@@ -13,7 +13,9 @@ pub const FLAGS: &str = "--icf=all --nostdlib --build-id=none -z noexecstack -z 
 pub const MAP: &str = "porchlight.map";
 /// Words of zig's call that are not wanted: the unwinding tables' index and what is stripped.
 const UNWANTED: [&str; 3] = ["--eh-frame-hdr", "-s", "--as-needed"];
-/// What `time.c` becomes.
+/// Two calls set right, see there.
+pub const TIME_SOURCE: &str = include_str!("time.c");
+/// What it becomes.
 const TIME: &str = "time.o";
 /// The least program.
 const PROBE: &str = "int main(void) { return 0; }\n";
@@ -48,8 +50,7 @@ exec {zig} ld.lld {flags} {FLAGS} {more} -L'{out}' -Map='{out}/{MAP}' \"$@\" --s
 /// Compiles `time.c`.
 fn time(target: &Target, zig: &str, out: &Path) -> Result<()> {
     let source = out.join("time.c");
-    fs::write(&source, include_str!("time.c"))
-        .with_context(|| format!("cannot write {}", source.display()))?;
+    fs::write(&source, TIME_SOURCE).with_context(|| format!("cannot write {}", source.display()))?;
     let Target { zig: triple, cpu, c_flags, .. } = target;
     let call = format!("{zig} cc -target {triple} -mcpu={cpu} {c_flags} -Os -c -o {TIME} time.c");
     let said = Command::new("sh").args(["-c", &call]).current_dir(out).stdin(Stdio::null()).output();
