@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use porchlight::cli::VERBS;
-use porchlight::config::schema::{Built, SECTIONS};
+use porchlight::config::schema::{Built, Kind, SECTIONS};
 use porchlight::model::Family;
 use porchlight::provider::PROVIDERS;
 use std::collections::BTreeMap;
@@ -31,9 +31,13 @@ fn options() -> String {
                 Built::Without(what) => format!("; *not yet: {what}*"),
             };
             let secret = if row.secret { " (secret)" } else { "" };
+            let words = match row.kind {
+                Kind::Word(words) => format!(": `{}`", words.join("`, `")),
+                _ => String::new(),
+            };
             writeln!(
                 out,
-                "| {kind}`{}` | {default} | {}{secret}{built} |",
+                "| {kind}`{}` | {default} | {}{words}{secret}{built} |",
                 row.name,
                 row.doc.replace('|', "\\|")
             )

@@ -58,7 +58,7 @@ impl Agent {
     }
 
     /// Runs a sensor until nobody listens any more; one that fails is started again after a pause.
-    fn spawn_sensor(
+    pub(super) fn spawn_sensor(
         &self,
         name: &'static str,
         sensor: impl Fn() -> BoxedLocal<std::io::Result<()>> + 'static,

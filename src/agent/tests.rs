@@ -340,6 +340,7 @@ fn a_sensor_that_stops_is_started_again_and_status_says_so() {
                 false => std::future::pending().await,
             }
         }
+        .boxed_local()
     });
     smol::block_on(executor.run(async {
         assert!(agent.view(clock::now()).healthy());

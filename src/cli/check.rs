@@ -4,7 +4,7 @@ use super::output::{complain, say, tell};
 use super::{unexpected, Fault, OK, USAGE};
 use crate::agent::{read_config, Reading};
 use crate::config::describe::describe;
-use crate::config::Global;
+use crate::config::{BackendChoice, Global};
 use crate::paths::Paths;
 
 /// Prints every problem, then what is good of the configuration in plain words. With `--mode`, only what the init
@@ -38,14 +38,32 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     Ok(OK)
 }
 
-/// What the init script is to start, and whether a stop leaves the mappings. A configuration that cannot be read
-/// gets a daemon, which says so and waits for a better one.
+/// What the init script is to start, and whether a stop leaves the mappings: what is written in the firewall's
+/// configuration always stays, so that a restart does not wear the flash. A configuration that cannot be read gets a
+/// daemon, which says so and waits for a better one.
 fn mode(global: &Global) -> &'static str {
-    match (global.enabled, global.resident, global.keep_on_stop) {
+    let keeps = global.keep_on_stop || global.backend == BackendChoice::Uci;
+    match (global.enabled, global.resident, keeps) {
         (false, ..) => "off\n",
         (true, true, false) => "resident\n",
         (true, true, true) => "resident keep_on_stop\n",
         (true, false, false) => "one-shot\n",
         (true, false, true) => "one-shot keep_on_stop\n",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_leaves_what_is_written_in_the_firewalls_configuration() {
+        let global = |backend, keep_on_stop| Global { backend, keep_on_stop, ..Global::default() };
+        assert_eq!(mode(&global(BackendChoice::Auto, false)), "resident\n");
+        assert_eq!(mode(&global(BackendChoice::Auto, true)), "resident keep_on_stop\n");
+        assert_eq!(mode(&global(BackendChoice::Uci, false)), "resident keep_on_stop\n");
+        let passes = Global { resident: false, ..global(BackendChoice::Uci, false) };
+        assert_eq!(mode(&passes), "one-shot keep_on_stop\n");
+        assert_eq!(mode(&Global { enabled: false, ..passes }), "off\n");
     }
 }

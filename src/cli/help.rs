@@ -12,7 +12,7 @@ pub fn run(_: &Paths, arguments: &[String]) -> Result<u8, Fault> {
          usage: porchlight [--config FILE] [--root DIR] VERB\n\n",
     );
     for verb in &VERBS {
-        text += &format!("  {:<29} {}\n", format!("{} {}", verb.name, verb.arguments), verb.doc);
+        text += &format!("  {:<34} {}\n", format!("{} {}", verb.name, verb.arguments), verb.doc);
     }
     text += "\n  --config FILE   read this instead of /etc/config/porchlight\n";
     text += "  --root DIR      everything lies below DIR instead of /\n";

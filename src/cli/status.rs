@@ -17,9 +17,14 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
         [first, ..] => return Err(unexpected(first)),
     };
     let Some(status) = control::ask(paths, &Question::Status)? else {
-        return Err(
-            "no agent is running; start it with `/etc/init.d/porchlight start` or `porchlight run`".into()
-        );
+        return Err(match paths.one_shot.exists() {
+            true => {
+                "no daemon stays (option resident '0'); `porchlight once` makes a pass and tells of it".into()
+            }
+            false => {
+                "no agent is running; start it with `/etc/init.d/porchlight start` or `porchlight run`".into()
+            }
+        });
     };
     if json {
         say(&format!("{status}\n"));

@@ -10,9 +10,7 @@ use crate::paths::Paths;
 pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     no_arguments(arguments)?;
     let Some(_instance) = control::lock_in_time(paths)? else {
-        return Err(
-            "an agent is running and would open the mappings again; stop it instead, that closes them".into(),
-        );
+        return Err("an agent is running and would open the mappings again; stop it first".into());
     };
     let cut = smol::block_on(Backend::new(&paths.root).remove(UNMAP_DEADLINE))?;
     say(&format!("no port mapping of porchlight is open; {cut}\n"));

@@ -132,12 +132,11 @@ fn about_backend(config: &Config) -> String {
             "carried by OpenWrt's firewall (fw4) where it is, elsewhere by an nftables table of our own"
         }
         BackendChoice::Service => "carried by OpenWrt's firewall (fw4), as data of a procd service",
-        BackendChoice::Uci => {
-            "carried by OpenWrt's firewall (fw4), as redirects in /etc/config/firewall, which stay when we stop"
-        }
-        BackendChoice::Nft => "an nftables table of our own",
+        BackendChoice::Uci => "carried by OpenWrt's firewall (fw4), as redirects in /etc/config/firewall",
+        BackendChoice::Nft => "carried by an nftables table of our own",
     };
-    let then = if config.global.keep_on_stop { "stay" } else { "go" };
+    let stay = config.global.keep_on_stop || config.global.backend == BackendChoice::Uci;
+    let then = if stay { "stay" } else { "go" };
     format!("Mappings are {what}; they {then} when the agent stops.\n")
 }
 

@@ -33,6 +33,8 @@ struct State {
     due: bool,
     asking: Option<u32>,
     again: bool,
+    /// The kernel said what is not understood: to be asked again, but not at once.
+    garbled: bool,
     found: Map<IpAddr, Sighting>,
     events: Vec<Event>,
 }
@@ -84,6 +86,11 @@ impl Neighbours {
                 smol::Timer::after(REFUSED_PAUSE).await;
                 continue;
             }
+            if std::mem::take(&mut self.state.borrow_mut().garbled) {
+                log::debug!("the kernel's neighbours are not understood; asking again in a second");
+                smol::Timer::after(REFUSED_PAUSE).await;
+                continue;
+            }
             let events = std::mem::take(&mut self.state.borrow_mut().events);
             for event in events {
                 if tx.send(event).await.is_err() {
@@ -98,7 +105,7 @@ impl Neighbours {
 
     fn ask_next(&self) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
-        if !state.due || state.asking.is_some() {
+        if !state.due || state.asking.is_some() || state.garbled {
             return Ok(());
         }
         if state.nobody() {
@@ -135,7 +142,10 @@ impl Neighbours {
                     let asked = state.asking.is_some_and(|seq| self.socket.answers(&header, seq));
                     state.message(header, message, asked);
                 }
-                Err(rtnl::Malformed) => state.lost(),
+                Err(rtnl::Malformed) => {
+                    state.lost();
+                    state.garbled = true;
+                }
             }
         }
     }

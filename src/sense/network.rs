@@ -49,6 +49,8 @@ struct State {
     view: View,
     wans: Vec<Wan>,
     stale: Tables,
+    /// The kernel said what is not understood: to be asked again, but not at once, for it may say that again.
+    garbled: bool,
     asking: Option<Asking>,
     synced: bool,
     rescan: bool,
@@ -185,6 +187,11 @@ impl Network {
                 smol::Timer::after(REFUSED_PAUSE).await;
                 continue;
             }
+            if std::mem::take(&mut self.state.borrow_mut().garbled) {
+                log::debug!("the kernel's network events are not understood; asking again in a second");
+                smol::Timer::after(REFUSED_PAUSE).await;
+                continue;
+            }
             if self.state.borrow().changed_for_netifd() {
                 self.want_interfaces();
             }
@@ -203,7 +210,7 @@ impl Network {
     /// Starts the next dump, where one is due and none is under way.
     fn ask_next(&self) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
-        if state.asking.is_some() {
+        if state.asking.is_some() || state.garbled {
             return Ok(());
         }
         let Some(table) = state.stale.take_first() else {
@@ -253,7 +260,10 @@ impl Network {
                     let asked = state.asking.as_ref().is_some_and(|a| self.socket.answers(&header, a.seq));
                     state.message(header, message, asked, now);
                 }
-                Err(rtnl::Malformed) => state.lost(),
+                Err(rtnl::Malformed) => {
+                    state.lost();
+                    state.garbled = true;
+                }
             }
         }
     }
@@ -362,5 +372,22 @@ impl State {
         self.rescan &= !due;
         self.last = Some(now.clone());
         Some(Event::Network { wans: now.0, own: now.1 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel that always answers what is not understood would keep the processor busy for ever.
+    #[test]
+    fn what_is_not_understood_is_asked_for_again_but_not_at_once() {
+        let network = Network::open().unwrap();
+        network.take_in(&[0xff; 16], 0);
+        network.ask_next().unwrap();
+        assert!(network.state.borrow().asking.is_none(), "asked at once");
+        assert!(std::mem::take(&mut network.state.borrow_mut().garbled));
+        network.ask_next().unwrap();
+        assert!(network.state.borrow().asking.is_some(), "never asked again");
     }
 }

@@ -36,7 +36,11 @@ enum Task {
         args: Vec<String>,
     },
     /// What inadyn and ddclient send, from a sealed room: record | check
-    Peers { args: Vec<String> },
+    Peers {
+        /// record: write it anew into tests/provider/peers; check: only say which files would change
+        #[arg(value_name = "record|check")]
+        args: Vec<String>,
+    },
     /// The bench's sealed part
     #[command(name = bench::SEALED, hide = true)]
     SealedBench {

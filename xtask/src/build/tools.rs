@@ -2,7 +2,7 @@
 //! a C compiler and a linker for every router, with musl in it.
 
 use crate::lab::tools::require_packages;
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{anyhow, bail, ensure, Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -35,9 +35,14 @@ pub fn require(dir: &Path, may_install: bool) -> Result<Tools> {
     let found = match compiler() {
         Some(found) => found,
         None => {
-            require_packages("a compiler with the source of its library", &PACKAGES, may_install)
-                .context("or, with rustup: rustup toolchain install nightly --component rust-src")?;
-            compiler().context("installed a compiler, yet its library's source is not there")?
+            require_packages("a compiler with the source of its library", &PACKAGES, may_install).map_err(
+                |error| anyhow!("{error:#}; or: rustup toolchain install nightly --component rust-src"),
+            )?;
+            compiler().with_context(|| {
+                format!(
+                    "installed a compiler, yet it is older than 1.{OLDEST} or without its library's source"
+                )
+            })?
         }
     };
     Ok(Tools { zig: zig(dir, may_install)?, ..found })

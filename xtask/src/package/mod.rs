@@ -139,12 +139,17 @@ fn time(workspace: &Path) -> Result<u64> {
     }
     let mut git = Command::new("git");
     git.args(["log", "-1", "--format=%ct"]).current_dir(workspace).stdin(Stdio::null());
-    match git.output() {
+    let why = match git.output() {
         Ok(out) if out.status.success() => {
-            String::from_utf8_lossy(&out.stdout).trim().parse().context("git log says no time")
+            return String::from_utf8_lossy(&out.stdout).trim().parse().context("git log says no time");
         }
-        _ => bail!("no git checkout here: say the packages' time by SOURCE_DATE_EPOCH (seconds since 1970)"),
-    }
+        Ok(out) => String::from_utf8_lossy(&out.stderr).trim().to_string(),
+        Err(error) => format!("git: {error}"),
+    };
+    bail!(
+        "the time of the last commit is not to be had ({why}): say the packages' time by SOURCE_DATE_EPOCH \
+         (seconds since 1970)"
+    )
 }
 
 /// Cargo's target directory.
