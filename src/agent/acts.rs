@@ -23,6 +23,13 @@ const CONFIRM_LIMIT: Duration = Duration::from_secs(300);
 pub(crate) const CONFIRM_AT_ONCE: usize = 8;
 /// After a foreign change of the packet filter, how long its changes are gathered before it is looked at.
 const FILTER_SETTLE: Duration = Duration::from_millis(20);
+/// After so many looks without a rest in between, it is ...
+const QUICK_FILTER_LOOKS: u32 = 16;
+/// ... so long: where a program changes a set with every name that is looked up, a small router would do nothing but
+/// look, with four processes each time ...
+const LONG_FILTER_SETTLE: Duration = Duration::from_secs(3);
+/// ... until nothing changed for so long after a look.
+const FILTER_REST: Duration = Duration::from_secs(2);
 
 impl Agent {
     /// Runs something beside the loop. All of it is of one type, so that the code for running it is there once.
@@ -145,8 +152,9 @@ impl Agent {
         }
         let (backend, tx) = (self.backend.clone(), self.tx.clone());
         let targets: Vec<IpAddr> = memory.targets.iter().copied().collect();
+        let settle = self.filter_settle();
         let work = async move {
-            smol::Timer::after(FILTER_SETTLE).await;
+            smol::Timer::after(settle).await;
             let mut backend = backend.lock().await;
             let look = backend.look().await;
             let found = if auto { Some(backend.find().await) } else { None };
@@ -156,5 +164,16 @@ impl Agent {
             let _ = tx.send(Message::Filter(look, found, droppers)).await;
         };
         self.checking_filter = Some(self.spawn(work));
+    }
+
+    /// Counts a look at the packet filter, and says how long changes are gathered before it.
+    pub(crate) fn filter_settle(&mut self) -> Duration {
+        let rested = self.filter_checked_at.is_none_or(|at| at.elapsed() > FILTER_REST);
+        self.filter_looks = if rested { 0 } else { self.filter_looks.saturating_add(1) };
+        if self.filter_looks < QUICK_FILTER_LOOKS {
+            FILTER_SETTLE
+        } else {
+            LONG_FILTER_SETTLE
+        }
     }
 }

@@ -36,7 +36,7 @@ use smol::{LocalExecutor, Task, Timer};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Clients that wait for a pass to end; more are turned away.
 const WAITING_CAP: usize = 64;
@@ -105,6 +105,10 @@ pub struct Agent {
     pub(crate) checking_filter: Option<Task<()>>,
     /// It changed while it was being looked at: look again.
     pub(crate) check_filter_again: bool,
+    /// When the last look at it ended ...
+    pub(crate) filter_checked_at: Option<Instant>,
+    /// ... and how many there were without a rest in between.
+    pub(crate) filter_looks: u32,
     /// Changes of the packet filter are heard.
     following_filter: bool,
     /// What the file last written said.
@@ -162,6 +166,8 @@ impl Agent {
             changing_filter: None,
             checking_filter: None,
             check_filter_again: false,
+            filter_checked_at: None,
+            filter_looks: 0,
             following_filter: false,
             saved: String::new(),
             unsaved: false,

@@ -16,7 +16,7 @@ use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
 use crate::state::{Known, Seen};
 use crate::status::BEHIND_PROXY;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How the firewall's table is named among those who drop.
 const FW4_TABLE: &str = "table inet fw4,";
@@ -303,6 +303,7 @@ impl Agent {
 
     pub(crate) fn filter_checked(&mut self, look: Look, found: Option<Found>, droppers: Vec<String>) {
         self.checking_filter = None;
+        self.filter_checked_at = Some(Instant::now());
         if let Some(found) = found {
             if found.fw4 != self.world.fw4 {
                 let what = if found.fw4 { "came" } else { "went" };

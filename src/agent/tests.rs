@@ -67,6 +67,23 @@ fn a_filter_that_changes_while_it_is_looked_at_is_looked_at_again() {
     assert!(agent.checking_filter.is_none());
 }
 
+/// dnsmasq and others change a set of the packet filter with every name that is looked up.
+#[test]
+fn a_filter_that_never_rests_is_looked_at_now_and_then() {
+    let root = Root::new("restless");
+    let mut agent = root.agent(MAPPED);
+    agent.state.mapping.applied = Some(Vec::new());
+    let quick = agent.filter_settle();
+    for _ in 0..16 {
+        agent.sensed(Event::RulesetChanged, clock::now());
+        agent.filter_checked(WHOLE, None, Vec::new());
+    }
+    assert!(agent.filter_settle() > quick * 100);
+    // After a rest a change is met at once again.
+    agent.filter_checked_at = Instant::now().checked_sub(Duration::from_secs(3));
+    assert_eq!(agent.filter_settle(), quick);
+}
+
 #[test]
 fn a_filter_that_changes_while_the_first_mapping_is_made_is_looked_at() {
     let root = Root::new("first");
