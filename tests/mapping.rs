@@ -773,6 +773,24 @@ fn a_stop_closes_before_it_asks_procd_which_may_hang() {
 }
 
 #[test]
+fn what_an_earlier_run_left_is_closed_before_procd_is_asked() {
+    lab("what_an_earlier_run_left_is_closed_before_procd_is_asked", |lab| {
+        greeter(&lab.cam1, "cam1", CAM1, 554);
+        nft_load(FW4);
+        assert!(lab.outside(8554).is_ok());
+        // It writes down what our own table stops when it is asked for the first time.
+        let mut router = Router::new(
+            "cd \"${0%/*}\"; [ -e seen ] || nft list table inet porchlight >seen; echo 'ubus hangs' >&2; exit 255",
+        );
+        let nothing = MapJob { carrier: Carrier::Service, ..job(&[], &[]) };
+        assert!(smol::block_on(router.backend.apply(&nothing)).is_err());
+        let seen = std::fs::read_to_string(router.dir.join("seen")).unwrap();
+        assert!(seen.contains("tcp dport 554") && seen.contains("drop"), "{seen}");
+        assert!(lab.outside(8554).is_err());
+    });
+}
+
+#[test]
 fn what_others_open_again_is_closed_by_the_look() {
     lab("what_others_open_again_is_closed_by_the_look", |lab| {
         greeter(&lab.cam1, "cam1", CAM1, 554);

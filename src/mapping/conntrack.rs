@@ -35,6 +35,14 @@ pub struct Cut {
     pub how: How,
 }
 
+impl Cut {
+    /// Both together.
+    pub(super) fn and(self, more: Cut) -> Cut {
+        let how = if more.how == How::NothingToDo { self.how } else { more.how };
+        Cut { flushed: self.flushed + more.flushed, how }
+    }
+}
+
 /// The way that was taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum How {

@@ -40,6 +40,8 @@ pub struct Fw4 {
     program: PathBuf,
     /// What it may let in by us. `None`: not looked at yet.
     open: Option<Set<Door>>,
+    /// What procd and the firewall's configuration had at the start is in it.
+    asked: bool,
     /// What our own table stops, of that.
     barred: Set<Door>,
     /// It may not: its last change was cut short, or somebody else changed it.
@@ -76,6 +78,7 @@ impl Fw4 {
             store: Store::new(root, ubus),
             program: fw4.into(),
             open: None,
+            asked: false,
             barred: none(),
             unsure: false,
             carried: none(),
@@ -108,9 +111,14 @@ impl Fw4 {
         let (mut list, mut refused) = (made.list, made.refused);
         let fresh = self.open.is_none();
         if fresh {
-            self.learn(nft).await?;
+            self.open = Some(shown_ours(&nft.fw4_table().await?.unwrap_or_default()));
+            self.asked = false;
         }
-        let cut = self.bar(nft, &doors(&list), &job.cut, fresh).await?;
+        let mut cut = self.bar(nft, &doors(&list), &job.cut, fresh).await?;
+        if !self.asked {
+            self.learn().await;
+            cut = cut.and(self.bar(nft, &doors(&list), &[], false).await?);
+        }
         let Some(listing) = nft.fw4_table().await? else {
             return Ok(MapReport { cut, unreached: Some(NOT_RUNNING.into()), ..MapReport::default() });
         };
@@ -160,15 +168,13 @@ impl Fw4 {
         report.refused.iter().any(|(name, _)| Some(name) == mapping)
     }
 
-    /// Looks what an earlier run left: in the kernel, and in procd, which fw4 may be about to read.
-    async fn learn(&mut self, nft: &Nft) -> Result<(), String> {
-        let listing = nft.fw4_table().await?.unwrap_or_default();
-        let mut open = shown_ours(&listing);
-        if let Ok(Some(doors)) = self.store.read().await {
-            open.extend(doors);
+    /// Asks what an earlier run left with procd and in the firewall's configuration, which fw4 may be about to read.
+    /// What the kernel shows is stopped before that: procd may hang.
+    async fn learn(&mut self) {
+        if let Ok(doors) = self.store.read().await {
+            self.open.get_or_insert_default().extend(doors.unwrap_or_default());
+            self.asked = true;
         }
-        self.open = Some(open);
-        Ok(())
     }
 
     /// Stops what is open and not wanted, and cuts its connections.
@@ -348,8 +354,7 @@ impl Fw4 {
         let known = open.len();
         open.extend(given.unwrap_or_default());
         if known == 0 || open.len() > known {
-            let more = self.close(nft, &open).await?;
-            cut = Cut { flushed: cut.flushed + more.flushed, ..more };
+            cut = cut.and(self.close(nft, &open).await?);
         }
         self.open = None;
         (self.carried, self.told) = (Set::new(), Set::new());
