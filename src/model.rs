@@ -293,7 +293,7 @@ pub struct World {
     pub clock_set: Option<Time>,
     /// OpenWrt's firewall is here.
     pub fw4: bool,
-    /// procd, which has data of services read by that firewall, answers over ubus.
+    /// procd, which has data of services read by that firewall, is on ubus.
     pub procd: bool,
     /// Tables of others that drop forwarded traffic, by name (mapping backend nft).
     pub droppers: Vec<String>,

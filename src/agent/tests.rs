@@ -277,7 +277,7 @@ fn a_close_does_not_wait_for_an_nft_that_hangs() {
         let change = settle::begin(&mut agent.state, &action, now);
         agent.start(action, change, now);
     };
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     smol::block_on(executor.run(async {
         start(1, vec![rule]);
         while !root.0.join("nft.hangs").exists() {

@@ -35,7 +35,7 @@ impl Default for Programs {
 pub struct Found {
     /// OpenWrt's firewall.
     pub fw4: bool,
-    /// procd answers over ubus.
+    /// procd is on the bus.
     pub procd: bool,
 }
 
@@ -72,7 +72,7 @@ impl Backend {
     /// Looks who is here. procd is asked only where the firewall is.
     pub async fn find(&self) -> Found {
         let fw4 = self.nft.fw4_present().await;
-        Found { fw4, procd: fw4 && self.fw4.procd_answers().await }
+        Found { fw4, procd: fw4 && self.fw4.procd_is_here().await }
     }
 
     /// Makes the packet filter carry exactly the job's rules, and cuts what it lists. On an error what is closed by

@@ -89,9 +89,9 @@ impl Fw4 {
         }
     }
 
-    /// Whether procd answers.
-    pub(super) async fn procd_answers(&self) -> bool {
-        self.store.procd_answers().await
+    /// Whether procd is here.
+    pub(super) async fn procd_is_here(&self) -> bool {
+        self.store.procd_is_here().await
     }
 
     /// Whether its own configuration has something of ours.

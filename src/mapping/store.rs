@@ -33,9 +33,9 @@ impl Store {
         Store { ubus: Ubus::new(ubus), firewall, root: root.into() }
     }
 
-    /// Whether procd answers.
-    pub(super) async fn procd_answers(&self) -> bool {
-        service::read(&self.ubus).await.is_ok()
+    /// Whether procd is here. One that hangs or is busy is: that closes nothing, and what it holds stays.
+    pub(super) async fn procd_is_here(&self) -> bool {
+        !matches!(service::read(&self.ubus).await, Err(Fault::Absent | Fault::Missing))
     }
 
     /// What is in them of ours: the doors that it opens. `None`: nothing at all. Without procd, what it could have is
@@ -230,6 +230,23 @@ mod tests {
         assert_eq!(write(Carrier::None, &[], true), Ok(true));
         assert_eq!((root.text().as_str(), root.calls()), (FIREWALL, 3));
         assert_eq!(write(Carrier::None, &[], true), Ok(false));
+    }
+
+    #[test]
+    fn a_procd_that_hangs_is_here() {
+        let root = Root::new("hangs");
+        assert!(!smol::block_on(root.store().procd_is_here()), "there is no ubus");
+        let program = root.0.join("ubus");
+        for (script, here) in [
+            ("echo 'Command failed: Not found' >&2; exit 4", false),
+            ("echo 'Command failed: Request timed out' >&2; exit 7", true),
+            ("echo '{}'", true),
+        ] {
+            fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+            let store = Store::new(&root.0, &program);
+            assert_eq!(smol::block_on(store.procd_is_here()), here, "{script}");
+        }
     }
 
     #[test]

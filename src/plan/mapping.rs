@@ -33,7 +33,7 @@ pub fn carrier(config: &Config, world: &World) -> Result<Carrier, &'static str> 
             "option mapping_backend is 'service', and OpenWrt's firewall (fw4) is not here: use 'auto' or 'nft'",
         ),
         (_, true, false) => Err(
-            "this router's firewall is fw4, and procd, which hands port mappings to it, does not answer over ubus: \
+            "this router's firewall is fw4, and procd, which hands port mappings to it, is not on ubus: \
              install the package ubus, or restart ubus",
         ),
     }
