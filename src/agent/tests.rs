@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mapping::backend::Programs;
+use smol::future::FutureExt;
 use std::path::PathBuf;
 
 /// A root directory of its own for one test, removed at the end.
