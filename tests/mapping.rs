@@ -793,3 +793,23 @@ fn what_others_open_again_is_closed_by_the_look() {
         assert!(smol::block_on(router.backend.look()).intact);
     });
 }
+
+#[test]
+fn our_own_table_carries_nothing_while_the_firewall_may() {
+    lab("our_own_table_carries_nothing_while_the_firewall_may", |lab| {
+        greeter(&lab.cam1, "cam1", CAM1, 554);
+        let mut router =
+            Router::new("[ -e \"${0%/*}/works\" ] && echo '{}' || { echo 'ubus hangs' >&2; exit 255; }");
+        nft_load(FW4);
+        let by_nft = job(&[tcp(8555, CAM1, 554)], &[]);
+        for _ in 0..2 {
+            let failure = smol::block_on(router.backend.apply(&by_nft)).unwrap_err();
+            assert!(failure.contains("ubus hangs"), "{failure}");
+            assert!(lab.outside(8554).is_err() && lab.outside(8555).is_err());
+        }
+        std::fs::write(router.dir.join("works"), "").unwrap();
+        sh("nft", &["delete", "table", "inet", "fw4"]);
+        smol::block_on(router.backend.apply(&by_nft)).unwrap();
+        assert!(lab.outside(8554).is_err() && lab.outside(8555).is_ok());
+    });
+}

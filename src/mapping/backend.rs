@@ -78,24 +78,37 @@ impl Backend {
     /// Makes the packet filter carry exactly the job's rules, and cuts what it lists. On an error what is closed by
     /// the job is closed if it could be. May be dropped on the way, to be overtaken by another job.
     pub async fn apply(&mut self, job: &MapJob) -> Result<MapReport, String> {
-        let before = self.last.replace(job.carrier);
-        let done = match job.carrier {
-            Carrier::None => self
-                .remove_any(UNMAP_DEADLINE)
-                .await
-                .map(|cut| MapReport { cut: cut.unwrap_or_default(), ..MapReport::default() }),
+        match job.carrier {
+            Carrier::None => {
+                let cut = self.remove_any(UNMAP_DEADLINE).await?.unwrap_or_default();
+                Ok(MapReport { cut, ..MapReport::default() })
+            }
             Carrier::Nft => {
-                if before != Some(Carrier::Nft) && self.fw4.holds_something().await {
-                    self.fw4.withdraw(&mut self.nft, UNMAP_DEADLINE).await?;
-                }
+                self.leave_fw4().await?;
                 self.nft.apply(job).await
             }
-            Carrier::Service | Carrier::Uci => self.fw4.apply(&mut self.nft, job).await,
-        };
-        if done.is_err() && before != Some(job.carrier) {
-            self.last = before;
+            Carrier::Service | Carrier::Uci => {
+                self.last = Some(job.carrier);
+                self.fw4.apply(&mut self.nft, job).await
+            }
         }
-        done
+    }
+
+    /// Before our own table carries the rules: the firewall must have nothing of ours any more, for what stops it is
+    /// in that table and goes. Until that is so it is not forgotten, whatever fails or overtakes.
+    async fn leave_fw4(&mut self) -> Result<(), String> {
+        if self.last != Some(Carrier::Nft) && self.fw4.may_hold_something(&self.nft).await {
+            self.fw4.withdraw(&mut self.nft, UNMAP_DEADLINE).await?;
+            if self.fw4.may_hold_something(&self.nft).await {
+                return Err(
+                    "OpenWrt's firewall has not taken its port mappings back yet; until it has, they stay \
+                            closed, and no other is opened"
+                        .into(),
+                );
+            }
+        }
+        self.last = Some(Carrier::Nft);
+        Ok(())
     }
 
     /// Whether all is as we made it.

@@ -96,9 +96,10 @@ impl Fw4 {
         !self.store.has_sections(&[], &[])
     }
 
-    /// Whether it is given something of ours.
-    pub(super) async fn holds_something(&self) -> bool {
-        self.store.read().await.is_ok_and(|doors| doors.is_some())
+    /// Whether it is given or shows something of ours, or that cannot be told.
+    pub(super) async fn may_hold_something(&self, nft: &Nft) -> bool {
+        let shows = |listing: Option<String>| !shown_ours(&listing.unwrap_or_default()).is_empty();
+        nft.fw4_table().await.map_or(true, shows) || self.store.read().await != Ok(None)
     }
 
     /// Brings the firewall to the job's rules. Closing is done within the first steps. May be dropped on the way.
