@@ -255,6 +255,22 @@ fn a_server_that_refuses_tls_is_told_by_its_alert() {
     assert!(read.text.contains("alert 40"), "{read}");
 }
 
+/// The change may have been made all the same.
+#[test]
+fn an_answer_that_is_no_tls_any_more_leaves_a_change_unconfirmed() {
+    let (listener, origin) = listen("https");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let session = rustls::ServerConnection::new(trusted().good.clone()).unwrap();
+            let mut stream = rustls::StreamOwned::new(session, stream.unwrap());
+            read_request(&mut stream);
+            let _ = stream.sock.write_all(b"something else");
+            let _ = stream.sock.read_to_end(&mut Vec::new());
+        }
+    });
+    assert_eq!(kinds(both(&origin, PATIENT)), (Kind::Unreachable, Kind::Unconfirmed));
+}
+
 #[test]
 fn nobody_listens() {
     let (listener, origin) = listen("http");

@@ -235,17 +235,23 @@ impl Http {
             Fault::Local(error) => {
                 failure(Kind::NotReady, format!("no tunnel on the loopback interface: {error}"))
             }
-            Fault::Tls(error) => self.judge_tls(&error, &broke, who),
+            Fault::Tls(error) => self.judge_tls(&error, tunnel.sent(), &broke, who),
             Fault::Io(error) => broke(&format!("the connection broke off ({})", error.kind())),
         }
     }
 
     /// What an error of TLS means: a bad certificate, a wrong clock, or no TLS at all.
-    fn judge_tls(&self, error: &rustls::Error, broke: &dyn Fn(&str) -> Failure, who: &str) -> Failure {
+    fn judge_tls(
+        &self,
+        error: &rustls::Error,
+        sent: bool,
+        broke: &dyn Fn(&str) -> Failure,
+        who: &str,
+    ) -> Failure {
         let now = UnixTime::now().as_secs();
         let rustls::Error::InvalidCertificate(bad) = error else {
             return match error {
-                rustls::Error::InvalidMessage(_) => {
+                rustls::Error::InvalidMessage(_) if !sent => {
                     Failure::new(Kind::Garbled, format!("{who}: it does not speak TLS there; check the port"))
                 }
                 other => broke(&format!("TLS failed ({})", in_words(other))),
@@ -291,7 +297,8 @@ fn in_words(error: &rustls::Error) -> String {
         }
         Error::PeerMisbehaved(_)
         | Error::InappropriateMessage { .. }
-        | Error::InappropriateHandshakeMessage { .. } => "the server does not keep to the protocol".into(),
+        | Error::InappropriateHandshakeMessage { .. }
+        | Error::InvalidMessage(_) => "the server does not keep to the protocol".into(),
         other => other.to_string(),
     }
 }
