@@ -6,7 +6,6 @@ use porchlight::mapping::firewall::{self, edit};
 use porchlight::mapping::redirect::Redirect;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 fn redirect(id: &str, port: u16, camera: &str) -> Redirect {
     Redirect {
@@ -249,36 +248,6 @@ fn what_uci_refuses_is_not_touched() {
         assert!(why(joined).contains("backslash"));
     }
     assert!(edit(b"config rule\n# c\\", &two()).is_ok());
-}
-
-/// Where OpenWrt's own `uci` is at hand, it is asked too.
-#[test]
-fn uci_reads_what_we_read() {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("uci-judge");
-    std::fs::create_dir_all(&dir).unwrap();
-    for (name, old) in fixtures() {
-        let show = |text: &[u8]| {
-            std::fs::write(dir.join("firewall"), text).unwrap();
-            let out = Command::new("uci").arg("-c").arg(&dir).args(["show", "firewall"]).output().ok()?;
-            assert!(out.status.success(), "{name}: {}", self::text(&out.stderr));
-            Some(self::text(&out.stdout))
-        };
-        let Some(before) = show(&old) else { return };
-        let after = show(&edited(&old, &two())).unwrap();
-        let ours = |line: &&str| {
-            line.contains("firewall.porchlight_")
-                && !line.contains("porchlight_garden.name='not")
-                && line != &"firewall.porchlight_garden=rule"
-        };
-        let others =
-            |text: &str| text.lines().filter(|line| !ours(line)).map(String::from).collect::<Vec<_>>();
-        assert_eq!(others(&before), others(&after), "{name}");
-        if name != "ours-left" {
-            assert_eq!(after.lines().filter(ours).count(), 12 + 13, "{name}");
-            assert_eq!(show(&edited(&edited(&old, &two()), &[])).unwrap(), before, "{name}");
-        }
-        println!("{name}: uci agrees");
-    }
 }
 
 /// Pieces of which firewalls are made, well or badly.

@@ -245,7 +245,6 @@ fn a_crowd_loses_nothing() {
     assert_eq!(text.lines().count(), 2 + 5 * rounds);
 }
 
-/// OpenWrt's own `uci`, where it is at hand.
 /// Somebody undoes each change: flash is not worn out over it.
 #[test]
 fn a_quarrel_has_an_end() {
@@ -261,50 +260,12 @@ fn a_quarrel_has_an_end() {
 }
 
 #[test]
-fn uci_commits_meanwhile() {
-    const ROUNDS: usize = 200;
-    let dir = Dir::new("uci");
-    let (config, pending) = (dir.0.join("config"), dir.0.join("pending"));
-    fs::create_dir_all(&config).unwrap();
-    let uci = |args: &[&str]| {
-        Command::new("uci").arg("-c").arg(&config).arg("-t").arg(&pending).args(args).output()
-    };
-    fs::write(config.join("firewall"), OLD).unwrap();
-    if uci(&["show"]).is_err() {
-        return;
-    }
-    let file = UciFile::new(&config.join("firewall"), CAP);
-    assert!(uci(&["set", "firewall.pending=thing"]).unwrap().status.success());
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            for round in 0..ROUNDS {
-                assert!(uci(&["set", &format!("firewall.theirs_{round}=thing")]).unwrap().status.success());
-                assert!(uci(&["commit", "firewall"]).unwrap().status.success());
-            }
-        });
-        for round in 0..ROUNDS {
-            let put = |text: &[u8]| add_this(text, &format!("\nconfig thing 'ours_{round}'\n"));
-            assert_eq!(smol::block_on(file.update(put)), Ok(true));
-        }
-    });
-    let text = fs::read_to_string(config.join("firewall")).unwrap();
-    let lost =
-        |who: &str| (0..ROUNDS).filter(|n| !text.contains(&format!("config thing '{who}_{n}'\n"))).count();
-    assert_eq!((lost("theirs"), lost("ours")), (0, 0));
-    println!("uci and we kept {ROUNDS} changes each");
-}
-
-/// The one that [`killed_at_any_system_call`] kills.
-#[test]
-#[ignore = "run by killed_at_any_system_call"]
-fn victim() {
+fn killed_at_any_system_call() {
+    // This very test is what is killed.
     if let Some(path) = std::env::var_os(VICTIM) {
         assert_eq!(update(&UciFile::new(Path::new(&path), CAP)), Ok(true));
+        return;
     }
-}
-
-#[test]
-fn killed_at_any_system_call() {
     let dir = Dir::new("killed");
     let new = format!("{OLD}{MORE}");
     let paths = [dir.0.clone(), dir.path(), dir.0.join(".firewall.uci-porchl")];
@@ -315,7 +276,7 @@ fn killed_at_any_system_call() {
             command.arg("-P").arg(path);
         }
         command.args(["-e", inject]).arg(std::env::current_exe().unwrap());
-        command.args(["--exact", "victim", "--ignored", "--test-threads", "1"]);
+        command.args(["--exact", "killed_at_any_system_call", "--test-threads", "1"]);
         command.env(VICTIM, dir.path()).stdout(Stdio::null()).stderr(Stdio::null()).status()
     };
     if !run("trace=rename").is_ok_and(|status| status.success()) {
