@@ -1,6 +1,6 @@
 //! What the agent says of itself: one JSON document (pure), and the same as text for a person.
 
-use crate::config::{Config, Mapping, Network, Problem, Record, Severity};
+use crate::config::{Config, Mapping, Network, Ports, Problem, Record, Severity};
 use crate::map::Map;
 use crate::model::{Delegated, Family, Interface, Mac, Now, Reading, RecordId, Time, WanWorld, World};
 use crate::plan::account::account_key;
@@ -255,8 +255,8 @@ impl View<'_> {
         let object = Object::new()
             .str("name", &mapping.name)
             .str("camera", &mapping.camera)
-            .str("port", &range(mapping.src_dport))
-            .str("camera_port", &range(mapping.dest_port))
+            .str("port", &Ports(mapping.src_dport).to_string())
+            .str("camera_port", &Ports(mapping.dest_port).to_string())
             .bool("open", self.is_open(mapping));
         match exposure(self.config, self.world, self.state, mapping, self.now.boot) {
             Exposure::Open(rules) => match (rules.first(), self.refusal(mapping)) {
@@ -285,14 +285,6 @@ impl View<'_> {
 const REST: &str = "when the configuration changes, or `porchlight trigger` asks for it";
 /// Why a published address is not confirmed by DNS.
 pub const BEHIND_PROXY: &str = "behind Cloudflare's proxy, so DNS cannot show it";
-
-fn range((first, last): (u16, u16)) -> String {
-    if first == last {
-        first.to_string()
-    } else {
-        format!("{first}-{last}")
-    }
-}
 
 fn interface(interface: &Interface) -> String {
     let mut object = Object::new().str("name", &interface.name);

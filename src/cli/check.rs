@@ -4,7 +4,7 @@ use super::output::{complain, say, tell};
 use super::{unexpected, Fault, OK, USAGE};
 use crate::agent::{read_config, Reading};
 use crate::config::describe::describe;
-use crate::config::{BackendChoice, Global};
+use crate::config::Global;
 use crate::paths::Paths;
 
 /// Prints every problem, then what is good of the configuration in plain words. With `--mode`, only what the init
@@ -38,12 +38,10 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     Ok(OK)
 }
 
-/// What the init script is to start, and whether a stop leaves the mappings: what is written in the firewall's
-/// configuration always stays, so that a restart does not wear the flash. A configuration that cannot be read gets a
-/// daemon, which says so and waits for a better one.
+/// What the init script is to start, and whether a stop leaves the mappings. A configuration that cannot be read gets
+/// a daemon, which says so and waits for a better one.
 fn mode(global: &Global) -> &'static str {
-    let keeps = global.keep_on_stop || global.backend == BackendChoice::Uci;
-    match (global.enabled, global.resident, keeps) {
+    match (global.enabled, global.resident, global.leaves_mappings()) {
         (false, ..) => "off\n",
         (true, true, false) => "resident\n",
         (true, true, true) => "resident keep_on_stop\n",
@@ -55,6 +53,7 @@ fn mode(global: &Global) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::BackendChoice;
 
     #[test]
     fn a_stop_leaves_what_is_written_in_the_firewalls_configuration() {

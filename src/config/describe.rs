@@ -1,7 +1,7 @@
 //! What a configuration means, in plain words, for `porchlight check`. Never a secret.
 
 use super::value::span;
-use super::{BackendChoice, Camera, Config, Device, Mapping, Record, Wan};
+use super::{BackendChoice, Camera, Config, Device, Mapping, Ports, Record, Wan};
 use std::fmt::Display;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -109,7 +109,7 @@ fn about_camera(camera: &Camera, config: &Config) -> String {
 }
 
 fn about_mapping(mapping: &Mapping) -> String {
-    let outside = format!("{}/{}", ports(mapping.src_dport), joined(&mapping.protos, "and"));
+    let outside = format!("{}/{}", Ports(mapping.src_dport), joined(&mapping.protos, "and"));
     let who = match mapping.sources.is_empty() {
         true => "from anyone".to_string(),
         false => format!("from {} only", joined(&mapping.sources, "or")),
@@ -121,7 +121,7 @@ fn about_mapping(mapping: &Mapping) -> String {
              option allow_open '1' opens it all the same"
         }
     };
-    let inside = format!("{} port {}", mapping.camera, ports(mapping.dest_port));
+    let inside = format!("{} port {}", mapping.camera, Ports(mapping.dest_port));
     format!("outside port {outside} -> {inside}, {who}; {fate}")
 }
 
@@ -135,16 +135,8 @@ fn about_backend(config: &Config) -> String {
         BackendChoice::Uci => "carried by OpenWrt's firewall (fw4), as redirects in /etc/config/firewall",
         BackendChoice::Nft => "carried by an nftables table of our own",
     };
-    let stay = config.global.keep_on_stop || config.global.backend == BackendChoice::Uci;
-    let then = if stay { "stay" } else { "go" };
+    let then = if config.global.leaves_mappings() { "stay" } else { "go" };
     format!("Mappings are {what}; they {then} when the agent stops.\n")
-}
-
-fn ports((first, last): (u16, u16)) -> String {
-    match first == last {
-        true => first.to_string(),
-        false => format!("{first}-{last}"),
-    }
 }
 
 /// `a`, `a and b`, `a, b and c`.

@@ -145,6 +145,14 @@ impl Default for Global {
     }
 }
 
+impl Global {
+    /// Whether a clean stop leaves the mappings: what is written in the firewall's configuration always stays, so that
+    /// a restart does not wear the flash.
+    pub fn leaves_mappings(&self) -> bool {
+        self.keep_on_stop || self.backend == BackendChoice::Uci
+    }
+}
+
 /// `option mapping_backend`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendChoice {
@@ -267,6 +275,19 @@ impl fmt::Display for Proto {
             Proto::Tcp => "tcp",
             Proto::Udp => "udp",
         })
+    }
+}
+
+/// Ports, first and last, as UCI, nft and people write them: `8000` or `8000-8010`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports(pub (u16, u16));
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            (first, last) if first == last => write!(f, "{first}"),
+            (first, last) => write!(f, "{first}-{last}"),
+        }
     }
 }
 

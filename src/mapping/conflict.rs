@@ -3,9 +3,9 @@
 
 use super::firewall::is_ours;
 use super::redirect::Redirect;
-use super::rule::{contains, Ports};
+use super::rule::{contains, range};
 use crate::config::uci::{Opt, Section};
-use crate::config::{Network, Proto};
+use crate::config::{Network, Ports, Proto};
 use crate::model::Family;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -199,8 +199,7 @@ fn ports(value: &str) -> Option<(u16, u16)> {
     if value.starts_with('!') {
         return Some(ALL);
     }
-    let (first, last) = value.split_once(['-', ':']).unwrap_or((value, value));
-    Some((first.parse().ok()?, last.parse().ok()?)).filter(|(first, last)| first <= last)
+    range(value, &['-', ':'])
 }
 
 /// As fw4 infers it: by the option, by an address, else IPv4.

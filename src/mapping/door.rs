@@ -1,9 +1,9 @@
 //! A way in: what a redirect of OpenWrt's firewall lets through, as we ask for it and as the kernel shows it. [pure]
 
 use super::redirect::Redirect;
-use super::rule::{proto_name, Ports};
+use super::rule;
 use crate::config::uci::Section;
-use crate::config::{Network, Proto};
+use crate::config::{Network, Ports, Proto};
 use crate::map::Set;
 use std::net::IpAddr;
 
@@ -74,7 +74,7 @@ impl Door {
         format!(
             "{ip} daddr {} {} dport {} ct status dnat ct original proto-dst {} {}counter drop",
             self.target,
-            proto_name(self.proto),
+            self.proto,
             Ports(self.to),
             Ports(self.ports),
             from.unwrap_or_default(),
@@ -125,8 +125,7 @@ fn door(zone: &str, rule: &str) -> Option<Door> {
 
 /// `8000` or `8000-8010`.
 fn range(text: &str) -> Option<(u16, u16)> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    Some((first.parse().ok()?, last.parse().ok()?)).filter(|(first, last)| first <= last)
+    rule::range(text, &['-'])
 }
 
 /// `192.168.1.50:554`, `[2001:db8::1]:8000-8010`, or without the port.

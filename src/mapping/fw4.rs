@@ -142,7 +142,7 @@ impl Fw4 {
         self.carried = wanted.iter().filter(|door| !self.is_refused(door, &list, &report)).cloned().collect();
         // What it shows although it was not told stays closed.
         let open: Set<Door> = told.into_iter().chain(now).collect();
-        let barred: Set<Door> = open.iter().filter(|door| !wanted.contains(*door)).cloned().collect();
+        let barred = beyond(&open, &wanted);
         self.open = Some(open);
         if self.barred != barred {
             self.stop(nft, barred, &[]).await?;
@@ -186,7 +186,7 @@ impl Fw4 {
         fresh: bool,
     ) -> Result<Cut, String> {
         let open = self.open.get_or_insert_default();
-        let barred: Set<Door> = open.iter().filter(|door| !wanted.contains(*door)).cloned().collect();
+        let barred = beyond(open, wanted);
         let new = barred.iter().filter(|door| !self.barred.contains(*door)).map(|door| door.target);
         let mut cut: Vec<IpAddr> = new.chain(cut.iter().copied()).collect();
         cut.sort();
@@ -306,7 +306,7 @@ impl Fw4 {
             return Look { intact: whole, ..Look::default() };
         };
         let now = shown_ours(&listing.unwrap_or_default());
-        let strange: Vec<Door> = now.iter().filter(|door| !open.contains(*door)).cloned().collect();
+        let strange = beyond(&now, open);
         open.extend(strange.iter().cloned());
         let ours = strange.is_empty();
         if !ours || !whole && !self.barred.is_empty() {
@@ -375,6 +375,11 @@ impl Fw4 {
 
 fn procd_failed(fault: Fault) -> String {
     format!("procd does not tell what it has of the port mappings: {fault}")
+}
+
+/// The doors of the first that are not among the second.
+fn beyond(doors: &Set<Door>, others: &Set<Door>) -> Set<Door> {
+    doors.iter().filter(|door| !others.contains(*door)).cloned().collect()
 }
 
 fn doors(list: &[Redirect]) -> Set<Door> {

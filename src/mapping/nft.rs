@@ -11,10 +11,10 @@
 
 use super::conntrack::{self, Cut};
 use super::door::Door;
-use super::rule::{at_most, check, proto_name, sources, ways, Ports, Ways};
+use super::rule::{at_most, check, sources, ways, Ways};
 use super::{droppers, Heard, Netfilter};
 use crate::act::command::{self, Ran};
-use crate::config::Proto;
+use crate::config::{Ports, Proto};
 use crate::map::Set;
 use crate::model::Family;
 use crate::plan::{MapJob, Rule};
@@ -120,7 +120,7 @@ impl Chains {
         check(rule)?;
         check_devices(rule)?;
         let ip = keyword(rule.target);
-        let proto = proto_name(rule.proto);
+        let proto = rule.proto;
         let from = from(rule)?;
         let to = destination(rule)?;
         let door = format!("{from}{proto} dport {}", Ports(rule.src_dport));
@@ -218,7 +218,7 @@ fn destination(rule: &Rule) -> Result<String, String> {
             let ((first, last), (to_first, to_last)) = (rule.src_dport, rule.dest_port);
             let pairs = (first..=last).zip(to_first..=to_last);
             let pairs: Set<_> = pairs.map(|(port, to)| format!("{port} : {to}")).collect();
-            Ok(format!("{} : {} dport map {}", rule.target, proto_name(rule.proto), set(&pairs)))
+            Ok(format!("{} : {} dport map {}", rule.target, rule.proto, set(&pairs)))
         }
     }
 }

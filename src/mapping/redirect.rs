@@ -1,8 +1,8 @@
 //! A mapping as OpenWrt's firewall takes it: fw4's `config redirect`, in UCI or in procd's service data.
 //! Options: <https://openwrt.org/docs/guide-user/firewall/firewall_configuration>, fw4.uc `parse_redirect`.    [pure]
 
-use super::rule::{at_most, check, contains, proto_name, sources, ways, Ports, Ways};
-use crate::config::{is_zone, Network, Proto};
+use super::rule::{at_most, check, contains, sources, ways, Ways};
+use crate::config::{is_zone, Network, Ports, Proto};
 use crate::map::Set;
 use crate::model::Family;
 use crate::plan::Rule;
@@ -56,7 +56,7 @@ impl Redirect {
             ("family", family.into()),
             ("src", self.src.clone()),
             ("dest", self.dest.clone()),
-            ("proto", proto_name(self.proto).into()),
+            ("proto", self.proto.to_string()),
         ];
         options.extend(self.src_ip.map(|network| ("src_ip", network.to_string())));
         options.extend([

@@ -1,10 +1,9 @@
 //! What every backend asks of a [`Rule`] before it carries it.    [pure]
 
-use crate::config::{Network, Proto};
+use crate::config::{Network, Ports};
 use crate::map::Set;
 use crate::model::Family;
 use crate::plan::Rule;
-use std::fmt::{self, Display};
 
 /// Refuses what must never be in a packet filter, whoever asks for it.
 pub(super) fn check(rule: &Rule) -> Result<(), String> {
@@ -88,22 +87,8 @@ pub(super) fn at_most(count: u32, most: u32) -> Result<(), String> {
     ))
 }
 
-/// A protocol as nft and UCI write it.
-pub(super) fn proto_name(proto: Proto) -> &'static str {
-    match proto {
-        Proto::Tcp => "tcp",
-        Proto::Udp => "udp",
-    }
-}
-
-/// `8000` or `8000-8010`.
-pub(super) struct Ports(pub(super) (u16, u16));
-
-impl Display for Ports {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            (first, last) if first == last => write!(f, "{first}"),
-            (first, last) => write!(f, "{first}-{last}"),
-        }
-    }
+/// Reads a range of ports as [`Ports`] writes it; `between`: what may stand between the two.
+pub(super) fn range(text: &str, between: &[char]) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once(between).unwrap_or((text, text));
+    Some((first.parse().ok()?, last.parse().ok()?)).filter(|(first, last)| first <= last)
 }

@@ -22,20 +22,33 @@ pub(super) fn redirects(list: &[Redirect]) -> String {
 
 /// What procd has of ours; null: nothing.
 pub(super) async fn read(ubus: &Ubus) -> Result<Json, Fault> {
+    Ok(data(&service(ubus).await?).clone())
+}
+
+/// Our service as procd lists it; null: it knows none.
+async fn service(ubus: &Ubus) -> Result<Json, Fault> {
     let message = Object::new().str("name", NAME).end();
     let answer = ubus.call("service", "list", &message).await?;
-    Ok(answer.get(NAME).get("data").get("firewall").clone())
+    Ok(answer.get(NAME).clone())
+}
+
+/// The redirects of a service.
+fn data(service: &Json) -> &Json {
+    service.get("data").get("firewall")
 }
 
 /// Makes procd carry exactly these. Says whether they differ from those before: then fw4 reloads soon.
 pub(super) async fn write(ubus: &Ubus, list: &[Redirect]) -> Result<bool, Fault> {
-    let before = read(ubus).await?;
+    let service = service(ubus).await?;
+    let before = data(&service);
     if list.is_empty() {
-        remove(ubus).await?;
+        if !service.is_null() {
+            remove(ubus).await?;
+        }
         return Ok(!before.items().is_empty());
     }
     let redirects = redirects(list);
-    if Json::parse(&redirects).is_ok_and(|wanted| are_same(&wanted, &before)) {
+    if Json::parse(&redirects).is_ok_and(|wanted| are_same(&wanted, before)) {
         return Ok(false);
     }
     let data = Object::new().raw("firewall", &redirects).end();
@@ -55,10 +68,6 @@ fn are_same(a: &Json, b: &Json) -> bool {
 /// Takes all of ours away. They are emptied first: procd tells nobody of data that went with its service.
 async fn remove(ubus: &Ubus) -> Result<(), Fault> {
     let name = Object::new().str("name", NAME);
-    let known = ubus.call("service", "list", &name.clone().end()).await?;
-    if known.get(NAME).is_null() {
-        return Ok(());
-    }
     ubus.call("service", "add", &name.clone().raw("data", "{}").end()).await?;
     match ubus.call("service", "delete", &name.end()).await {
         Ok(_) | Err(Fault::Missing) => Ok(()),
@@ -68,15 +77,18 @@ async fn remove(ubus: &Ubus) -> Result<(), Fault> {
 
 /// Has procd tell fw4 to reload, as it does when data changes.
 pub(super) async fn nudge(ubus: &Ubus) -> Result<(), Fault> {
-    let data = Object::new().str("name", "firewall").end();
-    let message = Object::new().str("type", "service.data.update").raw("data", &data).end();
-    ubus.call("service", "event", &message).await.map(drop)
+    event(ubus, "service.data.update", "name").await
 }
 
-/// Has procd tell whoever listens that a configuration was changed, as `reload_config` does.
-pub(super) async fn config_changed(ubus: &Ubus, package: &str) -> Result<(), Fault> {
-    let data = Object::new().str("package", package).end();
-    let message = Object::new().str("type", "config.change").raw("data", &data).end();
+/// Has procd tell whoever listens that the firewall's configuration was changed, as `reload_config` does.
+pub(super) async fn config_changed(ubus: &Ubus) -> Result<(), Fault> {
+    event(ubus, "config.change", "package").await
+}
+
+/// Has procd tell of something that happened to the firewall, which is named under this key.
+async fn event(ubus: &Ubus, kind: &str, key: &str) -> Result<(), Fault> {
+    let data = Object::new().str(key, "firewall").end();
+    let message = Object::new().str("type", kind).raw("data", &data).end();
     ubus.call("service", "event", &message).await.map(drop)
 }
 

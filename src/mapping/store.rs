@@ -134,7 +134,7 @@ impl Store {
     /// Has the firewall read its configuration, as the rest of OpenWrt does after a change of it: procd tells whoever
     /// listens. Where it does not answer, the firewall's own script is run.
     async fn reload(&self) -> Result<(), String> {
-        let Err(fault) = service::config_changed(&self.ubus, "firewall").await else { return Ok(()) };
+        let Err(fault) = service::config_changed(&self.ubus).await else { return Ok(()) };
         log::debug!("procd was not told of the firewall's new configuration: {fault}");
         let script = self.root.join("etc/init.d/firewall");
         let ran = command::run(&script, "firewall4", &["reload"], "", RELOAD_DEADLINE).await?;
