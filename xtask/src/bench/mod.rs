@@ -7,7 +7,7 @@ mod cloudflare;
 mod measure;
 mod proc;
 mod requests;
-mod size;
+pub mod size;
 mod table;
 mod wan;
 

@@ -1,6 +1,6 @@
 //! Sizes: ours as the static release build, the peers' as the files that they run from; and the budget.
 
-use crate::build::ledger::{Ledger, Line};
+use crate::build::ledger::Ledger;
 use crate::build::sizes;
 use crate::lab::tools;
 use anyhow::{bail, ensure, Context, Result};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// The target of the bench: one static file that needs nothing of the machine it runs on.
 pub const TARGET: &str = "x86_64-unknown-linux-musl";
 /// The budget, at the root of the repository.
-const BUDGET: &str = "budget.toml";
+pub const BUDGET: &str = "budget.toml";
 /// The processor whose bytes are counted line by line: big routers' flash is not the matter, small ones' is.
 const LEDGER: &str = "mips_24kc";
 
@@ -57,17 +57,16 @@ pub fn check(program: &Path) -> Result<()> {
 
 /// The lines that are over their limit, or that have none.
 fn over(ledger: &Ledger, limit: &dyn Fn(&str) -> Option<u64>) -> Vec<String> {
-    let lines = Line::ALL.iter().map(|line| line.name()).zip(ledger.lines.iter().copied());
     let judge = |(name, bytes): (&str, u64)| match limit(name) {
         Some(kib) if bytes <= kib * 1024 => None,
         Some(kib) => Some(format!("{name} by {} bytes", bytes - kib * 1024)),
         None => Some(format!("{name} has no limit")),
     };
-    lines.chain([("in_all", ledger.total)]).filter_map(judge).collect()
+    ledger.rows().filter_map(judge).collect()
 }
 
-/// The figure of a line `NAME = FIGURE` in a section.
-fn figure(text: &str, section: &str, wanted: &str) -> Option<u64> {
+/// The figure of a line `NAME = FIGURE` in a section of the budget's text.
+pub fn figure(text: &str, section: &str, wanted: &str) -> Option<u64> {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     let head = format!("[{section}]");
     lines

@@ -91,6 +91,14 @@ pub struct Ledger {
     pub total: u64,
 }
 
+impl Ledger {
+    /// Each line's name in the budget with its bytes, and last the whole file.
+    pub fn rows(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let lines = Line::ALL.iter().map(|line| line.name()).zip(self.lines.iter().copied());
+        lines.chain([("in_all", self.total)])
+    }
+}
+
 /// Reads the linker's map of a program.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Sizes in print: each processor's program, the ledger of one, and beside them what inadyn and ddclient take on
 //! disk with the libraries and interpreters that they need.
 
-use super::ledger::{Ledger, Line};
+use super::ledger::Ledger;
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
@@ -27,9 +27,7 @@ pub fn gzip(path: &Path) -> Result<usize> {
 pub fn print(ledger: &Ledger, limit: &dyn Fn(&str) -> Option<u64>, goal: &dyn Fn(&str) -> Option<u64>) {
     let shown = |figure: Option<u64>| figure.map_or("-".into(), |kib| format!("{kib}"));
     anstream::println!("{:24}{:>10}{:>10}{:>10}{:>10}", "line", "bytes", "KiB", "limit", "goal");
-    let total = [("in_all", ledger.total)];
-    let lines = Line::ALL.iter().map(|line| line.name()).zip(ledger.lines.iter().copied());
-    for (name, bytes) in lines.chain(total) {
+    for (name, bytes) in ledger.rows() {
         let (kib, limit, goal) = (bytes.div_ceil(1024), shown(limit(name)), shown(goal(name)));
         anstream::println!("{name:24}{bytes:>10}{kib:>10}{limit:>10}{goal:>10}");
     }

@@ -5,6 +5,7 @@ use super::read_apk::Apk;
 use super::recipe::{self, Recipe, DEPENDS, NAME};
 use super::tree::{Tree, PROGRAM};
 use super::{package, time, tree, Kind, Made};
+use crate::bench::size::{figure, BUDGET};
 use crate::build;
 use crate::lab::tools::workspace;
 use anyhow::{ensure, Context, Result};
@@ -55,18 +56,13 @@ fn twice(kind: Kind, recipe: &Recipe, arch: &str, tree: &Tree, time: u64) -> Res
 
 /// Fails when an ipk is larger than `budget.toml` allows; the value says what it allows.
 fn within_budget(workspace: &Path, arch: &str, size: usize) -> Result<String> {
-    let text = fs::read_to_string(workspace.join("budget.toml")).context("cannot read budget.toml")?;
-    let Some(limit) = budget(&text, arch) else { return Ok(String::new()) };
-    ensure!(size <= limit, "the ipk for {arch} has {size} bytes, and the budget (budget.toml) is {limit}");
+    let text = fs::read_to_string(workspace.join(BUDGET)).with_context(|| format!("cannot read {BUDGET}"))?;
+    let Some(limit) = figure(&text, "ipk", arch) else { return Ok(String::new()) };
+    ensure!(
+        size as u64 <= limit,
+        "the ipk for {arch} has {size} bytes, and the budget ({BUDGET}) is {limit}"
+    );
     Ok(format!(" (budget {} KiB)", limit / 1024))
-}
-
-/// The number of bytes after a processor's name in the section `ipk`.
-fn budget(text: &str, arch: &str) -> Option<usize> {
-    let section = text.split("\n[").find_map(|section| section.strip_prefix("ipk]"))?;
-    let mut rows = section.lines().filter_map(|line| line.split('#').next()?.split_once('='));
-    let (_, value) = rows.find(|(key, _)| key.trim().trim_matches('"') == arch)?;
-    value.trim().replace('_', "").parse().ok()
 }
 
 /// What is in an ipk, against what was to be there.
@@ -169,9 +165,9 @@ mod tests {
     fn a_budget_is_read() {
         let text =
             "[size]\nmips_24kc = 1\n\n[ipk]\n# why\nmips_24kc = 542_720 # bytes\n\n[other]\nx86_64 = 5\n";
-        assert_eq!(budget(text, "mips_24kc"), Some(542_720));
-        assert_eq!(budget(text, "x86_64"), None);
-        assert_eq!(budget("[size]\nmips_24kc = 1\n", "mips_24kc"), None);
+        assert_eq!(figure(text, "ipk", "mips_24kc"), Some(542_720));
+        assert_eq!(figure(text, "ipk", "x86_64"), None);
+        assert_eq!(figure("[size]\nmips_24kc = 1\n", "ipk", "mips_24kc"), None);
     }
 
     #[test]
