@@ -1,6 +1,7 @@
 //! Providers: plain functions that are handed the power to ask. None opens a socket, reads a clock
 //! or draws a random number; [`Job`] carries what they need. A row of [`PROVIDERS`] is a provider.
 
+pub mod api;
 pub mod cloudflare;
 pub mod custom;
 pub mod duckdns;
@@ -292,6 +293,8 @@ pub enum Update {
     Own(fn(&mut Job, &mut Ask) -> Result<Verdicts, Failure>),
     /// By one GET, as a row of the table says.
     Url(&'static url::Row),
+    /// By calls of zones and records, as a row of the table says.
+    Api(&'static api::Service),
 }
 
 impl Entry {
@@ -303,6 +306,7 @@ impl Entry {
         match self.update {
             Update::Own(update) => update(job, ask),
             Update::Url(row) => url::update(row, job, ask),
+            Update::Api(service) => api::update(service, job, ask),
         }
     }
 }
@@ -336,13 +340,25 @@ pub static PROVIDERS: &[Entry] = &all();
 /// The providers with a file of their own.
 const OWN: [Entry; 4] = [cloudflare::ENTRY, custom::ENTRY, duckdns::ENTRY, rfc2136::ENTRY];
 
-/// [`OWN`] and the rows of the URL table, one after the other.
+/// [`OWN`], the services with an API, and the rows of the URL table, one after the other.
 #[allow(clippy::indexing_slicing, reason = "computed by the compiler, which refuses a wrong index")]
-const fn all() -> [Entry; OWN.len() + url::ENTRIES.len()] {
-    let mut out = [cloudflare::ENTRY; OWN.len() + url::ENTRIES.len()];
-    let mut index = 0;
+const fn all() -> [Entry; OWN.len() + api::COUNT + url::ENTRIES.len()] {
+    let mut out = [cloudflare::ENTRY; OWN.len() + api::COUNT + url::ENTRIES.len()];
+    let (mut index, mut group, mut place) = (0, 0, 0);
+    while index < OWN.len() {
+        out[index] = OWN[index];
+        index += 1;
+    }
+    while group < api::SERVICES.len() {
+        if place < api::SERVICES[group].len() {
+            out[index] = api::SERVICES[group][place].entry();
+            (index, place) = (index + 1, place + 1);
+        } else {
+            (group, place) = (group + 1, 0);
+        }
+    }
     while index < out.len() {
-        out[index] = if index < OWN.len() { OWN[index] } else { url::ENTRIES[index - OWN.len()] };
+        out[index] = url::ENTRIES[index - OWN.len() - api::COUNT];
         index += 1;
     }
     out
