@@ -204,7 +204,7 @@ fn ours(note: &Note) -> Http {
         _ => format!("good {}\n", note.one("address")).repeat(names),
     };
     let mut sent = Vec::new();
-    let verdicts = (entry(note).update)(&mut job, &mut |request| {
+    let verdicts = entry(note).update(&mut job, &mut |request| {
         match request {
             Request::Http(http) => sent.push(http),
             Request::Dns(_) => panic!("{}: a DNS message", note.file),

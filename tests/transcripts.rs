@@ -205,7 +205,7 @@ fn play(job_text: &str, answer: &mut dyn FnMut(usize, &str) -> Result<Reply, Fai
     let (entry, mut job) = job(job_text);
     let mut asks: Vec<String> = Vec::new();
     let ids: Vec<RecordId> = job.records.iter().map(|wanted| wanted.id.clone()).collect();
-    let verdicts = (entry.update)(&mut job, &mut |request| {
+    let verdicts = entry.update(&mut job, &mut |request| {
         let text = render(&request);
         asks.push(text.clone());
         assert!(asks.len() < MOST_ASKS, "a storm of requests");

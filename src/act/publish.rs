@@ -139,7 +139,7 @@ fn run(
         }
         reply
     };
-    let result = (entry.update)(&mut job, &mut ask);
+    let result = entry.update(&mut job, &mut ask);
     let result = result.map(|verdicts| complete(entry.name, &job.records, verdicts));
     let result = hide(result, &*outside.redact);
     effort.took = start.elapsed();

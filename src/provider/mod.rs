@@ -4,8 +4,8 @@
 pub mod cloudflare;
 pub mod custom;
 pub mod duckdns;
-pub mod dyndns2;
 pub mod rfc2136;
+pub mod url;
 pub mod web;
 
 use crate::map::Map;
@@ -280,8 +280,31 @@ pub struct Entry {
     pub reads: bool,
     /// The shortest time to the next try after the service answered with a failure.
     pub floor: Duration,
+    /// How it is done.
+    pub update: Update,
+}
+
+/// How a provider brings records up to date. What services have in common stands in one engine, and a service is data:
+/// a function for each would cost ten times the bytes.
+#[derive(Clone, Copy)]
+pub enum Update {
+    /// By code of its own.
+    Own(fn(&mut Job, &mut Ask) -> Result<Verdicts, Failure>),
+    /// By one GET, as a row of the table says.
+    Url(&'static url::Row),
+}
+
+impl Entry {
     /// Brings the job's records up to date.
-    pub update: fn(&mut Job, &mut Ask) -> Result<Verdicts, Failure>,
+    ///
+    /// # Errors
+    /// What fails for all records; else each has its own verdict.
+    pub fn update(&self, job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {
+        match self.update {
+            Update::Own(update) => update(job, ask),
+            Update::Url(row) => url::update(row, job, ask),
+        }
+    }
 }
 
 impl ProviderOption {
@@ -307,19 +330,19 @@ impl ProviderOption {
     }
 }
 
-/// Every provider. The rows of the dyndns2 family come last.
+/// Every provider. The rows of the URL table come last.
 pub static PROVIDERS: &[Entry] = &all();
 
 /// The providers with a file of their own.
 const OWN: [Entry; 4] = [cloudflare::ENTRY, custom::ENTRY, duckdns::ENTRY, rfc2136::ENTRY];
 
-/// [`OWN`] and the rows of the dyndns2 family, one after the other.
+/// [`OWN`] and the rows of the URL table, one after the other.
 #[allow(clippy::indexing_slicing, reason = "computed by the compiler, which refuses a wrong index")]
-const fn all() -> [Entry; OWN.len() + dyndns2::ENTRIES.len()] {
-    let mut out = [cloudflare::ENTRY; OWN.len() + dyndns2::ENTRIES.len()];
+const fn all() -> [Entry; OWN.len() + url::ENTRIES.len()] {
+    let mut out = [cloudflare::ENTRY; OWN.len() + url::ENTRIES.len()];
     let mut index = 0;
     while index < out.len() {
-        out[index] = if index < OWN.len() { OWN[index] } else { dyndns2::ENTRIES[index - OWN.len()] };
+        out[index] = if index < OWN.len() { OWN[index] } else { url::ENTRIES[index - OWN.len()] };
         index += 1;
     }
     out
@@ -327,7 +350,7 @@ const fn all() -> [Entry; OWN.len() + dyndns2::ENTRIES.len()] {
 
 /// A provider by its name, or by the name that another client has for it (`default@dyndns.org`).
 pub fn find(name: &str) -> Option<&'static Entry> {
-    let name = dyndns2::own_name(name).unwrap_or(name);
+    let name = url::own_name(name).unwrap_or(name);
     PROVIDERS.iter().find(|entry| entry.name == name)
 }
 

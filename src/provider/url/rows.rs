@@ -1,11 +1,11 @@
 //! The services that speak dyndns2, one row each, and the words that they answer.
 
-use super::{update, FLOOR};
+use super::FLOOR;
 use crate::model::Family;
-use crate::provider::{Entry, Kind, Outcome, ProviderOption};
+use crate::provider::{Entry, Kind, Outcome, ProviderOption, Update};
 
 /// A service.
-pub(super) struct Row {
+pub struct Row {
     /// The value of `option provider`.
     pub(super) name: &'static str,
     /// Names of the same row in inadyn, and others by which it is known.
@@ -179,7 +179,7 @@ macro_rules! rows {
                 families: if ROW.v6.is_empty() { &[Family::V4] } else { &Family::BOTH },
                 reads: false,
                 floor: FLOOR,
-                update: |job, ask| update(&ROW, job, ask),
+                update: Update::Url(&ROW),
             }
         }),*];
 

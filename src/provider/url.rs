@@ -5,8 +5,9 @@ mod rows;
 
 use super::web::{ends_account, garbled, http_failure, not_tried, quote};
 use super::{Ask, Failure, Http, Job, Kind, Outcome, Reply, Verdicts, Wanted};
+pub use rows::Row;
 pub(super) use rows::ENTRIES;
-use rows::{Login, Row, Word, ALSO, WORDS};
+use rows::{Login, Word, ALSO, WORDS};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -64,7 +65,7 @@ fn shots<'a>(row: &Row, records: &'a [Wanted]) -> Vec<Shot<'a>> {
 }
 
 /// Brings a job's records up to date at one of the services.
-fn update(row: &Row, job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {
+pub(super) fn update(row: &Row, job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {
     let mut verdicts = Vec::with_capacity(job.records.len());
     let mut ended: Option<Failure> = None;
     for shot in shots(row, &job.records) {
