@@ -9,6 +9,7 @@ mod template;
 
 use super::{Entry, Failure, Http, Job, Kind, ProviderOption, Update};
 use crate::model::Family;
+use crate::sign::Keys;
 pub(super) use drive::update;
 use std::time::Duration;
 
@@ -260,6 +261,9 @@ pub const KEY_SECRET: ProviderOption = ProviderOption::secret("key_secret", "The
 /// Another server.
 pub const URL: ProviderOption =
     ProviderOption::plain("url", "Address of another server that speaks the same protocol.");
+/// The token that goes with keys that were lent for a time.
+pub const SESSION_TOKEN: ProviderOption =
+    ProviderOption::secret("session_token", "The token that belongs to temporary keys (STS).").optional();
 /// The server, where each has its own.
 pub const SERVER: ProviderOption = ProviderOption::required("url", "Address of the server.");
 /// The line of a record.
@@ -280,6 +284,15 @@ impl Service {
             update: Update::Api(self),
         }
     }
+}
+
+/// The keys that a signature is made with: [`KEY_ID`], [`KEY_SECRET`] and [`SESSION_TOKEN`].
+fn keys(job: &Job) -> Result<Keys<'_>, Failure> {
+    let Some(id) = job.option("key_id") else {
+        return Err(Failure::new(Kind::Credentials, "option key_id is not set"));
+    };
+    let token = job.options.secrets.get("session_token").map(|token| token.reveal());
+    Ok(Keys { id, secret: job.secret("key_secret")?, token: token.filter(|token| !token.is_empty()) })
 }
 
 /// All services.
