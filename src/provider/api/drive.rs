@@ -148,6 +148,11 @@ impl Run<'_, '_> {
         http.write = write;
         if let Some(sign) = service.sign {
             http = sign(self.job, http)?;
+            // A nonce serves once.
+            let _ = self.job.nonce.iter_mut().rev().find_map(|byte| {
+                *byte = byte.wrapping_add(1);
+                (*byte != 0).then_some(())
+            });
         }
         let reply = (self.ask)(http.into())?;
         let json = judge(service, &reply, self.job.now)?;
@@ -197,7 +202,10 @@ impl Run<'_, '_> {
             let mut items = Vec::new();
             let there = list.items.split('|').any(|path| {
                 items.clear();
-                gather(&answer, path, &mut items)
+                match path.strip_prefix('!') {
+                    Some(count) => field(&answer, count).as_deref() == Some("0"),
+                    None => gather(&answer, path, &mut items),
+                }
             });
             if !(there && items.iter().all(|item| take(item))) {
                 return Err(garbled("a list of another form than expected").into());
@@ -405,8 +413,11 @@ impl Run<'_, '_> {
         }
         let mut done = Verdicts::new();
         let mut ended = None;
-        let most = if self.service.batch.call.is_empty() { 1 } else { self.service.batch.most.max(1) };
-        for chunk in writes.chunks(most) {
+        let batch = self.service.batch;
+        let item = |write: &Write| if write.found.is_some() { batch.change } else { batch.create };
+        let (many, single): (Vec<Write>, Vec<Write>) =
+            writes.into_iter().partition(|write| !item(write).is_empty());
+        for chunk in many.chunks(batch.most.max(1)).chain(single.chunks(1)) {
             self.write(zone, id, chunk, &found, &mut done, &mut ended);
         }
         if !self.service.commit.is_empty() && done.iter().any(|(_, verdict)| verdict.is_ok()) {

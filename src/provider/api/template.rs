@@ -103,7 +103,7 @@ fn write(name: &str, value: &str, place: Place, out: &mut String) {
     }
 }
 
-/// Sends fields back as they were: `,"name":value` or `&name=value`.
+/// Sends fields back as they were: `,"name":value` or `&name=value`, the latter without empty ones.
 fn keep(fields: &str, place: Place, values: &dyn Values, out: &mut String) {
     for field in fields.split(',') {
         let (name, path) = field.split_once('=').unwrap_or((field, field));
@@ -113,7 +113,7 @@ fn keep(fields: &str, place: Place, values: &dyn Values, out: &mut String) {
             out.push_str(name);
             out.push_str("\":");
             out.push_str(&value.to_string());
-        } else if let Some(text) = super::answer::scalar(value) {
+        } else if let Some(text) = super::answer::scalar(value).filter(|text| !text.is_empty()) {
             out.push('&');
             out.push_str(name);
             out.push('=');
