@@ -21,6 +21,11 @@ pub(super) fn own_name(name: &str) -> Option<&'static str> {
     ALSO.iter().find(|(names, _)| names.contains(&name)).map(|(_, own)| *own)
 }
 
+/// Other names of the row.
+pub(super) fn aliases(own: &str) -> &'static [&'static str] {
+    ALSO.iter().find(|(_, name)| *name == own).map_or(&[], |(names, _)| names)
+}
+
 /// One request: some records, all with the same addresses.
 struct Shot<'a> {
     v4: Option<IpAddr>,
