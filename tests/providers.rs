@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use porchlight::provider::{aliases, PROVIDERS};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -27,6 +28,8 @@ fn every_section_that_is_shown_passes_the_check() {
     let root = place("check");
     let config = root.join("config");
     let path = config.to_str().unwrap();
+    std::fs::write(&config, "").unwrap();
+    std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o600)).unwrap();
     let list = porchlight(&root, &["providers"]);
     assert_eq!(list.status.code(), Some(0));
     let names: Vec<&str> = text(&list.stdout).lines().map(|line| line.split(' ').next().unwrap()).collect();
