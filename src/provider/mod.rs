@@ -1,6 +1,7 @@
 //! Providers: plain functions that are handed the power to ask. None opens a socket, reads a clock
 //! or draws a random number; [`Job`] carries what they need. A row of [`PROVIDERS`] is a provider.
 
+mod also;
 pub mod cloudflare;
 pub mod custom;
 pub mod duckdns;
@@ -350,7 +351,7 @@ const fn all() -> [Entry; OWN.len() + url::ENTRIES.len()] {
 
 /// A provider by its name, or by the name that another client has for it (`default@dyndns.org`).
 pub fn find(name: &str) -> Option<&'static Entry> {
-    let name = url::own_name(name).unwrap_or(name);
+    let name = also::own_name(name).unwrap_or(name);
     PROVIDERS.iter().find(|entry| entry.name == name)
 }
 
