@@ -474,17 +474,11 @@ fn check_headers(who: &str, headers: &[(String, String)]) -> Result<(), Failure>
     }
 }
 
-/// A Unix time's date, `2026-01-31` (Hinnant's days_from_civil, turned round).
+/// A Unix time's date, `2026-01-31`.
 fn date(unix: u64) -> String {
-    let days = unix / 86_400 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
+    let mut text = crate::sign::iso(unix);
+    text.truncate(10);
+    text
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 pub mod describe;
 pub mod load;
-mod nearest;
+pub(crate) mod nearest;
 mod read;
 pub mod schema;
 pub mod uci;

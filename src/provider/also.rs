@@ -15,6 +15,12 @@ pub(super) fn own_name(name: &str) -> Option<&'static str> {
     })
 }
 
+/// The other names of a provider.
+pub(super) fn names(own: &str) -> impl Iterator<Item = &'static str> {
+    let found = ALSO.iter().find(|(name, _)| *name == own);
+    found.map_or("", |(_, names)| *names).split_ascii_whitespace()
+}
+
 /// The own name, and the others with a blank between.
 const ALSO: &[(&str, &str)] = &[
     ("1984", "1984.is"),

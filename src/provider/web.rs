@@ -71,9 +71,14 @@ impl From<Http> for Request {
 
 /// Appends a text percent-encoded (RFC 3986 section 2.1): all but unreserved characters and those of `also`.
 pub fn encode(text: &str, also: &str, out: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) || also.as_bytes().contains(&byte) {
-            out.push(char::from(byte));
+    encode_bytes(text.as_bytes(), also, out);
+}
+
+/// The same, of bytes.
+pub fn encode_bytes(bytes: &[u8], also: &str, out: &mut String) {
+    for byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(byte) || also.as_bytes().contains(byte) {
+            out.push(char::from(*byte));
         } else {
             out.push('%');
             for digit in [byte >> 4, byte & 15] {

@@ -58,7 +58,7 @@ impl Algorithm {
     }
 
     /// The MAC of some parts, one after the other.
-    fn mac(self, secret: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    pub(super) fn mac(self, secret: &[u8], parts: &[&[u8]]) -> Vec<u8> {
         match self {
             Algorithm::Sha224 => hash::<Sha224>(secret, parts).map(|m| m.finalize().into_bytes().to_vec()),
             Algorithm::Sha256 => hash::<Sha256>(secret, parts).map(|m| m.finalize().into_bytes().to_vec()),
@@ -80,7 +80,7 @@ impl Algorithm {
 }
 
 /// An HMAC that has taken the parts in. HMAC takes keys of any length, so `None` never comes.
-fn hash<D: EagerHash>(secret: &[u8], parts: &[&[u8]]) -> Option<Hmac<D>>
+pub(super) fn hash<D: EagerHash>(secret: &[u8], parts: &[&[u8]]) -> Option<Hmac<D>>
 where
     Hmac<D>: KeyInit + Mac,
 {

@@ -27,19 +27,20 @@ const IMPURE: [&str; 13] = [
 ];
 
 /// Outside crates, and in how many files each may be named.
-const CRATES: [(&str, usize); 12] = [
+const CRATES: [(&str, usize); 13] = [
     ("minreq", 1),
     ("simple_logger", 1),
     ("rustls", 2),
     ("nanoserde", 2),
     ("getrandom", 4),
-    ("hmac", 2),
-    ("sha2", 3),
+    ("hmac", 3),
+    ("sha2", 4),
+    ("sha1", 1),
     ("signal_hook", 2),
     ("socket2", 2),
     ("libc", 2),
     ("lexopt", 2),
-    ("base64ct", 2),
+    ("base64ct", 3),
 ];
 
 /// Checks every file under `src`; the value is one line for each rule broken.
