@@ -157,6 +157,7 @@ fn example(entry: &Entry) -> String {
                 "https://ddns.example.net/set?name={domain}&ip={ip}".to_string()
             }
             "url" => "https://ddns.example.net".to_string(),
+            "zone" => "example.com".to_string(),
             "server" => "ns1.example.com".to_string(),
             name => format!("your {}", name.replace('_', " ")),
         };
@@ -176,7 +177,7 @@ fn in_json(entry: &Entry) -> String {
         .str("name", entry.name)
         .str("title", entry.title)
         .str("url", entry.url)
-        .raw("aliases", &words(aliases(entry)))
+        .raw("aliases", &words(&aliases(entry)))
         .raw("families", &words(&entry.families.iter().map(family_word).collect::<Vec<_>>()))
         .raw("options", &array(entry.options.iter().map(option)))
         .str("example", &example(entry))
@@ -219,7 +220,8 @@ mod tests {
             assert!(!record.families.is_empty());
             for option in entry.options.iter().filter(|option| option.required) {
                 let set = record.options.text.contains_key(option.name)
-                    || record.options.secrets.contains_key(option.name);
+                    || record.options.secrets.contains_key(option.name)
+                    || option.name == "zone" && record.zone.is_some();
                 assert!(set, "{} {}", entry.name, option.name);
             }
         }
@@ -267,8 +269,7 @@ mod tests {
             }
         }
         let text = about(find("default@no-ip.com").unwrap());
-        let begin =
-            "noip: No-IP\nhttps://www.noip.com/\npublishes IPv4 and IPv6\nalso called default@no-ip.com, ";
+        let begin = "noip: No-IP\nhttps://www.noip.com/\npublishes IPv4 and IPv6\nalso called no-ip.com, ";
         assert!(text.starts_with(begin), "{text}");
         let password = "\n  password (must be set, secret, or as password_file)\n";
         assert!(text.contains(password), "{text}");
