@@ -142,19 +142,25 @@ pub fn volc(mut http: Http, keys: &Keys, region: &'static str, service: &'static
 
 /// Amazon Web Services, Signature Version 4 (its page "Create a signed AWS API request"), for services other than S3:
 /// the path is signed without needless segments, and encoded once more. All headers are signed.
-pub fn sigv4(mut http: Http, keys: &Keys, region: &str, service: &'static str, now: u64) -> Http {
+pub fn sigv4(http: Http, keys: &Keys, region: &str, service: &'static str, now: u64) -> Http {
+    let time = basic(now);
+    let (http, canonical) = sigv4_canonical(http, keys, &time);
+    let scope = [day(&time), region, service, "aws4_request"];
+    let scheme = Scheme { algorithm: "AWS4-HMAC-SHA256", prefix: "AWS4", time: &time, scope: &scope };
+    scheme.authorize(http, &canonical, keys)
+}
+
+/// The request with AWS's headers, and what is signed of it.
+fn sigv4_canonical(mut http: Http, keys: &Keys, time: &str) -> (Http, Canonical) {
     let mut url = Url::of(&http.url);
     let query = url.settle(&mut http, Order::Encoded);
-    let time = basic(now);
-    http = token(http.header("X-Amz-Date", time.as_str()), "X-Amz-Security-Token", keys);
+    http = token(http.header("X-Amz-Date", time), "X-Amz-Security-Token", keys);
     let mut headers = headers(&http, &url.host, "");
     for (_, value) in &mut headers {
         *value = value.split_whitespace().collect::<Vec<_>>().join(" ");
     }
     let canonical = Canonical::of(&http, &strict(tidy(&url.path).as_bytes(), "/"), &query, &headers);
-    let scope = [day(&time), region, service, "aws4_request"];
-    let scheme = Scheme { algorithm: "AWS4-HMAC-SHA256", prefix: "AWS4", time: &time, scope: &scope };
-    scheme.authorize(http, &canonical, keys)
+    (http, canonical)
 }
 
 /// The day of a time such as `20260102T030405Z`.

@@ -273,6 +273,52 @@ fn a_route_53_request_of_another_client() {
     assert_eq!(signature(&signed), "441038f6dd576fcb8c6426efd92615b705d8bd14394809aca9daf059256c61be");
 }
 
+/// AWS's test suite: request, canonical request, string to sign, what is added. None is left out. In
+/// `post-sts-header-after` the token is added when all is signed, which is not our way; it is no part of the case's
+/// request. Header values over several lines come folded; none of ours could be sent like that.
+#[test]
+fn aws_s_test_suite() {
+    let text = include_str!("../../tests/sign/aws4_testsuite.txt");
+    let cases: Vec<&str> = text.split("\n\n").skip(1).collect();
+    assert_eq!(cases.len(), 34);
+    for case in cases {
+        let part = |mark: &str| {
+            let lines = case.lines().filter(|line| line.split(' ').next() == Some(mark));
+            lines.map(|line| line.get(2..).unwrap_or("")).collect::<Vec<_>>()
+        };
+        let (request, canonical, to_sign) = (part(">"), part("c").join("\n"), part("s").join("\n"));
+        let (method, target) = request[0].split_once(' ').unwrap();
+        let method = if method == "GET" { "GET" } else { "POST" };
+        let mut http = Http::new(method, ["https://example.amazonaws.com", target].concat());
+        http.body = part("=").concat();
+        let mut keys = aws();
+        for line in &request[1..] {
+            match line.split_once(':').unwrap() {
+                ("Host", value) => assert_eq!(value, "example.amazonaws.com"),
+                ("X-Amz-Date", value) => assert_eq!(value, basic(1_440_938_160)),
+                ("X-Amz-Security-Token", value) => keys.token = Some(value),
+                (name, value) => http.headers.push((name.into(), value.replace("\\u{a}", "\n"))),
+            }
+        }
+        if case.starts_with("# get-vanilla-with-session-token") {
+            let line = canonical.lines().find_map(|line| line.strip_prefix("x-amz-security-token:"));
+            keys.token = Some(line.unwrap());
+        }
+        let (http, found) = sigv4_canonical(http, &keys, &basic(1_440_938_160));
+        assert_eq!(found.text, canonical, "{case}");
+        assert!(to_sign.ends_with(&sha256(found.text.as_bytes())), "{case}");
+        let scope = ["20150830", "us-east-1", "service", "aws4_request"];
+        let scheme =
+            Scheme { algorithm: "AWS4-HMAC-SHA256", prefix: "AWS4", time: "20150830T123600Z", scope: &scope };
+        let found = scheme.authorize(http.clone(), &found, &keys);
+        assert_eq!(
+            ["Authorization: ", header(&found, "Authorization")].concat(),
+            part("<").concat(),
+            "{case}"
+        );
+    }
+}
+
 /// What was computed before by a script that agrees with the published examples: requests as providers make them.
 #[test]
 fn requests_as_providers_make_them() {
