@@ -75,9 +75,23 @@ impl PowerDns {
         self.count("failed to validate")
     }
 
+    /// The requests to its API that were sent by the router, each as `METHOD PATH`, with its status.
+    pub fn requests(&self) -> Vec<(String, u16)> {
+        self.daemon.lines().iter().filter_map(|line| request(&line.text)).collect()
+    }
+
     fn count(&self, words: &str) -> usize {
         self.daemon.lines().iter().filter(|line| line.text.contains(words)).count()
     }
+}
+
+/// Reads `... [webserver] ID 203.0.113.10:49610 "GET /api/v1/... HTTP/1.1" 200 587`.
+fn request(line: &str) -> Option<(String, u16)> {
+    let (_, told) = line.split_once("[webserver] ")?;
+    let (head, rest) = told.split_once(" \"")?;
+    let (request, status) = rest.split_once(" HTTP/1.1\" ")?;
+    let ours = head.split(' ').nth(1)?.starts_with("203.0.113.");
+    ours.then_some((request.to_owned(), status.split(' ').next()?.parse().ok()?))
 }
 
 /// The file of the database's tables.
@@ -110,7 +124,7 @@ api-key={API_KEY}
 webserver=yes
 webserver-address={}
 webserver-port={}
-webserver-allow-from=203.0.113.0/24
+webserver-allow-from=203.0.113.0/24,198.51.100.0/24
 webserver-loglevel=normal
 ",
         API.ip(),
@@ -133,4 +147,21 @@ ns1 IN AAAA {DNS6}
 {OLD}. {OLD_TTL} IN TXT \"the owner's\"
 "
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::request;
+
+    #[test]
+    fn requests_are_read_from_the_log() {
+        let line = "Nov 22 21:58:16 [webserver] e63ba50b-7ada-4628-b0d7-0fdf7ea2eed3 203.0.113.10:49610 \
+                    \"GET /api/v1/servers/localhost/zones HTTP/1.1\" 200 587";
+        assert_eq!(request(line), Some(("GET /api/v1/servers/localhost/zones".into(), 200)));
+        assert_eq!(request(&line.replace("203.0.113.10", "198.51.100.7")), None, "somebody else's");
+        assert_eq!(
+            request("Nov 22 21:58:14 [webserver] Listening for HTTP requests on 198.51.100.80:8081"),
+            None
+        );
+    }
 }

@@ -51,6 +51,7 @@ pub const SCENARIOS: &[Scenario] = &[
     changes::KNOT,
     ready::BIND,
     powerdns::UPDATE,
+    powerdns::API,
     lease::DNSMASQ,
     netifd::WAYS,
     netifd::REST,

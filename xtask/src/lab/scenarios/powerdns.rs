@@ -1,6 +1,6 @@
 //! A real PowerDNS keeps ten names for the agent: by signed updates (RFC 2136), and by its HTTP API.
 
-use super::ten::{Service, Stand, Ten, ALIAS, NAMES};
+use super::ten::{Service, Ten, OLD, OLD_ADDRS, OLD_TTL};
 use super::Scenario;
 use crate::lab::*;
 use anyhow::{ensure, Context, Result};
@@ -33,6 +33,25 @@ pub const UPDATE: Scenario = Scenario {
     run: update,
 };
 
+/// The options for the API.
+const API_OPTIONS: &str = "\toption provider 'powerdns'
+\toption url 'http://198.51.100.80:8081'
+";
+
+/// Its words are the owner's.
+const COMMENT: &str = "mine, since 2019";
+/// All at once is refused for the alias's sake; then each by itself: nine addresses, and two of the alias.
+const WITH_ALIAS: usize = 1 + 9 + 2;
+
+/// By the HTTP API.
+pub const API: Scenario = Scenario {
+    name: "powerdns-api",
+    about:
+        "PowerDNS by its HTTP API: ten names made, changed, left alone; a wrong key and a foreign name told",
+    run: api,
+    ..UPDATE
+};
+
 /// PowerDNS, where updates are looked at.
 struct ByUpdate<'a>(&'a Lab, &'a PowerDns);
 
@@ -49,8 +68,9 @@ impl Service for ByUpdate<'_> {
 fn update(lab: &mut Lab) -> Result<Summary> {
     let dns = PowerDns::start(lab)?;
     let service = ByUpdate(lab, &dns);
-    let mut ten = Ten::new(lab, UPDATE_OPTIONS)?;
-    let mut summary = Summary(ten.keeps(&service, "a CNAME record stands at", [1, 1])?);
+    let mut ten = Ten::new(lab)?;
+    // The alias is seen before anything is written.
+    let mut summary = Summary::line(ten.keeps(&service, UPDATE_OPTIONS, "a CNAME record stands at", 1)?);
     summary.0.push(wrong_key(lab, &dns, &mut ten)?);
     summary.0.push(outside(lab, &ten)?);
     Ok(summary)
@@ -66,7 +86,7 @@ fn wrong_key(lab: &Lab, dns: &PowerDns, ten: &mut Ten) -> Result<String> {
     let mut agent = lab.start_agent()?;
     for time in 1..=UNSIGNED_LIMIT {
         until("it is denied", 5 * SECOND, || (dns.denied() == time).then_some(()))?;
-        let stand = of(ten.settled()?, NAME)?;
+        let stand = ten.stand(NAME)?;
         let class = if time < UNSIGNED_LIMIT { "unconfirmed" } else { "refused" };
         ensure!(stand.class == class, "denied {time} times: {stand:?}");
         ensure!(stand.text.contains("the key's name, its algorithm (hmac-sha256) and secret"), "{stand:?}");
@@ -100,14 +120,13 @@ fn outside(lab: &Lab, ten: &Ten) -> Result<String> {
     let mut agent = lab.start_agent()?;
     for time in 1..=UNSIGNED_LIMIT {
         let count = format!("({time} of {UNSIGNED_LIMIT})");
-        let stands = until(&format!("it is told {time} times"), 5 * SECOND, || {
-            let stands = ten.settled().ok()?;
-            let foreign = of(stands.clone(), OUTSIDE).ok()?;
-            let told = foreign.text.contains(&count) || foreign.class == "no-such-name";
-            (told && foreign.text.contains("tells no zone that holds")).then_some(stands)
+        let stand = until(&format!("it is told {time} times"), 5 * SECOND, || {
+            let stand = ten.stand(OUTSIDE).ok()?;
+            let told = stand.text.contains(&count) || stand.class == "no-such-name";
+            (told && stand.text.contains("tells no zone that holds")).then_some(stand)
         })?;
-        ensure!(of(stands.clone(), NAME)?.standing == "published", "its neighbour suffers: {stands:?}");
-        let rests = of(stands, OUTSIDE)?.class == "no-such-name";
+        ensure!(ten.stand(NAME)?.standing == "published", "its neighbour suffers");
+        let rests = stand.class == "no-such-name";
         ensure!(rests == (time == UNSIGNED_LIMIT), "told {time} times, it rests: {rests}");
         if !rests {
             lab.verb(&["trigger"])?.success()?;
@@ -119,10 +138,81 @@ fn outside(lab: &Lab, ten: &Ten) -> Result<String> {
     ))
 }
 
-/// How a name stands, both records alike.
-fn of(stands: Vec<Stand>, name: &str) -> Result<Stand> {
-    stands
-        .into_iter()
-        .find(|stand| stand.domain == name)
-        .with_context(|| format!("status does not tell of {name}"))
+/// PowerDNS, where its API is looked at.
+struct ByApi<'a>(&'a Lab, &'a PowerDns);
+
+impl Service for ByApi<'_> {
+    fn writes(&self) -> usize {
+        self.1.requests().iter().filter(|(request, _)| request.starts_with("PATCH ")).count()
+    }
+
+    fn held(&self, name: &str, rtype: Rtype) -> Result<Vec<(IpAddr, u32)>> {
+        ByUpdate(self.0, self.1).held(name, rtype)
+    }
+}
+
+fn api(lab: &mut Lab) -> Result<Summary> {
+    let dns = PowerDns::start(lab)?;
+    comment(lab, &dns)?;
+    let service = ByApi(lab, &dns);
+    let mut ten = Ten::new(lab)?;
+    let options = format!("{API_OPTIONS}\toption token '{}'\n", powerdns::API_KEY);
+    let mut summary =
+        Summary::line(ten.keeps(&service, &options, "Conflicts with pre-existing RRset", WITH_ALIAS)?);
+    let first: Vec<String> = dns.requests().into_iter().map(|(request, _)| request).take(3).collect();
+    ensure!(service_holds_comment(lab)?, "the owner's comment is gone");
+    summary.0.push(format!("a first pass: {}; the owner's comment was kept", first.join(", ")));
+    summary.0.push(wrong_api_key(lab, &dns, &mut ten, &options)?);
+    ten.configure(&options, &[NAME, OUTSIDE])?;
+    let mut agent = lab.start_agent()?;
+    let (stand, other) = (ten.stand(OUTSIDE)?, ten.stand(NAME)?);
+    agent.stop(SECOND)?;
+    ensure!(stand.class == "no-such-name" && other.standing == "published", "{stand:?}, {other:?}");
+    summary.0.push(format!("{OUTSIDE}: {}", stand.text));
+    Ok(summary)
+}
+
+/// A wrong key is told by the first answer; nothing is asked again before the configuration changes.
+fn wrong_api_key(lab: &Lab, dns: &PowerDns, ten: &mut Ten, options: &str) -> Result<String> {
+    ten.configure(&format!("{API_OPTIONS}\toption token 'wrong'\n"), &[NAME])?;
+    ten.readdress()?;
+    let before = dns.requests().len();
+    let mut agent = lab.start_agent()?;
+    let stand = ten.stand(NAME)?;
+    ensure!(stand.class == "credentials", "{stand:?}");
+    lab.verb(&["trigger", "wan", "wan"])?.success()?;
+    lab.verb(&["once"])?;
+    let sent = dns.requests().split_off(before);
+    ensure!(sent.len() == 1 && sent.iter().all(|(_, status)| *status == 401), "with a wrong key: {sent:?}");
+    ten.configure(options, &[NAME])?;
+    agent.signal(Signal::SIGHUP)?;
+    until("the right key is taken", 5 * SECOND, || {
+        (ten.stand(NAME).ok()?.standing == "published").then_some(())
+    })?;
+    agent.stop(SECOND)?;
+    Ok(format!("a wrong key: one request, then it rests: {}", stand.text))
+}
+
+/// Gives the records that are there a comment, as a person does by a web interface.
+fn comment(lab: &Lab, _running: &PowerDns) -> Result<()> {
+    let (v4, _) = OLD_ADDRS;
+    let body = format!(
+        r#"{{"rrsets":[{{"name":"{OLD}.","type":"A","ttl":{OLD_TTL},"changetype":"REPLACE",
+            "records":[{{"content":"{v4}","disabled":false}}],
+            "comments":[{{"content":"{COMMENT}","account":"owner"}}]}}]}}"#
+    );
+    let (status, said) = ask(lab, "PATCH", &body)?;
+    ensure!(status == 204, "PowerDNS takes no comment: {status} {said}");
+    Ok(())
+}
+
+fn service_holds_comment(lab: &Lab) -> Result<bool> {
+    Ok(ask(lab, "GET", "")?.1.contains(COMMENT))
+}
+
+/// A request about the zone from somebody who has the key.
+fn ask(lab: &Lab, method: &str, body: &str) -> Result<(u16, String)> {
+    let request = format!("{method} /api/v1/servers/localhost/zones/{ZONE}.");
+    let headers = format!("X-API-Key: {}\r\nContent-Type: application/json\r\n", powerdns::API_KEY);
+    probe::http(&lab.internet, powerdns::API, &request, &headers, body, SECOND)
 }
