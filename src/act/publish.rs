@@ -6,6 +6,7 @@
 
 use super::dns;
 use super::http::{self, Http};
+use crate::model::millis;
 use crate::provider::{Entry, Failure, Job, Kind, Reply, Request, Verdicts, Wanted};
 use smol::lock::{Semaphore, SemaphoreGuard};
 use std::sync::Arc;
@@ -66,7 +67,7 @@ impl Outside {
             (Request::Dns(_), Ok(reply)) => format!("{} bytes", reply.body.len()),
             (_, Err(failure)) => (self.redact)(&failure.to_string()),
         };
-        log::debug!("{what}: {answer} ({} ms)", took.as_millis());
+        log::debug!("{what}: {answer} ({} ms)", millis(took));
     }
 }
 
