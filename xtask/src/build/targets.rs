@@ -57,9 +57,12 @@ const MIPS_BIG_LINK: &str =
     "--defsym=__dlsym_time64=__dlsym --wrap=__clock_gettime64 --wrap=__timerfd_settime64 time.o";
 
 /// After a jump of MIPS one more instruction is carried out; where nothing before it fits there, it is looked for
-/// behind it and at its target as well, instead of filling the place with one that does nothing.
+/// behind it and at its target as well, instead of filling the place with one that does nothing. A call at the end of a
+/// function is a jump, as other processors have it without being asked; and values that do not fit into registers
+/// come and go by the shorter way, not the quicker one.
 const MIPS_RUST: &str = "-Cllvm-args=-disable-mips-df-forward-search=false \
-    -Cllvm-args=-disable-mips-df-succbb-search=false";
+    -Cllvm-args=-disable-mips-df-succbb-search=false -Cllvm-args=-mips-tail-calls=true \
+    -Cllvm-args=-split-spill-mode=size";
 
 /// All rows, those that most routers have first.
 pub const TARGETS: [Target; 6] = [
