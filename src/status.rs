@@ -2,7 +2,9 @@
 
 use crate::config::{Config, Mapping, Network, Ports, Problem, Record, Severity};
 use crate::map::Map;
-use crate::model::{millis, Delegated, Family, Interface, Mac, Now, Reading, RecordId, Time, WanWorld, World};
+use crate::model::{
+    millis, Delegated, Family, Interface, Mac, Now, Reading, RecordId, Time, WanWorld, World,
+};
 use crate::plan::account::account_key;
 use crate::plan::camera::macs;
 use crate::plan::mapping::{exposure, Exposure};

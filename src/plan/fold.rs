@@ -1,7 +1,9 @@
 //! Folds an event into the world, and tells when the world got better.
 
 use crate::map::Map;
-use crate::model::{millis, Event, Line, Neighbour, Now, OwnAddr, Reading, Sighting, Time, WanSnapshot, World};
+use crate::model::{
+    millis, Event, Line, Neighbour, Now, OwnAddr, Reading, Sighting, Time, WanSnapshot, World,
+};
 use std::net::IpAddr;
 
 /// The most neighbours that are kept; more are forgotten, oldest first.
