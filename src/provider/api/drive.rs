@@ -250,6 +250,8 @@ impl Run<'_, '_> {
     ) -> Result<Vec<Group<'a>>, Failure> {
         let mut groups: Vec<Group> = Vec::new();
         let named = self.named();
+        let call = self.service.zones.call;
+        let by_name = call.contains("$try") || call.contains("$fqdn");
         let mut tried: Vec<String> = Vec::new();
         for (place, wanted) in records.iter().enumerate() {
             let domain = wanted.id.domain.as_str();
@@ -257,8 +259,8 @@ impl Run<'_, '_> {
             if inside && self.zone_of(domain).is_none() && !self.service.zones.call.is_empty() {
                 match self.look_up(domain, records.get(place..).unwrap_or_default(), &mut tried) {
                     Ok(()) => {}
-                    // Another record may lie in a zone of ours.
-                    Err(Trouble { failure, status: 403, .. }) => {
+                    // Another record may lie in a zone of ours, where each is asked for by its own name.
+                    Err(Trouble { failure, status: 403, .. }) if by_name => {
                         verdicts.push((wanted.id.clone(), Err(failure)));
                         continue;
                     }

@@ -157,7 +157,7 @@ pub struct Batch {
 pub enum Says {
     /// The status is enough.
     Status,
-    /// A field is one of some values (`0|200`).
+    /// A field is one of some values (`0|200`); a number, if its path begins with `#`.
     Is(&'static str, &'static str),
     /// A field is not there, or empty.
     No(&'static str),
