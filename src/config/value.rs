@@ -5,7 +5,7 @@ use super::idn;
 use super::nearest::did_you_mean;
 use super::schema::Kind;
 use super::{Device, Network, Proto};
-use crate::model::{Family, Mac};
+use crate::model::{millis, Family, Mac};
 use crate::secret::printable;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -137,7 +137,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 /// A duration in the largest unit that needs no fraction, as it is written in the file.
 pub fn span(value: Duration) -> String {
-    match value.as_millis() {
+    match millis(value) {
         0 => "0s".into(),
         ms if ms % u128::from(DAY_MS) == 0 => format!("{}d", ms / u128::from(DAY_MS)),
         ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),

@@ -392,10 +392,16 @@ const PART: usize = 3;
 /// in whose name or title it stands, or whose name stands in it. At most three.
 pub fn nearest(name: &str) -> Vec<&'static str> {
     let lower = name.to_ascii_lowercase();
-    let spelt: Vec<(usize, &'static str)> = near(&lower, PROVIDERS.iter().map(|entry| entry.name));
+    let names = PROVIDERS.iter().map(|entry| entry.name);
+    let spelt = near(&lower, names.chain(PROVIDERS.iter().flat_map(|entry| also::names(entry.name))));
     let mut found: Vec<&'static str> = Vec::new();
     for steps in 0..=FAR {
-        found.extend(spelt.iter().filter(|(far, _)| *far == steps).map(|(_, name)| *name));
+        for (_, name) in spelt.iter().filter(|(far, _)| *far == steps) {
+            let own = also::own_name(name).unwrap_or(name);
+            if !found.contains(&own) {
+                found.push(own);
+            }
+        }
     }
     let part = |whole: &str, part: &str| part.len() >= PART && whole.contains(part);
     for entry in PROVIDERS {
