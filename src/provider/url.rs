@@ -176,7 +176,7 @@ fn verdict(
             _ => by_status(),
         };
     }
-    if let Some((name, word)) = phrase(row, text, wanted.addr).filter(|(_, word)| success || is_bad(*word)) {
+    if let Some((name, word)) = phrase(row, text).filter(|(_, word)| success || is_bad(*word)) {
         // In a page any address may stand.
         return judge(name, word, text, if row.page { "" } else { text }, wanted.addr);
     }
@@ -191,7 +191,7 @@ fn verdict(
     };
     match first_word(line).filter(|(_, word)| success || is_bad(*word)) {
         Some((name, word)) => judge(name, word, line, line.get(name.len()..).unwrap_or(""), wanted.addr),
-        None if success && row.other == Other::Any && is_well(row, text) => Ok(Outcome::Updated),
+        None if success && is_well(row, text, wanted.addr) => Ok(Outcome::Updated),
         None => by_status(),
     }
 }
