@@ -9,6 +9,7 @@ mod words;
 
 use super::web::{ends_account, garbled, http_failure, not_tried, quote};
 use super::{Ask, Entry, Failure, Http, Job, Kind, Outcome, Reply, Update, Verdicts, Wanted};
+use crate::wire::json::Json;
 pub use row::Row;
 use row::{Login, Other};
 use std::net::IpAddr;
@@ -175,6 +176,10 @@ fn verdict(
             Other::EmptySame if success => Ok(Outcome::Unchanged),
             _ => by_status(),
         };
+    }
+    if text.starts_with('{') && Json::parse(text).is_err() {
+        // Cut off: what a word in it means depends on what is missing.
+        return by_status();
     }
     if let Some((name, word)) = phrase(row, text).filter(|(_, word)| success || is_bad(*word)) {
         // In a page any address may stand.

@@ -89,7 +89,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     }),
     entry("dynadot", "Dynadot", "https://www.dynadot.com/", &Row {
         url: "https://www.dynadot.com/set_ddns?domain={zone}&subDomain={sub}&type={type}&ip={ip}&pwd={password}&ttl={ttl|600}&containRoot={root}",
-        words: &[("\"error_code\":-1", Word::Said), ("\"error_code\"", Word::Good), ("ok", Word::Good)], ..OPEN
+        words: &[("\"error_code\":-1", Word::Said), ("\"error_code\":0", Word::Good), ("\"status\":\"success\"", Word::Good), ("ok", Word::Good)], ..OPEN
     }),
     entry("enom", "eNom", "https://www.enom.com/", &Row {
         url: "https://dynamic.name-services.com/interface.asp?Command=SetDNSHost&HostName={label}&Zone={zone}&DomainPassword={password}&Address={ip4}",
