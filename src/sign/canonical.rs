@@ -156,6 +156,17 @@ pub(super) fn headers(http: &Http, host: &str, own: &str) -> Pairs {
     out
 }
 
+/// Adds headers to a request; a name or value that is empty stands for none. What cannot be sent (control characters)
+/// is refused when it is to be sent, as it is in any header.
+#[inline(never)]
+pub(super) fn add(http: &mut Http, headers: &[(&str, &str)]) {
+    for (name, value) in headers {
+        if !name.is_empty() && !value.is_empty() {
+            http.headers.push(((*name).to_owned(), (*value).to_owned()));
+        }
+    }
+}
+
 /// A request in canonical form.
 pub(super) struct Canonical {
     /// What is hashed.

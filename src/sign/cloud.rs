@@ -2,7 +2,8 @@
 //! it has of its own, and Baidu's, which is another form.
 
 use super::canonical::{
-    derive, headers, hex, hmac, names, normal, sha256, stamp, strict, tidy, Canonical, Order, Pairs, Target,
+    add, derive, headers, hex, hmac, names, normal, sha256, stamp, strict, tidy, Canonical, Order, Pairs,
+    Target,
 };
 use super::Keys;
 use crate::provider::Http;
@@ -172,31 +173,31 @@ pub fn sigv4(http: Http, keys: &Keys, region: &str, service: &'static str, now: 
 }
 
 /// Signs a request.
-fn sign(http: Http, keys: &Keys, scheme: &Scheme, with: With) -> Http {
+fn sign(mut http: Http, keys: &Keys, scheme: &Scheme, with: With) -> Http {
     let mut day = stamp(with.now, scheme.clock != Clock::Basic);
     let time = if scheme.clock == Clock::Unix { with.now.to_string() } else { day.clone() };
     day.truncate(if scheme.clock == Clock::Basic { 8 } else { 10 });
-    let (http, canonical) = canonical(http, keys, scheme, with, &time);
-    authorize(http, keys, scheme, &time, &[&day, with.region, with.service, scheme.last], &canonical)
+    let canonical = canonical(&mut http, keys, scheme, with, &time);
+    let scope = [&day, with.region, with.service, scheme.last];
+    let value = authorization(keys, scheme, &time, &scope, &canonical);
+    add(&mut http, &[("Authorization", &value)]);
+    http
 }
 
-/// The request with the scheme's headers, and what is signed of it.
-fn canonical(mut http: Http, keys: &Keys, scheme: &Scheme, with: With, time: &str) -> (Http, Canonical) {
-    let target = Target::settle(&mut http, scheme.order, !scheme.action.is_empty());
+/// Adds the scheme's headers, and brings what is signed into its form.
+fn canonical(http: &mut Http, keys: &Keys, scheme: &Scheme, with: With, time: &str) -> Canonical {
+    let target = Target::settle(http, scheme.order, !scheme.action.is_empty());
     let (nonce, hash) = (hex(with.nonce), sha256(&http.body));
-    for (name, value) in [
+    let own = [
         (scheme.action, target.action.as_str()),
         (scheme.version, with.version),
         (scheme.time, time),
         (scheme.nonce, &nonce),
         (scheme.hash, &hash),
         (scheme.token, keys.token.unwrap_or_default()),
-    ] {
-        if !name.is_empty() && !value.is_empty() {
-            http = http.header(name, value);
-        }
-    }
-    let mut headers = headers(&http, &target.host, scheme.own);
+    ];
+    add(http, &own);
+    let mut headers = headers(http, &target.host, scheme.own);
     let path = match scheme.path {
         Path::Plain => normal(&target.path, "/"),
         Path::Closed => normal(target.path.strip_suffix('/').unwrap_or(&target.path), "/") + "/",
@@ -207,8 +208,7 @@ fn canonical(mut http: Http, keys: &Keys, scheme: &Scheme, with: With, time: &st
             *value = one_spaced(value);
         }
     }
-    let canonical = Canonical::of(http.method, &path, &target.query, &headers, &hash);
-    (http, canonical)
+    Canonical::of(http.method, &path, &target.query, &headers, &hash)
 }
 
 /// A text whose runs of white space are single spaces.
@@ -223,15 +223,8 @@ fn one_spaced(text: &str) -> String {
     out
 }
 
-/// Adds the Authorization header.
-fn authorize(
-    http: Http,
-    keys: &Keys,
-    scheme: &Scheme,
-    time: &str,
-    scope: &[&str],
-    canonical: &Canonical,
-) -> Http {
+/// The value of the Authorization header.
+fn authorization(keys: &Keys, scheme: &Scheme, time: &str, scope: &[&str], canonical: &Canonical) -> String {
     let mut to_sign = [scheme.algorithm, "\n"].concat();
     if scheme.timed {
         to_sign += &[time, "\n"].concat();
@@ -248,23 +241,22 @@ fn authorize(
     to_sign += &sha256(&canonical.text);
     let signature = hex(&hmac(&key, &to_sign));
     let (names, separator) = (&canonical.names, scheme.separator);
-    let value = [scheme.algorithm, scheme.id, &id, separator, "SignedHeaders=", names, separator];
-    http.header("Authorization", value.concat() + "Signature=" + &signature)
+    let signed = ["SignedHeaders=", names, separator, "Signature=", &signature].concat();
+    [scheme.algorithm, scheme.id, &id, separator, &signed].concat()
 }
 
 /// Baidu AI Cloud, bce-auth-v1 (its page "Generate the authentication string"). The values of headers are encoded, the
 /// key is a hexadecimal text, and the body is not signed.
 pub fn bce(mut http: Http, keys: &Keys, now: u64) -> Http {
     let target = Target::settle(&mut http, Order::Joined, false);
-    if let Some(token) = keys.token.filter(|token| !token.is_empty()) {
-        http = http.header("x-bce-security-token", token);
-    }
+    add(&mut http, &[("x-bce-security-token", keys.token.unwrap_or_default())]);
     let headers = headers(&http, &target.host, "x-bce-");
     let prefix = ["bce-auth-v1/", keys.id, "/", &stamp(now, true), "/", BCE_VALID].concat();
     let canonical = bce_canonical(http.method, &normal(&target.path, "/"), &target.query, &headers);
     let key = hex(&hmac(keys.secret.as_bytes(), &prefix));
     let signature = hex(&hmac(key.as_bytes(), &canonical));
-    http.header("Authorization", [&prefix, "/", &names(&headers), "/", &signature].concat())
+    add(&mut http, &[("Authorization", &[&prefix, "/", &names(&headers), "/", &signature].concat())]);
+    http
 }
 
 /// Baidu's canonical request.

@@ -1,7 +1,7 @@
 //! Signatures by SHA-1, where services know no other: Alibaba's old RPC scheme as now.cn and its sisters have it, and
 //! OVH's. SHA-1 is broken for collisions, not for these: both keep a secret in what is hashed.
 
-use super::canonical::{hex, stamp, strict, Order, Target};
+use super::canonical::{add, hex, stamp, strict, Order, Target};
 use super::Keys;
 use crate::provider::Http;
 use base64ct::{Base64, Encoding};
@@ -11,16 +11,15 @@ use ring::hmac::{self, HMAC_SHA1_FOR_LEGACY_USE_ONLY};
 /// now.cn, eranet.com and tnet.hk: adds who asks, time and nonce to the query, and last the signature. The path is not
 /// signed.
 pub fn rpc_sha1(mut http: Http, keys: &Keys, now: u64, nonce: &[u8; 16]) -> Http {
-    let (time, nonce) = (stamp(now, true), hex(nonce));
-    http = http.query(&[
-        ("AccessInstanceID", keys.id),
-        ("SignatureMethod", "HMAC-SHA1"),
-        ("SignatureNonce", &nonce),
-        ("Timestamp", &time),
-    ]);
+    let mark = if http.url.contains('?') { "&" } else { "?" };
+    let id = strict(keys.id.as_bytes(), "");
+    let common = [mark, "AccessInstanceID=", &id, "&SignatureMethod=HMAC-SHA1&SignatureNonce=", &hex(nonce)];
+    http.url += &common.concat();
+    http.url += &["&Timestamp=", &stamp(now, true)].concat();
     let target = Target::settle(&mut http, Order::Decoded, false);
     let signature = rpc_signature(&rpc_text(http.method, &target.query), keys.secret);
-    http.query(&[("Signature", &signature)])
+    http.url += &["&Signature=", &strict(signature.as_bytes(), "")].concat();
+    http
 }
 
 /// What is signed of a canonical query (Alibaba Cloud's page "RPC signature method").
@@ -36,14 +35,18 @@ fn rpc_signature(text: &str, secret: &str) -> String {
 }
 
 /// OVHcloud's API: an application's key and secret, and the key that its owner gave it (`consumer`).
-pub fn ovh(http: Http, application: &str, secret: &str, consumer: &str, now: u64) -> Http {
+pub fn ovh(mut http: Http, application: &str, secret: &str, consumer: &str, now: u64) -> Http {
     let now = now.to_string();
     let text = [secret, consumer, http.method, &http.url, &http.body, &now].join("+");
     let signature = ["$1$", &hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref())].concat();
-    http.header("X-Ovh-Application", application)
-        .header("X-Ovh-Consumer", consumer)
-        .header("X-Ovh-Timestamp", now)
-        .header("X-Ovh-Signature", signature)
+    let headers = [
+        ("X-Ovh-Application", application),
+        ("X-Ovh-Consumer", consumer),
+        ("X-Ovh-Timestamp", &now),
+        ("X-Ovh-Signature", &signature),
+    ];
+    add(&mut http, &headers);
+    http
 }
 
 #[cfg(test)]
