@@ -65,20 +65,14 @@ fn sorted(query: &str, order: Order, take: bool) -> (String, String) {
             continue;
         }
         let place = [name.as_str(), if order == Order::Joined { "=" } else { "\0" }, &value].concat();
-        let place = if order == Order::Decoded {
-            // What is not UTF-8 has no place of its own in any vendor's order.
-            String::from_utf8_lossy(&decode(&place)).into_owned()
-        } else {
-            place
-        };
+        // A character for each byte, for that keeps the order of the bytes.
+        let decoded = || decode(&place).into_iter().map(char::from).collect();
+        let place = if order == Order::Decoded { decoded() } else { place };
         insert(&mut pairs, place, [&name, "=", &value].concat());
     }
     let mut out = String::new();
     for (_, piece) in &pairs {
-        if !out.is_empty() {
-            out.push('&');
-        }
-        out.push_str(piece);
+        push(&mut out, '&', piece);
     }
     (out, action)
 }
@@ -179,28 +173,40 @@ impl Canonical {
     /// The form that all schemes but one have: method, path, query, header lines, their names, hash of the body, each
     /// on lines of its own.
     pub(super) fn of(method: &str, path: &str, query: &str, headers: &Pairs, hash: &str) -> Canonical {
-        let mut lines = String::new();
-        for (name, value) in headers {
-            for piece in [name, ":", value, "\n"] {
-                lines.push_str(piece);
-            }
-        }
+        let lines = lines(headers);
         let names = names(headers);
         let text = [method, "\n", path, "\n", query, "\n", &lines, "\n", &names, "\n", hash].concat();
         Canonical { text, names }
     }
 }
 
+/// Headers as lines, each with its end.
+pub(super) fn lines(headers: &Pairs) -> String {
+    let mut out = String::new();
+    for (name, value) in headers {
+        for piece in [name, ":", value, "\n"] {
+            out.push_str(piece);
+        }
+    }
+    out
+}
+
 /// The names of headers, joined by semicolons.
 pub(super) fn names(headers: &Pairs) -> String {
     let mut out = String::new();
     for (name, _) in headers {
-        if !out.is_empty() {
-            out.push(';');
-        }
-        out.push_str(name);
+        push(&mut out, ';', name);
     }
     out
+}
+
+/// Appends a piece, after `mark` if it is not the first.
+#[inline(never)]
+pub(super) fn push(out: &mut String, mark: char, piece: &str) {
+    if !out.is_empty() {
+        out.push(mark);
+    }
+    out.push_str(piece);
 }
 
 /// SHA-256 in lower-case hexadecimal digits.
@@ -215,10 +221,10 @@ pub(super) fn hmac(key: &[u8], text: &str) -> Vec<u8> {
     Algorithm::Sha256.mac(key, &[text.as_bytes()])
 }
 
-/// The key that is derived from a secret by HMAC, step by step; empty steps are none.
+/// The key that is derived from a secret by HMAC, step by step.
 pub(super) fn derive(secret: &str, steps: &[&str]) -> Vec<u8> {
     let mut key = secret.as_bytes().to_vec();
-    for step in steps.iter().filter(|step| !step.is_empty()) {
+    for step in steps {
         key = hmac(&key, step);
     }
     key

@@ -2,8 +2,8 @@
 //! it has of its own, and Baidu's, which is another form.
 
 use super::canonical::{
-    add, derive, headers, hex, hmac, names, normal, sha256, stamp, strict, tidy, Canonical, Order, Pairs,
-    Target,
+    add, derive, headers, hex, hmac, lines, names, normal, push, sha256, stamp, strict, tidy, Canonical,
+    Order, Pairs, Target,
 };
 use super::Keys;
 use crate::provider::Http;
@@ -178,8 +178,12 @@ fn sign(mut http: Http, keys: &Keys, scheme: &Scheme, with: With) -> Http {
     let time = if scheme.clock == Clock::Unix { with.now.to_string() } else { day.clone() };
     day.truncate(if scheme.clock == Clock::Basic { 8 } else { 10 });
     let canonical = canonical(&mut http, keys, scheme, with, &time);
-    let scope = [&day, with.region, with.service, scheme.last];
-    let value = authorization(keys, scheme, &time, &scope, &canonical);
+    let scope = match (scheme.last, with.region) {
+        ("", _) => &[] as &[&str],
+        (last, "") => &[&day, with.service, last],
+        (last, region) => &[&day, region, with.service, last],
+    };
+    let value = authorization(keys, scheme, &time, scope, &canonical);
     add(&mut http, &[("Authorization", &value)]);
     http
 }
@@ -215,34 +219,22 @@ fn canonical(http: &mut Http, keys: &Keys, scheme: &Scheme, with: With, time: &s
 fn one_spaced(text: &str) -> String {
     let mut out = String::new();
     for word in text.split_whitespace() {
-        if !out.is_empty() {
-            out.push(' ');
-        }
-        out.push_str(word);
+        push(&mut out, ' ', word);
     }
     out
 }
 
 /// The value of the Authorization header.
 fn authorization(keys: &Keys, scheme: &Scheme, time: &str, scope: &[&str], canonical: &Canonical) -> String {
-    let mut to_sign = [scheme.algorithm, "\n"].concat();
-    if scheme.timed {
-        to_sign += &[time, "\n"].concat();
-    }
-    let mut id = keys.id.to_owned();
-    let mut key = keys.secret.as_bytes().to_vec();
-    if !scheme.last.is_empty() {
-        key = derive(&[scheme.prefix, keys.secret].concat(), scope);
-        for step in scope.iter().filter(|step| !step.is_empty()) {
-            id += &["/", step].concat();
-        }
-        to_sign += &[id.get(keys.id.len() + 1..).unwrap_or_default(), "\n"].concat();
-    }
-    to_sign += &sha256(&canonical.text);
-    let signature = hex(&hmac(&key, &to_sign));
+    let scope_text = scope.join("/");
+    let (slash, end) = if scope.is_empty() { ("", "") } else { ("/", "\n") };
+    let time = if scheme.timed { [time, "\n"].concat() } else { String::new() };
+    let to_sign = [scheme.algorithm, "\n", &time, &scope_text, end, &sha256(&canonical.text)].concat();
+    let key = derive(&[scheme.prefix, keys.secret].concat(), scope);
     let (names, separator) = (&canonical.names, scheme.separator);
+    let signature = hex(&hmac(&key, &to_sign));
     let signed = ["SignedHeaders=", names, separator, "Signature=", &signature].concat();
-    [scheme.algorithm, scheme.id, &id, separator, &signed].concat()
+    [scheme.algorithm, scheme.id, keys.id, slash, &scope_text, separator, &signed].concat()
 }
 
 /// Baidu AI Cloud, bce-auth-v1 (its page "Generate the authentication string"). The values of headers are encoded, the
@@ -250,7 +242,10 @@ fn authorization(keys: &Keys, scheme: &Scheme, time: &str, scope: &[&str], canon
 pub fn bce(mut http: Http, keys: &Keys, now: u64) -> Http {
     let target = Target::settle(&mut http, Order::Joined, false);
     add(&mut http, &[("x-bce-security-token", keys.token.unwrap_or_default())]);
-    let headers = headers(&http, &target.host, "x-bce-");
+    let mut headers = headers(&http, &target.host, "x-bce-");
+    for (_, value) in &mut headers {
+        *value = strict(value.as_bytes(), "");
+    }
     let prefix = ["bce-auth-v1/", keys.id, "/", &stamp(now, true), "/", BCE_VALID].concat();
     let canonical = bce_canonical(http.method, &normal(&target.path, "/"), &target.query, &headers);
     let key = hex(&hmac(keys.secret.as_bytes(), &prefix));
@@ -259,14 +254,10 @@ pub fn bce(mut http: Http, keys: &Keys, now: u64) -> Http {
     http
 }
 
-/// Baidu's canonical request.
+/// Baidu's canonical request; the headers' values are encoded. There is no line end at its end.
 fn bce_canonical(method: &str, path: &str, query: &str, headers: &Pairs) -> String {
-    let mut text = [method, "\n", path, "\n", query].concat();
-    for (name, value) in headers {
-        for piece in ["\n", name, ":", &strict(value.as_bytes(), "")] {
-            text.push_str(piece);
-        }
-    }
+    let mut text = [method, "\n", path, "\n", query, "\n", &lines(headers)].concat();
+    text.pop();
     text
 }
 

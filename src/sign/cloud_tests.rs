@@ -182,10 +182,10 @@ fn huawei_s_example() {
 fn baidu_s_example() {
     let lines = pairs(&[
         ("content-length", "8"),
-        ("content-md5", "NFzcPqhviddjRNnSOGo4rw=="),
-        ("content-type", "text/plain"),
+        ("content-md5", "NFzcPqhviddjRNnSOGo4rw%3D%3D"),
+        ("content-type", "text%2Fplain"),
         ("host", "bj.bcebos.com"),
-        ("x-bce-date", "2015-04-27T08:23:49Z"),
+        ("x-bce-date", "2015-04-27T08%3A23%3A49Z"),
     ]);
     let query = "partNumber=9&uploadId=a44cc9bab11cbd156984767aad637851";
     let canonical = bce_canonical("PUT", "/v1/test/myfolder/readme.txt", query, &lines);
