@@ -11,7 +11,7 @@ use porchlight::act::readback::{self, Seen, Servers};
 use porchlight::act::BODY_CAP;
 use porchlight::model::{Family, RecordId};
 use porchlight::provider::{
-    self, Ask, Entry, Failure, Job, Kind, Options, Outcome, Reply, Request, Verdicts, Wanted,
+    self, Ask, Entry, Failure, Job, Kind, Options, Outcome, Reply, Request, Update, Verdicts, Wanted,
 };
 use porchlight::wire::dns::{self as wire, Data, Message, Rr};
 use servers::*;
@@ -504,10 +504,10 @@ static GET_ONE: Entry = Entry {
     families: &Family::BOTH,
     reads: false,
     floor: Duration::ZERO,
-    update: get_one,
+    update: Update::Own(get_one),
 };
 
-static GET_ON: Entry = Entry { name: "get on", update: get_on, ..GET_ONE };
+static GET_ON: Entry = Entry { name: "get on", update: Update::Own(get_on), ..GET_ONE };
 
 /// A provider that forgets all records but the first.
 fn get_one(job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {

@@ -9,7 +9,7 @@ use porchlight::config::describe::describe;
 use porchlight::config::load::{load, Loaded, Sources};
 use porchlight::config::{schema, uci, BackendChoice, Device, Network, Proto, Severity};
 use porchlight::model::{Family, Mac};
-use porchlight::provider::{Entry, Failure, Job, Kind, ProviderOption, Verdicts};
+use porchlight::provider::{Entry, Failure, Job, Kind, ProviderOption, Update, Verdicts};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,7 +35,16 @@ fn never(_: &mut Job, _: &mut porchlight::provider::Ask) -> Result<Verdicts, Fai
 }
 
 const fn entry(name: &'static str, options: &'static [ProviderOption], families: &'static [Family]) -> Entry {
-    Entry { name, title: name, url: "", options, families, reads: true, floor: Duration::ZERO, update: never }
+    Entry {
+        name,
+        title: name,
+        url: "",
+        options,
+        families,
+        reads: true,
+        floor: Duration::ZERO,
+        update: Update::Own(never),
+    }
 }
 
 static PROVIDERS: &[Entry] = &[

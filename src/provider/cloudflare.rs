@@ -4,7 +4,7 @@
 mod api;
 
 use super::web::{base_url, ends_account, not_tried};
-use super::{Ask, Entry, Failure, Job, Kind, Outcome, ProviderOption, Verdicts, Wanted};
+use super::{Ask, Entry, Failure, Job, Kind, Outcome, ProviderOption, Update, Verdicts, Wanted};
 use crate::map::Map;
 use crate::model::Family;
 use crate::wire::json::Object;
@@ -28,7 +28,7 @@ pub const ENTRY: Entry = Entry {
     families: &Family::BOTH,
     reads: true,
     floor: Duration::ZERO,
-    update,
+    update: Update::Own(update),
 };
 
 /// Where the API is.
@@ -445,7 +445,7 @@ mod tests {
         let records = (0..count).map(wanted).collect();
         let mut job =
             Job { zone: None, ttl: None, options, records, now: 0, nonce: [0; 16], memo: Map::new() };
-        let verdicts = (ENTRY.update)(&mut job, &mut |request| match request {
+        let verdicts = ENTRY.update(&mut job, &mut |request| match request {
             Request::Http(http) => Ok(zone.answer(&http)),
             Request::Dns(_) => panic!("no DNS here"),
         });

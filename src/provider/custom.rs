@@ -2,7 +2,7 @@
 //! Takes the placeholders of OpenWrt's ddns-scripts too.
 
 use super::web::{encode, garbled, http_failure, one_by_one};
-use super::{dyndns2, Ask, Entry, Failure, Http, Job, Kind, Outcome, ProviderOption, Reply, Wanted};
+use super::{url, Ask, Entry, Failure, Http, Job, Kind, Outcome, ProviderOption, Reply, Update, Wanted};
 use crate::model::Family;
 use crate::wire::json;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub const ENTRY: Entry = Entry {
     families: &Family::BOTH,
     reads: false,
     floor: Duration::from_secs(60),
-    update: |job, ask| Ok(one_by_one(&job.records, &mut |wanted| update_one(job, wanted, ask))),
+    update: Update::Own(|job, ask| Ok(one_by_one(&job.records, &mut |wanted| update_one(job, wanted, ask)))),
 };
 
 /// Wait after 429 without a waiting time.
@@ -47,7 +47,7 @@ fn update_one(job: &Job, wanted: &Wanted, ask: &mut Ask) -> Result<Outcome, Fail
     let reply = ask(request(job, wanted)?.into())?;
     if let Some(failure) = http_failure(&reply, job.now, WAIT) {
         // The words of dyndns2 say more than a status.
-        return Err(dyndns2::told_failure(&reply.text()).unwrap_or(failure));
+        return Err(url::told_failure(&reply.text()).unwrap_or(failure));
     }
     match job.option("answer") {
         Some(answer) if !matches(answer, &reply.text()) => Err(unexpected(&reply)),
@@ -57,7 +57,7 @@ fn update_one(job: &Job, wanted: &Wanted, ask: &mut Ask) -> Result<Outcome, Fail
 
 /// The failure for an answer in which no word of `option answer` stands.
 fn unexpected(reply: &Reply) -> Failure {
-    dyndns2::told_failure(&reply.text()).unwrap_or_else(|| {
+    url::told_failure(&reply.text()).unwrap_or_else(|| {
         let failure = garbled(reply);
         Failure { text: format!("no word of option answer stands in it; {}", failure.text), ..failure }
     })

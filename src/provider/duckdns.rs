@@ -1,7 +1,7 @@
 //! DuckDNS: one GET for both families and many names, the answer is one word. <https://www.duckdns.org/spec.jsp>
 
 use super::web::{base_url, ends_account, garbled, http_failure, not_tried};
-use super::{Ask, Entry, Failure, Http, Job, Kind, Outcome, ProviderOption, Verdicts, Wanted};
+use super::{Ask, Entry, Failure, Http, Job, Kind, Outcome, ProviderOption, Update, Verdicts, Wanted};
 use crate::map::Map;
 use crate::model::Family;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ pub const ENTRY: Entry = Entry {
     families: &Family::BOTH,
     reads: false,
     floor: Duration::ZERO,
-    update,
+    update: Update::Own(update),
 };
 
 /// The most names in one request.

@@ -4,7 +4,9 @@
 mod answer;
 
 use super::web::{ends_account, not_tried};
-use super::{Ask, Dns, Entry, Failure, Job, Kind, Outcome, ProviderOption, Request, Verdicts, Wanted};
+use super::{
+    Ask, Dns, Entry, Failure, Job, Kind, Outcome, ProviderOption, Request, Update, Verdicts, Wanted,
+};
 use crate::map::Map;
 use crate::model::Family;
 use crate::sign::tsig::{self, Key, Unverified, BADTIME};
@@ -37,7 +39,7 @@ pub const ENTRY: Entry = Entry {
     families: &Family::BOTH,
     reads: true,
     floor: Duration::ZERO,
-    update,
+    update: Update::Own(update),
 };
 
 /// Time to live of a new record where the owner named none.

@@ -1,7 +1,7 @@
 //! What the providers share: HTTP requests piece by piece, what a status means (RFC 9110), quoting,
 //! and the way from one request a record to a verdict a record.
 
-use super::{Failure, Http, Job, Kind, Outcome, Reply, Request, Verdicts, Wanted};
+use super::{Failure, Http, Job, Kind, Outcome, Reply, Request, Verdicts, Wanted, CLOCK_FLOOR};
 use base64ct::{Base64, Encoding};
 use std::time::Duration;
 
@@ -9,6 +9,9 @@ use std::time::Duration;
 pub const QUOTE: usize = 200;
 /// The longest wait that a service may ask for.
 pub const MAX_WAIT: Duration = Duration::from_secs(86_400);
+/// The clocks may differ by this many seconds and a signature is still good: the strictest services take five
+/// minutes, and a request may be a minute on its way.
+pub const MAX_SKEW: u64 = 240;
 
 impl Http {
     /// A request that changes nothing, without headers and body.
@@ -151,6 +154,33 @@ pub fn http_date(text: &str) -> Option<u64> {
     let (years, months) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = years * 365 + years / 4 - years / 100 + years / 400 + (months * 153 + 2) / 5 + day - 1;
     Some((days.checked_sub(719_468)? * 24 + hour) * 3600 + minute * 60 + second)
+}
+
+/// By how many seconds the service's clock is ahead of `now` (Unix time), as the reply's date says; negative where it
+/// is behind. `None` for at most [`MAX_SKEW`], and without a date or with one that is surely wrong.
+///
+/// For a signed request that was refused: many services answer a signature of another time in the words that
+/// they have for a wrong key.
+pub fn skewed(reply: &Reply, now: u64) -> Option<i64> {
+    let theirs = reply.header("date").and_then(http_date).filter(|date| *date >= CLOCK_FLOOR)?;
+    let skew = i64::try_from(theirs).ok()?.checked_sub(i64::try_from(now).ok()?)?;
+    (skew.unsigned_abs() > MAX_SKEW).then_some(skew)
+}
+
+/// The failure for clocks that differ, see [`skewed`]. It is tried again when the clock is set.
+pub fn clock_failure(skew: i64) -> Failure {
+    let (amount, unit) = match skew.unsigned_abs() {
+        seconds @ ..60 => (seconds, "s"),
+        seconds @ 60..7_200 => (seconds / 60, "min"),
+        seconds @ 7_200..172_800 => (seconds / 3600, "h"),
+        seconds => (seconds / 86_400, "days"),
+    };
+    let side = if skew < 0 { "ahead of" } else { "behind" };
+    let text = format!(
+        "this machine's clock is {amount} {unit} {side} the service's, which takes no signature of another time; \
+         set it (by NTP), and it goes on by itself"
+    );
+    Failure::new(Kind::Clock, text)
 }
 
 /// What an HTTP status means where the service says nothing better; `None` for success (2xx).
@@ -305,6 +335,40 @@ mod tests {
         assert_eq!(wait(&[("retry-after", "-5")]), None);
         assert_eq!(wait(&[("retry-after", "soon")]), None);
         assert_eq!(wait(&[]), None);
+    }
+
+    #[test]
+    fn clocks_that_differ_are_told_from_wrong_keys() {
+        let date = ("date", "Sun, 22 Nov 2026 21:00:00 GMT");
+        let theirs = 1_795_381_200;
+        let skew = |now| skewed(&reply(403, &[date], "SignatureDoesNotMatch"), now);
+        for near in [theirs, theirs - MAX_SKEW, theirs + MAX_SKEW] {
+            assert_eq!(skew(near), None, "{near}");
+        }
+        assert_eq!(skew(theirs - 241), Some(241));
+        assert_eq!(skew(theirs + 241), Some(-241));
+        assert_eq!(skew(0), Some(theirs as i64));
+        assert_eq!(skew(u64::MAX), None);
+        for headers in [&[][..], &[("date", "soon")], &[("date", "Sun, 06 Nov 1994 08:49:37 GMT")]] {
+            assert_eq!(skewed(&reply(403, headers, ""), theirs), None, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_skew_is_said_in_the_unit_that_fits() {
+        let said = |skew| clock_failure(skew).text;
+        for (skew, words) in [
+            (241, "is 4 min behind the service's"),
+            (12 * 60, "is 12 min behind"),
+            (-7_199, "is 119 min ahead of the service's"),
+            (7_200, "is 2 h behind"),
+            (-172_800, "is 2 days ahead of"),
+            (i64::MIN, "days ahead of"),
+        ] {
+            assert!(said(skew).contains(words), "{skew}: {}", said(skew));
+        }
+        let failure = clock_failure(241);
+        assert_eq!((failure.kind, failure.sent), (Kind::Clock, true));
     }
 
     #[test]

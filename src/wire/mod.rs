@@ -5,3 +5,4 @@ pub mod dns;
 pub mod json;
 pub mod netifd;
 pub mod rtnl;
+pub mod xml;

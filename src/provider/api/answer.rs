@@ -1,0 +1,210 @@
+//! Reading answers: paths into a tree, and what an answer means.
+
+use super::{Means, Says, Service};
+use crate::provider::web::{garbled, http_failure, quote, retry_after};
+use crate::provider::{Failure, Kind, Reply};
+use crate::wire::json::Json;
+use crate::wire::xml;
+use std::time::Duration;
+
+/// Wait after too many requests, where the service names no time.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// Why a request failed, and what the service meant.
+pub(super) struct Trouble {
+    pub(super) failure: Failure,
+    /// What the service said, where it said so in its own words.
+    pub(super) means: Means,
+    /// The answer's HTTP status; 0 if there was none.
+    pub(super) status: u16,
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Trouble {
+        Trouble { failure, means: Means::Refused, status: 0 }
+    }
+}
+
+/// A string or a whole number as text.
+pub(super) fn scalar(json: &Json) -> Option<String> {
+    match json {
+        Json::Str(text) => Some(text.to_string()),
+        Json::Int(number) => Some(number.to_string()),
+        Json::Bool(value) => Some(String::from(if *value { "true" } else { "false" })),
+        _ => None,
+    }
+}
+
+/// A field's text. A path that begins with `#` leads to a number, any other to a string; nothing else will do.
+pub(super) fn field(json: &Json, path: &str) -> Option<String> {
+    match path.strip_prefix('#') {
+        Some(path) => first(json, path).num().map(|number| number.to_string()),
+        None => first(json, path).str().map(str::to_owned),
+    }
+}
+
+/// What the first of some paths leads to (`error.code|code`); null if none does.
+pub(super) fn first<'a>(json: &'a Json, paths: &str) -> &'a Json {
+    let mut found = Vec::new();
+    for path in paths.split('|') {
+        if gather(json, path, &mut found) {
+            if let Some(value) = found.first().filter(|value| !value.is_null()) {
+                return value;
+            }
+        }
+        found.clear();
+    }
+    &Json::Null
+}
+
+/// Everything that a path leads to: keys and places with dots between, `*` for each element of an array, `%` for each
+/// value of an object. False where the tree has another form.
+pub(super) fn gather<'a>(json: &'a Json, path: &str, out: &mut Vec<&'a Json>) -> bool {
+    let (step, rest) = path.split_once('.').unwrap_or((path, ""));
+    match (step, json) {
+        ("", _) => {
+            out.push(json);
+            true
+        }
+        ("*", Json::Array(items)) => items.iter().all(|item| gather(item, rest, out)),
+        ("%", Json::Object(entries)) => entries.iter().all(|(_, item)| gather(item, rest, out)),
+        ("*" | "%", _) => false,
+        (key, Json::Object(_)) => {
+            let value = json.get(key);
+            !value.is_null() && gather(value, rest, out)
+        }
+        (place, Json::Array(items)) => {
+            let item = place.parse::<usize>().ok().and_then(|place| items.get(place));
+            item.is_some_and(|item| gather(item, rest, out))
+        }
+        _ => false,
+    }
+}
+
+/// An answer's tree, if the service says yes.
+pub(super) fn judge(service: &Service, reply: &Reply, now: u64) -> Result<Json, Trouble> {
+    let text = reply.text();
+    let text = text.trim_start_matches('\u{feff}').trim();
+    let well = (200..300).contains(&reply.status);
+    let json = match text.as_bytes().first() {
+        None => Some(Json::Null),
+        Some(b'<') if service.xml => xml::parse(text),
+        Some(_) => Json::parse(text).ok(),
+    };
+    let Some(json) = json else {
+        return Err(http_failure(reply, now, WAIT).unwrap_or_else(|| garbled(reply)).into());
+    };
+    let yes = match service.says {
+        Says::Status => true,
+        Says::Is(path, words) => {
+            scalar(first(&json, path)).is_some_and(|is| words.split('|').any(|word| word == is))
+        }
+        Says::No(path) => first(&json, path).is_null(),
+    };
+    if well && yes {
+        return Ok(json);
+    }
+    let code = scalar(first(&json, service.code)).unwrap_or_default();
+    let words = scalar(first(&json, service.text)).unwrap_or_default();
+    if well && code.is_empty() && words.is_empty() {
+        return Err(garbled(reply).into());
+    }
+    Err(trouble(service, reply, now, &code, &words))
+}
+
+/// What the service's code and words mean.
+fn trouble(service: &Service, reply: &Reply, now: u64, code: &str, words: &str) -> Trouble {
+    let by_status = http_failure(reply, now, WAIT);
+    let means = meaning(service.codes, code, words).or(match &by_status {
+        // A refusal by status is what it is; success and 400 may hold a code that all services have.
+        Some(failure) if !matches!(reply.status, 400 | 403) => match failure.kind {
+            Kind::Credentials => Some(Means::Auth),
+            Kind::NoSuchName if !code.is_empty() || !words.is_empty() => Some(Means::Absent),
+            Kind::NoSuchName => Some(Means::NoName),
+            Kind::Busy => Some(Means::Busy(0)),
+            Kind::Garbled => Some(Means::Garbled),
+            _ => None,
+        },
+        _ => None,
+    });
+    let means = means.or_else(|| meaning(COMMON, code, words)).unwrap_or(match reply.status {
+        403 => Means::Auth,
+        _ => Means::Refused,
+    });
+    let said = match (code, quote(words)) {
+        ("", words) if words.is_empty() => format!("HTTP status {}", reply.status),
+        ("", words) => words,
+        (code, words) if words.is_empty() => quote(code),
+        (code, words) => format!("{}: {words}", quote(code)),
+    };
+    let (kind, mend) = means.for_the_owner();
+    if service.sign.is_some() && kind == Kind::Credentials {
+        if let Some(seconds) = crate::provider::web::skewed(reply, now) {
+            let mut failure = crate::provider::web::clock_failure(seconds);
+            failure.text = format!("{said}; {}", failure.text);
+            return Trouble { failure, means: Means::Clock, status: reply.status };
+        }
+    }
+    let mut failure = Failure::new(kind, format!("{said}; {mend}"));
+    if kind == Kind::Busy {
+        let seconds = if let Means::Busy(seconds) = means { u64::from(seconds) } else { 0 };
+        let said = (seconds > 0).then_some(Duration::from_secs(seconds));
+        let by_status = by_status.and_then(|failure| failure.retry_after);
+        failure.retry_after = retry_after(reply, now).or(said).or(by_status);
+    }
+    Trouble { failure, means, status: reply.status }
+}
+
+/// The meaning of the first row that fits: its text begins the code, or, after `~`, stands in the words.
+fn meaning(rows: &[(&str, Means)], code: &str, words: &str) -> Option<Means> {
+    let fits = |row: &str| match row.strip_prefix('~') {
+        Some(part) => words.to_ascii_lowercase().contains(part),
+        None => !code.is_empty() && code.starts_with(row),
+    };
+    rows.iter().find(|(row, _)| fits(row)).map(|(_, means)| *means)
+}
+
+/// Codes that mean the same at all services that have them.
+const COMMON: &[(&str, Means)] = &[
+    ("Throttling", Means::Busy(60)),
+    ("RequestLimitExceeded", Means::Busy(60)),
+    ("rate_limit", Means::Busy(60)),
+    ("too_many_requests", Means::Busy(60)),
+    ("ServiceUnavailable", Means::Busy(0)),
+    ("Internal", Means::Busy(0)),
+    ("RequestExpired", Means::Clock),
+    ("ExpiredToken", Means::Auth),
+    ("SignatureDoesNotMatch", Means::Auth),
+    ("InvalidAccessKey", Means::Auth),
+    ("AccessDenied", Means::Auth),
+    ("Unauthorized", Means::Auth),
+    ("unauthorized", Means::Auth),
+    ("forbidden", Means::Auth),
+    ("Forbidden", Means::Auth),
+    ("not_found", Means::Absent),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_fields_of_their_type() {
+        let json = Json::parse(r#"{"a":[{"b":"x"},{"b":"y"}],"n":7,"o":{"1":{"b":"z"}},"e":[]}"#).unwrap();
+        let all = |path: &str| {
+            let mut out = Vec::new();
+            gather(&json, path, &mut out)
+                .then(|| out.iter().map(|value| value.to_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(all("a.*.b").unwrap(), ["\"x\"", "\"y\""]);
+        assert_eq!(all("o.%.b").unwrap(), ["\"z\""]);
+        assert_eq!(all("e.*").unwrap(), [""; 0]);
+        assert_eq!(all("a.1.b").unwrap(), ["\"y\""]);
+        for other in ["n.*", "o.*", "a.%", "a.*.c", "a.2", "x"] {
+            assert_eq!(all(other), None, "{other}");
+        }
+        assert_eq!(field(&json, "#n").as_deref(), Some("7"));
+        assert_eq!((field(&json, "n"), field(&json, "#a.0.b")), (None, None));
+        assert_eq!(first(&json, "q|a.9.b|a.0.b").str(), Some("x"));
+    }
+}

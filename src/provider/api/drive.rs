@@ -1,0 +1,828 @@
+//! Brings records up to date at a [`Service`]: zones, then what is there, then what is to be written. What the
+//! service was not seen to have is never written over, and nothing is written after an answer that makes no sense.
+
+use super::answer::{field, first, gather, judge, scalar, Trouble};
+use super::template::{fill, request, Place, Values};
+use super::{List, Means, Names, Pages, Service};
+use crate::model::Family;
+use crate::provider::web::{base_url, ends_account, not_tried};
+use crate::provider::{Ask, Failure, Job, Kind, Outcome, Verdicts, Wanted};
+use crate::wire::json::Json;
+use std::net::IpAddr;
+
+/// What a key of the memo begins with; a zone's name follows, its value is the zone's id.
+const MEMO: &str = "zone ";
+/// The most pages of a list.
+const PAGES: usize = 100;
+/// With more requests than this, a whole zone is read at once where that can be done.
+const FEW: usize = 4;
+
+/// Values of a template by name.
+type Pairs = Vec<(&'static str, String)>;
+
+/// A record at the service.
+struct Found {
+    /// Lower case, in full.
+    name: String,
+    family: Family,
+    /// Empty for a record that is no plain address.
+    addrs: Vec<IpAddr>,
+    id: String,
+    ttl: Option<u32>,
+    /// As the service wrote it.
+    raw: Json,
+}
+
+/// The records of one zone.
+struct Group<'a> {
+    zone: String,
+    id: String,
+    members: Vec<&'a Wanted>,
+}
+
+/// One write: a record, or two families in one.
+struct Write<'a> {
+    wanted: Vec<&'a Wanted>,
+    found: Option<usize>,
+    values: Pairs,
+}
+
+/// What a template sees.
+struct Seen<'a> {
+    job: &'a Job,
+    pairs: &'a [(&'static str, String)],
+    record: Option<&'a Json>,
+}
+
+impl Values for Seen<'_> {
+    fn value(&self, name: &str) -> Option<String> {
+        if let Some(option) = name.strip_prefix(':') {
+            let secret = self.job.options.secrets.get(option).map(|secret| secret.reveal());
+            return secret
+                .or_else(|| self.job.option(option))
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned);
+        }
+        self.pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone())
+    }
+
+    fn kept(&self, path: &str) -> Option<&Json> {
+        self.record.map(|record| first(record, path)).filter(|value| !value.is_null())
+    }
+}
+
+/// One job at one service.
+struct Run<'a, 'b> {
+    service: &'static Service,
+    base: String,
+    session: String,
+    job: &'a mut Job,
+    ask: &'a mut Ask<'b>,
+}
+
+/// Brings a job's records up to date.
+///
+/// # Errors
+/// What fails for all records.
+pub(in crate::provider) fn update(
+    service: &'static Service,
+    job: &mut Job,
+    ask: &mut Ask,
+) -> Result<Verdicts, Failure> {
+    let base = base_url(job, service.base)?.to_owned();
+    let records = std::mem::take(&mut job.records);
+    let mut run = Run { service, base, session: String::new(), job, ask };
+    let verdicts = run.all(&records);
+    job.records = records;
+    verdicts
+}
+
+impl Run<'_, '_> {
+    /// All records, zone by zone.
+    fn all(&mut self, records: &[Wanted]) -> Result<Verdicts, Failure> {
+        self.log_in()?;
+        let mut verdicts = Verdicts::new();
+        let mut todo: Vec<&Wanted> = records.iter().collect();
+        let mut ended: Option<Failure> = None;
+        // The second round is for zones whose remembered id turned out to be wrong.
+        for last in [false, true] {
+            let mut again = Vec::new();
+            for Group { zone, id, members } in self.zones(std::mem::take(&mut todo), &mut verdicts)? {
+                let done = match &ended {
+                    Some(failure) => Err(Trouble::from(not_tried(failure))),
+                    None => self.in_zone(&zone, &id, &members),
+                };
+                match done {
+                    Ok(done) => verdicts.extend(done),
+                    Err(trouble) if trouble.means == Means::NoZone && !last && self.forget(&zone) => {
+                        again.extend(members);
+                    }
+                    Err(Trouble { failure, .. }) => {
+                        verdicts
+                            .extend(members.iter().map(|wanted| (wanted.id.clone(), Err(failure.clone()))));
+                        ended = ended.or(ends(&failure).then_some(failure));
+                    }
+                }
+            }
+            todo = again;
+            if todo.is_empty() {
+                break;
+            }
+        }
+        Ok(verdicts)
+    }
+
+    /// Asks, and reads the answer.
+    fn call(
+        &mut self,
+        call: &'static str,
+        pairs: &[(&'static str, String)],
+        record: Option<&Json>,
+        write: bool,
+    ) -> Result<Json, Trouble> {
+        let service = self.service;
+        let mut pairs = pairs.to_vec();
+        pairs.push(("session", self.session.clone()));
+        let seen = Seen { job: self.job, pairs: &pairs, record };
+        let mut http = request(call, &self.base, service.headers, &seen)?;
+        http.write = write;
+        if let Some(sign) = service.sign {
+            http = sign(self.job, http)?;
+        }
+        let reply = (self.ask)(http.into())?;
+        let json = judge(service, &reply, self.job.now)?;
+        if write && !service.wrote.is_empty() && first(&json, service.wrote).is_null() {
+            return Err(crate::provider::web::garbled(&reply).into());
+        }
+        if call == service.login {
+            self.session = match service.session {
+                "cookie" => {
+                    reply.header("set-cookie").and_then(|text| text.split(';').next()).map(str::to_owned)
+                }
+                path => field(&json, path),
+            }
+            .filter(|session| !session.is_empty())
+            .ok_or_else(|| crate::provider::web::garbled(&reply))?;
+        }
+        Ok(json)
+    }
+
+    /// Begins a session, where the service has such.
+    fn log_in(&mut self) -> Result<(), Failure> {
+        match self.service.login {
+            "" => Ok(()),
+            call => self.call(call, &[], None, false).map(drop).map_err(|trouble| trouble.failure),
+        }
+    }
+
+    /// Hands each item of a list to `take`, which says whether it makes sense. A list that is not there has none.
+    fn list(
+        &mut self,
+        list: List,
+        pairs: &[(&'static str, String)],
+        take: &mut dyn FnMut(&Json) -> bool,
+    ) -> Result<(), Trouble> {
+        let mut cursor = String::new();
+        for page in 0..PAGES {
+            let size = if let Pages::Of(size) = list.pages { size } else { 0 };
+            let mut pairs = pairs.to_vec();
+            pairs.push(("page", (page + 1).to_string()));
+            pairs.push(("offset", (page * size).to_string()));
+            pairs.push(("cursor", cursor));
+            let answer = match self.call(list.call, &pairs, None, false) {
+                Ok(answer) => answer,
+                Err(trouble) if trouble.means == Means::Absent => return Ok(()),
+                Err(trouble) => return Err(trouble),
+            };
+            let mut items = Vec::new();
+            let there = list.items.split('|').any(|path| {
+                items.clear();
+                gather(&answer, path, &mut items)
+            });
+            if !(there && items.iter().all(|item| take(item))) {
+                return Err(garbled("a list of another form than expected").into());
+            }
+            cursor = match list.pages {
+                Pages::Of(size) if items.len() >= size => String::new(),
+                Pages::Cursor(path) => match scalar(first(&answer, path)).filter(|cursor| !cursor.is_empty())
+                {
+                    Some(cursor) => cursor,
+                    None => return Ok(()),
+                },
+                _ => return Ok(()),
+            };
+        }
+        Err(garbled("a list without an end").into())
+    }
+
+    /// The zone that the owner named.
+    fn named(&self) -> Option<String> {
+        self.job.zone.as_ref().map(|zone| zone.trim_end_matches('.').to_ascii_lowercase())
+    }
+
+    /// The zone of a domain and its id, as far as known.
+    fn zone_of(&self, domain: &str) -> Option<(String, String)> {
+        let known = |zone: &str| self.job.memo.get(&format!("{MEMO}{zone}")).cloned();
+        if let Some(zone) = self.named() {
+            let id = match self.job.option("zone_id") {
+                Some(id) => Some(id.to_owned()),
+                None if self.service.zone_id.is_empty() => Some(zone.clone()),
+                None => known(&zone),
+            };
+            return id.map(|id| (zone, id));
+        }
+        above(domain).find_map(|zone| known(zone).map(|id| (zone.to_owned(), id)))
+    }
+
+    /// The records by zone, with the zone's id. A record without a zone gets its verdict at once.
+    fn zones<'a>(
+        &mut self,
+        records: Vec<&'a Wanted>,
+        verdicts: &mut Verdicts,
+    ) -> Result<Vec<Group<'a>>, Failure> {
+        let mut groups: Vec<Group> = Vec::new();
+        let named = self.named();
+        let mut tried: Vec<String> = Vec::new();
+        for (place, wanted) in records.iter().enumerate() {
+            let domain = wanted.id.domain.as_str();
+            let inside = named.as_deref().is_none_or(|zone| above(domain).any(|other| other == zone));
+            if inside && self.zone_of(domain).is_none() && !self.service.zones.call.is_empty() {
+                match self.look_up(domain, records.get(place..).unwrap_or_default(), &mut tried) {
+                    Ok(()) => {}
+                    // Another record may lie in a zone of ours.
+                    Err(Trouble { failure, status: 403, .. }) => {
+                        verdicts.push((wanted.id.clone(), Err(failure)));
+                        continue;
+                    }
+                    Err(Trouble { failure, .. }) if ends(&failure) => return Err(failure),
+                    Err(Trouble { failure, .. }) => {
+                        verdicts.push((wanted.id.clone(), Err(failure)));
+                        continue;
+                    }
+                }
+            }
+            let Some((zone, id)) = self.zone_of(domain).filter(|_| inside) else {
+                verdicts.push((wanted.id.clone(), Err(self.no_zone(domain, named.as_deref()))));
+                continue;
+            };
+            match groups.iter_mut().find(|group| group.zone == zone) {
+                Some(group) => group.members.push(wanted),
+                None => groups.push(Group { zone, id, members: vec![wanted] }),
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Asks for the zone of a domain; with the list of all zones come those of the records `also`.
+    fn look_up(&mut self, domain: &str, also: &[&Wanted], tried: &mut Vec<String>) -> Result<(), Trouble> {
+        let call = self.service.zones.call;
+        let named = self.named();
+        if !call.contains("$try") {
+            let asked = if call.contains("$fqdn") { domain } else { "" };
+            if tried.iter().any(|name| name == asked) {
+                return Ok(());
+            }
+            tried.push(asked.to_owned());
+            let holds =
+                |zone: &str| also.iter().any(|wanted| above(&wanted.id.domain).any(|name| name == zone));
+            return self.ask_zones(domain, "", &holds);
+        }
+        let mut refused = None;
+        for zone in above(domain).filter(|zone| named.as_deref().is_none_or(|named| named == *zone)) {
+            if tried.iter().any(|name| name == zone) {
+                continue;
+            }
+            tried.push(zone.to_owned());
+            match self.ask_zones(domain, zone, &|name| name == zone) {
+                // Who asks for a zone of somebody else may hear that it is forbidden.
+                Err(trouble) if trouble.status == 403 || trouble.failure.kind == Kind::NoSuchName => {
+                    refused = refused.or((trouble.status == 403).then_some(trouble));
+                }
+                Err(trouble) => return Err(trouble),
+                Ok(()) if self.zone_of(domain).is_some() => return Ok(()),
+                Ok(()) => {}
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Asks for zones, and remembers those that `holds` wants.
+    fn ask_zones(&mut self, domain: &str, zone: &str, holds: &dyn Fn(&str) -> bool) -> Result<(), Trouble> {
+        let service = self.service;
+        let mut found: Vec<(String, String)> = Vec::new();
+        let pairs = [("fqdn", domain.to_owned()), ("try", zone.to_owned())];
+        self.list(service.zones, &pairs, &mut |item| {
+            let name = match service.zone_name {
+                "" => Some(zone.to_owned()),
+                path => field(item, path),
+            };
+            let id = match service.zone_id {
+                "" => name.clone(),
+                path => field(item, path).map(|id| id.trim_start_matches("/hostedzone/").to_owned()),
+            };
+            let (Some(name), Some(id)) = (name, id) else { return false };
+            let name = name.trim_end_matches('.').to_ascii_lowercase();
+            if holds(&name) {
+                let id = if service.zone_id.is_empty() { name.clone() } else { id };
+                found.push((format!("{MEMO}{name}"), id));
+            }
+            true
+        })?;
+        self.job.memo.extend(found);
+        Ok(())
+    }
+
+    /// The failure for a name that lies in no zone of the account.
+    fn no_zone(&self, domain: &str, named: Option<&str>) -> Failure {
+        let text = match named {
+            Some(zone) if !above(domain).any(|name| name == zone) => {
+                format!("{domain} does not lie in the zone {zone} of option zone")
+            }
+            Some(zone) => format!("the account has no zone {zone}; check option zone"),
+            None if self.service.zones.call.is_empty() => {
+                String::from("option zone is not set, and the service cannot be asked for it")
+            }
+            None => {
+                format!("the account has no zone that holds {domain}; check the domain, or set option zone")
+            }
+        };
+        Failure::new(Kind::NoSuchName, text)
+    }
+
+    /// Drops what is remembered of a zone; false if nothing was.
+    fn forget(&mut self, zone: &str) -> bool {
+        let before = self.job.memo.len();
+        let key = format!("{MEMO}{zone}");
+        self.job.memo.retain(|other, _| *other != key);
+        self.job.memo.len() < before
+    }
+
+    /// The values of a zone, and of one of its records.
+    fn values(&self, zone: &str, id: &str, wanted: Option<&Wanted>) -> Pairs {
+        let mut pairs = vec![("zone", zone.to_owned()), ("zid", id.to_owned()), ("line", self.line())];
+        if let Some(wanted) = wanted {
+            let domain = &wanted.id.domain;
+            let within = match self.service.names {
+                Names::Within(apex) if domain == zone => apex.to_owned(),
+                Names::Within(_) => {
+                    domain.strip_suffix(zone).unwrap_or(domain).trim_end_matches('.').to_owned()
+                }
+                Names::Full => domain.clone(),
+            };
+            pairs.push(("fqdn", domain.clone()));
+            pairs.push(("host", within));
+            pairs.push(("type", self.rtype(wanted.id.family).to_owned()));
+        }
+        pairs
+    }
+
+    /// The line that is meant.
+    fn line(&self) -> String {
+        self.job.option("line").unwrap_or(self.service.line).to_owned()
+    }
+
+    /// What the service calls a family's type.
+    fn rtype(&self, family: Family) -> &'static str {
+        let [v4, v6] = self.service.types;
+        if family == Family::V4 {
+            v4
+        } else {
+            v6
+        }
+    }
+
+    /// Brings the records of one zone up to date.
+    fn in_zone(&mut self, zone: &str, id: &str, members: &[&Wanted]) -> Result<Verdicts, Trouble> {
+        let mut verdicts = Verdicts::new();
+        let (found, members) = self.read(zone, id, members, &mut verdicts)?;
+        let mut writes: Vec<Write> = Vec::new();
+        for wanted in members {
+            match self.compare(zone, id, wanted, &found, &mut writes) {
+                Ok(true) => {}
+                Ok(false) => verdicts.push((wanted.id.clone(), Ok(Outcome::Unchanged))),
+                Err(failure) => verdicts.push((wanted.id.clone(), Err(failure))),
+            }
+        }
+        let mut done = Verdicts::new();
+        let mut ended = None;
+        let most = if self.service.batch.call.is_empty() { 1 } else { self.service.batch.most.max(1) };
+        for chunk in writes.chunks(most) {
+            self.write(zone, id, chunk, &found, &mut done, &mut ended);
+        }
+        if !self.service.commit.is_empty() && done.iter().any(|(_, verdict)| verdict.is_ok()) {
+            let pairs = self.values(zone, id, None);
+            if let Err(Trouble { failure, .. }) = self.call(self.service.commit, &pairs, None, true) {
+                for (_, verdict) in done.iter_mut().filter(|(_, verdict)| verdict.is_ok()) {
+                    *verdict = Err(failure.clone());
+                }
+            }
+        }
+        verdicts.extend(done);
+        Ok(verdicts)
+    }
+
+    /// The records that stand at some names, and those names that could be asked for.
+    fn read<'a>(
+        &mut self,
+        zone: &str,
+        id: &str,
+        members: &[&'a Wanted],
+        verdicts: &mut Verdicts,
+    ) -> Result<(Vec<Found>, Vec<&'a Wanted>), Trouble> {
+        let service = self.service;
+        let mut asks: Vec<(String, Pairs, &Wanted)> = Vec::new();
+        for wanted in members {
+            let pairs = self.values(zone, id, Some(wanted));
+            // Records for which the same would be asked are read together.
+            let mut path = service.read.call.to_owned();
+            for (name, value) in &pairs {
+                path = path.replace(&format!("${name}"), value);
+            }
+            if !asks.iter().any(|(other, _, _)| *other == path) {
+                asks.push((path, pairs, wanted));
+            }
+        }
+        let mut found = Vec::new();
+        if !service.all.is_empty() && asks.len() > FEW {
+            let list = List { call: service.all, ..service.read };
+            let pairs = self.values(zone, id, None);
+            self.collect(list, &pairs, zone, None, members, &mut found)?;
+            return Ok((found, members.to_vec()));
+        }
+        let mut readable = members.to_vec();
+        for (_, pairs, wanted) in &asks {
+            match self.collect(service.read, pairs, zone, Some(wanted), members, &mut found) {
+                Ok(()) => {}
+                Err(trouble) if ends(&trouble.failure) || trouble.means == Means::NoZone => {
+                    return Err(trouble)
+                }
+                Err(Trouble { failure, .. }) => {
+                    readable.retain(|other| other.id.domain != wanted.id.domain);
+                    let same = members.iter().filter(|other| other.id.domain == wanted.id.domain);
+                    let told = |id: &_| verdicts.iter().any(|(other, _)| other == id);
+                    let new: Verdicts = same
+                        .filter(|other| !told(&other.id))
+                        .map(|other| (other.id.clone(), Err(failure.clone())))
+                        .collect();
+                    verdicts.extend(new);
+                }
+            }
+        }
+        Ok((found, readable))
+    }
+
+    /// Adds to `found` what a list holds of the names of `members`. `of` is the record that was asked for.
+    fn collect(
+        &mut self,
+        list: List,
+        pairs: &[(&'static str, String)],
+        zone: &str,
+        of: Option<&Wanted>,
+        members: &[&Wanted],
+        found: &mut Vec<Found>,
+    ) -> Result<(), Trouble> {
+        let service = self.service;
+        let line = self.line();
+        let wants = |name: &str| members.iter().any(|wanted| wanted.id.domain == name);
+        let mut ids: Vec<String> = Vec::new();
+        self.list(list, pairs, &mut |item| {
+            if !service.detail.is_empty() {
+                return scalar(item).map(|id| ids.push(id)).is_some();
+            }
+            match take(service, item, zone, &line, of) {
+                Some(record) => found.extend(record.filter(|record| wants(&record.name))),
+                None => return false,
+            }
+            true
+        })?;
+        for id in ids {
+            let mut pairs = pairs.to_vec();
+            pairs.push(("id", id));
+            let item = self.call(service.detail, &pairs, None, false)?;
+            match take(service, &item, zone, &line, of) {
+                Some(record) => found.extend(record.filter(|record| wants(&record.name))),
+                None => return Err(garbled("a record of another form than expected").into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what is to be written for a record; false if it is right. Of several records only one that is right
+    /// already is taken: which of them is ours cannot be known.
+    fn compare<'a>(
+        &self,
+        zone: &str,
+        id: &str,
+        wanted: &'a Wanted,
+        found: &[Found],
+        writes: &mut Vec<Write<'a>>,
+    ) -> Result<bool, Failure> {
+        let service = self.service;
+        let domain = &wanted.id.domain;
+        let same =
+            |record: &Found| record.name == *domain && (service.joint || record.family == wanted.id.family);
+        let mut here = found.iter().enumerate().filter(|(_, record)| same(record));
+        let (only, more) = (here.next(), here.next().is_some());
+        let rtype = wanted.id.family.rtype();
+        let (min, fixed) = (service.ttl.1, self.job.ttl.map(|ttl| ttl.max(service.ttl.1)));
+        let Some((place, record)) = only else {
+            self.plan(zone, id, wanted, None, found, fixed.unwrap_or(service.ttl.0.max(min)), writes);
+            return Ok(true);
+        };
+        let own = |record: &Found| {
+            record.addrs.iter().filter(|addr| addr.is_ipv4() == wanted.addr.is_ipv4()).count()
+        };
+        if more || own(record) > 1 {
+            let right = found.iter().any(|record| same(record) && record.addrs.contains(&wanted.addr));
+            let text = format!("several {rtype} records stand at {domain}, and which one is ours cannot be known; remove all but one");
+            return if right { Ok(false) } else { Err(Failure::new(Kind::Refused, text)) };
+        }
+        if record.addrs.is_empty() {
+            let text = format!(
+                "what stands at {domain} is no plain address (an alias?); remove it, or use another name"
+            );
+            return Err(Failure::new(Kind::Refused, text));
+        }
+        let ttl_is_right = match (fixed, record.ttl) {
+            (Some(fixed), Some(ttl)) => fixed == ttl,
+            _ => true,
+        };
+        if record.addrs.contains(&wanted.addr) && ttl_is_right {
+            return Ok(false);
+        }
+        let ttl = fixed.or(record.ttl).unwrap_or(service.ttl.0.max(min));
+        self.plan(zone, id, wanted, Some(place), found, ttl, writes);
+        Ok(true)
+    }
+
+    /// Adds a write; where one record holds both families, to the write of the other one.
+    #[allow(clippy::too_many_arguments, reason = "one caller, which has them at hand")]
+    fn plan<'a>(
+        &self,
+        zone: &str,
+        id: &str,
+        wanted: &'a Wanted,
+        place: Option<usize>,
+        found: &[Found],
+        ttl: u32,
+        writes: &mut Vec<Write<'a>>,
+    ) {
+        let record = place.and_then(|place| found.get(place));
+        let mut addr = wanted.addr.to_string();
+        if self.service.joint {
+            let domain = &wanted.id.domain;
+            if let Some(write) =
+                writes.iter_mut().find(|write| write.wanted.iter().any(|w| w.id.domain == *domain))
+            {
+                write.wanted.push(wanted);
+                let both = write.wanted.iter().map(|wanted| wanted.addr);
+                let text = joined(both, record);
+                write
+                    .values
+                    .iter_mut()
+                    .filter(|(name, _)| *name == "addr")
+                    .for_each(|(_, value)| *value = text.clone());
+                return;
+            }
+            addr = joined(std::iter::once(wanted.addr), record);
+        }
+        let mut values = self.values(zone, id, Some(wanted));
+        values.push(("addr", addr));
+        values.push(("ttl", ttl.to_string()));
+        if let Some(record) = record {
+            values.push(("id", record.id.clone()));
+            values.extend(record.addrs.first().map(|addr| ("old", addr.to_string())));
+        }
+        writes.push(Write { wanted: vec![wanted], found: place, values });
+    }
+
+    /// Does some writes: at once, or one by one when together they are refused.
+    fn write(
+        &mut self,
+        zone: &str,
+        id: &str,
+        writes: &[Write],
+        found: &[Found],
+        verdicts: &mut Verdicts,
+        ended: &mut Option<Failure>,
+    ) {
+        if writes.len() > 1 && ended.is_none() {
+            let verdict = match self.send(writes, found) {
+                Ok(()) => Some(Ok(Outcome::Updated)),
+                Err(Trouble { failure, .. }) if matches!(failure.kind, Kind::Refused | Kind::NoSuchName) => {
+                    None
+                }
+                Err(Trouble { failure, .. }) => {
+                    *ended = Some(failure.clone());
+                    Some(Err(failure))
+                }
+            };
+            if let Some(verdict) = verdict {
+                let all = writes.iter().flat_map(|write| &write.wanted);
+                verdicts.extend(all.map(|wanted| (wanted.id.clone(), verdict.clone())));
+                return;
+            }
+        }
+        for write in writes {
+            let verdict = match &*ended {
+                Some(failure) => Err(not_tried(failure)),
+                None => self.single(zone, id, write, found),
+            };
+            if let (None, Err(failure)) = (&*ended, &verdict) {
+                *ended =
+                    (ends_account(failure.kind) || failure.kind == Kind::Garbled).then(|| failure.clone());
+            }
+            verdicts.extend(write.wanted.iter().map(|wanted| (wanted.id.clone(), verdict.clone())));
+        }
+    }
+
+    /// Sends one write. If what was read turns out to be out of date, reads and writes once more.
+    fn single(&mut self, zone: &str, id: &str, write: &Write, found: &[Found]) -> Result<Outcome, Failure> {
+        let trouble = match self.send(std::slice::from_ref(write), found) {
+            Ok(()) => return Ok(Outcome::Updated),
+            Err(trouble) => trouble,
+        };
+        if !matches!(trouble.means, Means::Stale | Means::Same | Means::Absent) {
+            return Err(trouble.failure);
+        }
+        let mut none = Verdicts::new();
+        let (found, _) = self.read(zone, id, &write.wanted, &mut none).map_err(|trouble| trouble.failure)?;
+        if let Some((_, Err(failure))) = none.into_iter().next() {
+            return Err(failure);
+        }
+        let mut again = Vec::new();
+        for wanted in &write.wanted {
+            self.compare(zone, id, wanted, &found, &mut again)?;
+        }
+        match again.first() {
+            None if trouble.means == Means::Same => Ok(Outcome::Unchanged),
+            None => Ok(Outcome::Updated),
+            // The same write would be refused for the same reason.
+            Some(again) if again.values == write.values => Err(trouble.failure),
+            Some(again) => {
+                self.send(std::slice::from_ref(again), &found).map_err(|trouble| trouble.failure)?;
+                Ok(Outcome::Updated)
+            }
+        }
+    }
+
+    /// Sends writes in one request: by themselves, or as items of a batch.
+    fn send(&mut self, writes: &[Write], found: &[Found]) -> Result<(), Trouble> {
+        let service = self.service;
+        let record =
+            |write: &Write| write.found.and_then(|place| found.get(place)).map(|found| found.raw.clone());
+        let Some(first) = writes.first() else { return Ok(()) };
+        let (alone, raw) =
+            (if first.found.is_some() { service.change } else { service.create }, record(first));
+        if !alone.is_empty() && writes.len() == 1 {
+            self.call(alone, &first.values, raw.as_ref(), true)?;
+        } else {
+            let mut items = String::new();
+            for write in writes {
+                let item = if write.found.is_some() { service.batch.change } else { service.batch.create };
+                let place = if service.xml { Place::Xml } else { Place::Json };
+                let raw = record(write);
+                if !items.is_empty() && place == Place::Json {
+                    items.push(',');
+                }
+                items.push_str(&fill(
+                    item,
+                    place,
+                    &Seen { job: self.job, pairs: &write.values, record: raw.as_ref() },
+                )?);
+            }
+            let mut pairs = first.values.clone();
+            pairs.push(("items", items));
+            self.call(service.batch.call, &pairs, None, true)?;
+        }
+        for write in writes.iter().filter(|write| write.found.is_some() && !service.after.is_empty()) {
+            let raw = record(write);
+            self.call(service.after, &write.values, raw.as_ref(), true)?;
+        }
+        Ok(())
+    }
+}
+
+/// True if what failed for one record fails for the others of the account too, or nonsense came: then something
+/// else than the service may answer.
+fn ends(failure: &Failure) -> bool {
+    ends_account(failure.kind) || failure.kind == Kind::Garbled
+}
+
+/// An answer that makes no sense.
+fn garbled(text: &str) -> Failure {
+    Failure::new(Kind::Garbled, format!("the service gave {text}"))
+}
+
+/// A domain and the domains above it, the longest first, without the last label alone.
+fn above(domain: &str) -> impl Iterator<Item = &str> {
+    let domain = domain.strip_prefix("*.").unwrap_or(domain);
+    std::iter::successors(Some(domain), |name| name.split_once('.').map(|(_, rest)| rest))
+        .filter(|name| name.contains('.'))
+}
+
+/// Addresses of one record, IPv4 first: those that are wanted, and of the other family what it has.
+fn joined(wanted: impl Iterator<Item = IpAddr>, record: Option<&Found>) -> String {
+    let mut addrs: Vec<IpAddr> = wanted.collect();
+    for addr in record.iter().flat_map(|record| &record.addrs) {
+        if !addrs.iter().any(|other| other.is_ipv4() == addr.is_ipv4()) {
+            addrs.push(*addr);
+        }
+    }
+    addrs.sort_by_key(IpAddr::is_ipv6);
+    let texts: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
+    texts.join(",")
+}
+
+/// Reads an item of a list: `None` if it makes no sense, `Some(None)` if it is a record of another kind or line.
+fn take(
+    service: &Service,
+    item: &Json,
+    zone: &str,
+    line: &str,
+    of: Option<&Wanted>,
+) -> Option<Option<Found>> {
+    let fields = &service.record;
+    let name = match (fields.name, of) {
+        ("", Some(wanted)) => wanted.id.domain.clone(),
+        (path, _) => in_full(service, &field(item, path)?, zone),
+    };
+    let family = match (fields.rtype, of) {
+        ("", Some(wanted)) => wanted.id.family,
+        (path, _) => {
+            let rtype = field(item, path)?;
+            let [v4, v6] = service.types;
+            match () {
+                () if rtype == v4 => Family::V4,
+                () if rtype == v6 => Family::V6,
+                () => return Some(None),
+            }
+        }
+    };
+    if !fields.line.is_empty() && field(item, fields.line)? != line {
+        return Some(None);
+    }
+    let mut values = Vec::new();
+    if !gather(item, fields.value, &mut values) {
+        // An alias has no values at all.
+        if !service.xml {
+            return None;
+        }
+        values.clear();
+    }
+    let mut addrs = Vec::new();
+    for value in values {
+        addrs.extend(value.str()?.split(',').filter_map(|text| text.trim().parse::<IpAddr>().ok()));
+    }
+    let id = if fields.id.is_empty() { String::new() } else { field(item, fields.id)? };
+    let ttl = match fields.ttl.strip_prefix('?') {
+        None if fields.ttl.is_empty() => None,
+        None => Some(field(item, fields.ttl)?.parse().ok()?),
+        Some(path) => field(item, path).and_then(|ttl| ttl.parse().ok()),
+    };
+    Some(Some(Found { name, family, addrs, id, ttl, raw: item.clone() }))
+}
+
+/// A record's name in full, as the service wrote it.
+fn in_full(service: &Service, name: &str, zone: &str) -> String {
+    let name = name.trim_end_matches('.').to_ascii_lowercase().replace("\\052", "*");
+    match service.names {
+        Names::Full => name,
+        Names::Within(_) if name.is_empty() || name == "@" => zone.to_owned(),
+        Names::Within(_) => format!("{name}.{zone}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_that_may_hold_a_name() {
+        let all = |domain| above(domain).collect::<Vec<_>>();
+        assert_eq!(
+            all("a.b.example.co.uk"),
+            ["a.b.example.co.uk", "b.example.co.uk", "example.co.uk", "co.uk"]
+        );
+        assert_eq!(all("*.example.com"), ["example.com"]);
+        assert_eq!(all("localhost"), [""; 0]);
+    }
+
+    #[test]
+    fn one_record_of_both_families_keeps_the_other_one() {
+        let addr = |text: &str| text.parse::<IpAddr>().unwrap();
+        let record = |addrs: &[&str]| Found {
+            name: String::new(),
+            family: Family::V4,
+            addrs: addrs.iter().map(|text| addr(text)).collect(),
+            id: String::new(),
+            ttl: None,
+            raw: Json::Null,
+        };
+        let one =
+            |wanted: &[&str], had: &[&str]| joined(wanted.iter().map(|text| addr(text)), Some(&record(had)));
+        assert_eq!(one(&["192.0.2.1"], &["198.51.100.1", "2001:db8::1"]), "192.0.2.1,2001:db8::1");
+        assert_eq!(one(&["2001:db8::2"], &["198.51.100.1", "2001:db8::1"]), "198.51.100.1,2001:db8::2");
+        assert_eq!(one(&["2001:db8::2", "192.0.2.1"], &[]), "192.0.2.1,2001:db8::2");
+    }
+}
