@@ -183,3 +183,28 @@ const COMMON: &[(&str, Means)] = &[
     ("Forbidden", Means::Auth),
     ("not_found", Means::Absent),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_fields_of_their_type() {
+        let json = Json::parse(r#"{"a":[{"b":"x"},{"b":"y"}],"n":7,"o":{"1":{"b":"z"}},"e":[]}"#).unwrap();
+        let all = |path: &str| {
+            let mut out = Vec::new();
+            gather(&json, path, &mut out)
+                .then(|| out.iter().map(|value| value.to_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(all("a.*.b").unwrap(), ["\"x\"", "\"y\""]);
+        assert_eq!(all("o.%.b").unwrap(), ["\"z\""]);
+        assert_eq!(all("e.*").unwrap(), [""; 0]);
+        assert_eq!(all("a.1.b").unwrap(), ["\"y\""]);
+        for other in ["n.*", "o.*", "a.%", "a.*.c", "a.2", "x"] {
+            assert_eq!(all(other), None, "{other}");
+        }
+        assert_eq!(field(&json, "#n").as_deref(), Some("7"));
+        assert_eq!((field(&json, "n"), field(&json, "#a.0.b")), (None, None));
+        assert_eq!(first(&json, "q|a.9.b|a.0.b").str(), Some("x"));
+    }
+}

@@ -120,8 +120,7 @@ impl Run<'_, '_> {
                     Err(Trouble { failure, .. }) => {
                         verdicts
                             .extend(members.iter().map(|wanted| (wanted.id.clone(), Err(failure.clone()))));
-                        let ends = ends_account(failure.kind) || failure.kind == Kind::Garbled;
-                        ended = ended.or(ends.then_some(failure));
+                        ended = ended.or(ends(&failure).then_some(failure));
                     }
                 }
             }
@@ -248,8 +247,19 @@ impl Run<'_, '_> {
             let domain = wanted.id.domain.as_str();
             let inside = named.as_deref().is_none_or(|zone| above(domain).any(|other| other == zone));
             if inside && self.zone_of(domain).is_none() && !self.service.zones.call.is_empty() {
-                self.look_up(domain, records.get(place..).unwrap_or_default(), &mut tried)
-                    .map_err(|trouble| trouble.failure)?;
+                match self.look_up(domain, records.get(place..).unwrap_or_default(), &mut tried) {
+                    Ok(()) => {}
+                    // Another record may lie in a zone of ours.
+                    Err(Trouble { failure, status: 403, .. }) => {
+                        verdicts.push((wanted.id.clone(), Err(failure)));
+                        continue;
+                    }
+                    Err(Trouble { failure, .. }) if ends(&failure) => return Err(failure),
+                    Err(Trouble { failure, .. }) => {
+                        verdicts.push((wanted.id.clone(), Err(failure)));
+                        continue;
+                    }
+                }
             }
             let Some((zone, id)) = self.zone_of(domain).filter(|_| inside) else {
                 verdicts.push((wanted.id.clone(), Err(self.no_zone(domain, named.as_deref()))));
@@ -443,10 +453,9 @@ impl Run<'_, '_> {
         for (_, pairs, wanted) in &asks {
             match self.collect(service.read, pairs, zone, Some(wanted), members, &mut found) {
                 Ok(()) => {}
-                Err(trouble) if ends_account(trouble.failure.kind) || trouble.means == Means::NoZone => {
-                    return Err(trouble);
+                Err(trouble) if ends(&trouble.failure) || trouble.means == Means::NoZone => {
+                    return Err(trouble)
                 }
-                Err(trouble) if trouble.failure.kind == Kind::Garbled => return Err(trouble),
                 Err(Trouble { failure, .. }) => {
                     readable.retain(|other| other.id.domain != wanted.id.domain);
                     let same = members.iter().filter(|other| other.id.domain == wanted.id.domain);
@@ -694,6 +703,12 @@ impl Run<'_, '_> {
     }
 }
 
+/// True if what failed for one record fails for the others of the account too, or nonsense came: then something
+/// else than the service may answer.
+fn ends(failure: &Failure) -> bool {
+    ends_account(failure.kind) || failure.kind == Kind::Garbled
+}
+
 /// An answer that makes no sense.
 fn garbled(text: &str) -> Failure {
     Failure::new(Kind::Garbled, format!("the service gave {text}"))
@@ -775,5 +790,39 @@ fn in_full(service: &Service, name: &str, zone: &str) -> String {
         Names::Full => name,
         Names::Within(_) if name.is_empty() || name == "@" => zone.to_owned(),
         Names::Within(_) => format!("{name}.{zone}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_that_may_hold_a_name() {
+        let all = |domain| above(domain).collect::<Vec<_>>();
+        assert_eq!(
+            all("a.b.example.co.uk"),
+            ["a.b.example.co.uk", "b.example.co.uk", "example.co.uk", "co.uk"]
+        );
+        assert_eq!(all("*.example.com"), ["example.com"]);
+        assert_eq!(all("localhost"), [""; 0]);
+    }
+
+    #[test]
+    fn one_record_of_both_families_keeps_the_other_one() {
+        let addr = |text: &str| text.parse::<IpAddr>().unwrap();
+        let record = |addrs: &[&str]| Found {
+            name: String::new(),
+            family: Family::V4,
+            addrs: addrs.iter().map(|text| addr(text)).collect(),
+            id: String::new(),
+            ttl: None,
+            raw: Json::Null,
+        };
+        let one =
+            |wanted: &[&str], had: &[&str]| joined(wanted.iter().map(|text| addr(text)), Some(&record(had)));
+        assert_eq!(one(&["192.0.2.1"], &["198.51.100.1", "2001:db8::1"]), "192.0.2.1,2001:db8::1");
+        assert_eq!(one(&["2001:db8::2"], &["198.51.100.1", "2001:db8::1"]), "198.51.100.1,2001:db8::2");
+        assert_eq!(one(&["2001:db8::2", "192.0.2.1"], &[]), "192.0.2.1,2001:db8::2");
     }
 }

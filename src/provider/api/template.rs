@@ -160,3 +160,59 @@ pub(super) fn request(
     }
     Ok(http)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Some3(Json);
+
+    impl Values for Some3 {
+        fn value(&self, name: &str) -> Option<String> {
+            let value = match name {
+                "zone" => "example.com",
+                "host" => "a\"b&c d",
+                "items" => "{\"x\":1},{\"x\":2}",
+                "cursor" => "",
+                ":user" => "me",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        }
+
+        fn kept(&self, path: &str) -> Option<&Json> {
+            Some(super::super::answer::first(&self.0, path)).filter(|value| !value.is_null())
+        }
+    }
+
+    fn filled(template: &str, place: Place) -> String {
+        let record =
+            Json::parse(r#"{"ttl":60,"line":"a b","meta":{"note":[1,"x"]},"nothing":null}"#).unwrap();
+        fill(template, place, &Some3(record)).unwrap_or_else(|failure| failure.text)
+    }
+
+    #[test]
+    fn values_are_written_as_their_place_wants_them() {
+        assert_eq!(filled("/$zone/$host?u=$:user", Place::Percent), "/example.com/a%22b%26c%20d?u=me");
+        assert_eq!(filled("{\"n\":\"$host\"}", Place::Json), "{\"n\":\"a\\\"b&c d\"}");
+        assert_eq!(filled("<n>$host</n>", Place::Xml), "<n>a&quot;b&amp;c d</n>");
+        assert_eq!(filled("$:user:$zone.", Place::Raw), "me:example.com.");
+        assert_eq!(filled("[$items]", Place::Json), "[{\"x\":1},{\"x\":2}]");
+    }
+
+    #[test]
+    fn a_group_goes_with_its_value() {
+        assert_eq!(filled("/r?limit=9(&until=$cursor)", Place::Percent), "/r?limit=9");
+        assert_eq!(filled("/r?limit=9(&team=$:team)(&z=$zone)", Place::Percent), "/r?limit=9&z=example.com");
+        assert_eq!(filled("/r/$cursor", Place::Percent), "/r/");
+        assert_eq!(filled("/r/$:team", Place::Percent), "option team is not set");
+    }
+
+    #[test]
+    fn what_the_record_had_is_sent_back() {
+        let kept = "{\"v\":1$+ttl,RecordLine=line,note=meta.note,nothing,other}";
+        let sent = "{\"v\":1,\"ttl\":60,\"RecordLine\":\"a b\",\"note\":[1,\"x\"]}";
+        assert_eq!(filled(kept, Place::Json), sent);
+        assert_eq!(filled("v=1$+ttl,line", Place::Percent), "v=1&ttl=60&line=a%20b");
+    }
+}
