@@ -4,6 +4,7 @@
 
 mod clients;
 mod cloudflare;
+pub mod counts;
 mod measure;
 mod proc;
 mod requests;
