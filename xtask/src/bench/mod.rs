@@ -11,6 +11,7 @@ mod requests;
 pub mod size;
 mod table;
 mod wan;
+pub mod weight;
 
 use crate::lab::{seal, tools};
 use crate::peers::names::{Names, ZONE};
