@@ -22,6 +22,7 @@ pub type Sign = fn(&Job, Http) -> Result<Http, Failure>;
 /// (its id), `$try` (a zone that may exist), of the record: `$fqdn`, `$host` (the name within the zone), `$type`, `$addr`,
 /// `$ttl`, `$line`, `$id`, `$old` (the address that it had), of a list: `$page` (from 1), `$offset`, `$cursor`; and
 /// `$session`. Paths are those of [`answer::gather`]; a field whose path begins with `#` is a number, else a string.
+#[derive(Debug)]
 pub struct Service {
     /// The value of `option provider`.
     pub name: &'static str,
@@ -91,7 +92,7 @@ pub struct Service {
 }
 
 /// A call that lists.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct List {
     /// The call.
     pub call: &'static str,
@@ -102,7 +103,7 @@ pub struct List {
 }
 
 /// How a list goes on.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pages {
     /// All is in the first answer.
     One,
@@ -113,7 +114,7 @@ pub enum Pages {
 }
 
 /// Where a record's fields are.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Fields {
     /// Its id; empty: it has none.
     pub id: &'static str,
@@ -130,7 +131,7 @@ pub struct Fields {
 }
 
 /// How names are written.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names {
     /// Within the zone, with this for the zone itself.
     Within(&'static str),
@@ -139,7 +140,7 @@ pub enum Names {
 }
 
 /// Several writes in one request.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Batch {
     /// The call, with `$items`; empty: there is none.
     pub call: &'static str,
@@ -152,7 +153,7 @@ pub struct Batch {
 }
 
 /// How an answer says yes, beside a status of success.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Says {
     /// The status is enough.
     Status,
@@ -163,7 +164,7 @@ pub enum Says {
 }
 
 /// What a code means.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Means {
     /// What was asked for is not there: an empty list, or a record that has vanished.
     Absent,
