@@ -5,19 +5,21 @@
 const NAME_CAP: usize = 64;
 
 /// The nearest of `known` to `word`, if it is near enough to be meant; the first of several equally near.
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_ascii_lowercase();
     let limit = (word.len() / 3).clamp(1, 3);
-    known
-        .into_iter()
-        .filter_map(|name| Some((distance(lower.as_bytes(), name.to_ascii_lowercase().as_bytes())?, name)))
-        .filter(|(far, name)| *far <= limit && *far < name.len())
-        .min_by_key(|(far, _)| *far)
-        .map(|(_, name)| name)
+    let mut best: Option<(usize, &str)> = None;
+    for name in known {
+        let far = distance(lower.as_bytes(), name.to_ascii_lowercase().as_bytes());
+        let near =
+            |far: &usize| *far <= limit && *far < name.len() && best.is_none_or(|(best, _)| *far < best);
+        best = far.filter(near).map(|far| (far, name)).or(best);
+    }
+    best.map(|(_, name)| name)
 }
 
 /// `; did you mean 'NAME'?`, or nothing where no name is near.
-pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub fn did_you_mean<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> String {
     nearest(word, known).map_or(String::new(), |name| format!("; did you mean '{name}'?"))
 }
 
@@ -70,11 +72,11 @@ mod tests {
     #[test]
     fn only_near_names_are_offered() {
         let known = ["provider", "domain", "wan", "ttl", "token"];
-        assert_eq!(nearest("provdier", known), Some("provider"));
-        assert_eq!(nearest("domains", known), Some("domain"));
-        assert_eq!(nearest("TTL", known), Some("ttl"));
-        assert_eq!(nearest("password", known), None);
-        assert_eq!(nearest("x", ["y"]), None);
-        assert_eq!(nearest(&"x".repeat(1000), known), None);
+        assert_eq!(nearest("provdier", &mut known.into_iter()), Some("provider"));
+        assert_eq!(nearest("domains", &mut known.into_iter()), Some("domain"));
+        assert_eq!(nearest("TTL", &mut known.into_iter()), Some("ttl"));
+        assert_eq!(nearest("password", &mut known.into_iter()), None);
+        assert_eq!(nearest("x", &mut ["y"].into_iter()), None);
+        assert_eq!(nearest(&"x".repeat(1000), &mut known.into_iter()), None);
     }
 }

@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
         let found = self.providers.iter().find(|entry| entry.name == name);
         if found.is_none() {
             let known = || self.providers.iter().map(|entry| entry.name);
-            let mut near = did_you_mean(name, known());
+            let mut near = did_you_mean(name, &mut known());
             if near.is_empty() {
                 near = format!("; known are {}", known().collect::<Vec<_>>().join(", "));
             }
@@ -236,7 +236,7 @@ impl<'a> Reader<'a> {
         let twins: Vec<String> =
             own().filter(|own| own.secret).map(|own| format!("{}_file", own.name)).collect();
         let known = fields.row.options.iter().map(|row| row.name).chain(own().map(|own| own.name));
-        let near = did_you_mean(name, known.chain(twins.iter().map(String::as_str)));
+        let near = did_you_mean(name, &mut known.chain(twins.iter().map(String::as_str)));
         let whose = match entry {
             Some(entry) if elsewhere => format!("provider {} has no such option", entry.name),
             _ => "is not known".to_string(),

@@ -96,7 +96,7 @@ fn word(text: &str, known: &[&str]) -> Result<String, String> {
     if known.contains(&text) {
         return Ok(text.to_string());
     }
-    let near = did_you_mean(text, known.iter().copied());
+    let near = did_you_mean(text, &mut known.iter().copied());
     Err(format!("{} is none of {}{near}", quoted(text), known.join(", ")))
 }
 
