@@ -6,7 +6,7 @@
 //! tabs. A file that is torn, foreign or of another version is set aside with a warning.
 
 use crate::map::{Map, Set};
-use crate::model::{Family, Mac, RecordId, Time};
+use crate::model::{millis, Family, Mac, RecordId, Time};
 use crate::plan::retry::Spent;
 use crate::plan::{Carrier, Rule};
 use crate::provider::{Failure, Kind};
@@ -270,7 +270,7 @@ impl State {
                 // While it lasts, its time is now: whatever that will be.
                 let last = if conflict.now { "now".to_string() } else { conflict.last.0.to_string() };
                 let (addr, by) = (conflict.addr.to_string(), conflict.by.to_string());
-                let quiet = conflict.quiet.as_millis().to_string();
+                let quiet = millis(conflict.quiet).to_string();
                 line(&["conflict", name, &addr, &by, &last, &quiet]);
             }
         }

@@ -2,7 +2,9 @@
 
 use crate::config::{Config, Mapping, Network, Ports, Problem, Record, Severity};
 use crate::map::Map;
-use crate::model::{Delegated, Family, Interface, Mac, Now, Reading, RecordId, Time, WanWorld, World};
+use crate::model::{
+    millis, Delegated, Family, Interface, Mac, Now, Reading, RecordId, Time, WanWorld, World,
+};
 use crate::plan::account::account_key;
 use crate::plan::camera::macs;
 use crate::plan::mapping::{exposure, Exposure};
@@ -216,7 +218,7 @@ impl View<'_> {
                 Seen::Asking => object.str("seen", "asking the zone's name servers"),
                 Seen::Proxied => object.str("seen", BEHIND_PROXY),
                 Seen::After(time) => {
-                    object.str("seen", "at all name servers").num("seen_after_ms", time.as_millis() as i64)
+                    object.str("seen", "at all name servers").num("seen_after_ms", millis(*time) as i64)
                 }
                 Seen::Unconfirmed(why) => object.str("seen", &format!("could not confirm: {why}")),
             };

@@ -1,10 +1,10 @@
-//! The README's tables are the code's tables. `PORCHLIGHT_WRITE=1 cargo test --test readme` writes them.
+//! The tables of the README and of docs/providers.md are the code's tables. `cargo xtask readme` writes them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use porchlight::cli::VERBS;
 use porchlight::config::schema::{Built, Kind, SECTIONS};
 use porchlight::model::Family;
-use porchlight::provider::PROVIDERS;
+use porchlight::provider::{aliases, Entry, PROVIDERS};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -47,16 +47,37 @@ fn options() -> String {
     out
 }
 
+/// Every provider, by its name.
+fn by_name() -> Vec<&'static Entry> {
+    let mut all: Vec<&Entry> = PROVIDERS.iter().collect();
+    all.sort_by_key(|entry| entry.name);
+    all
+}
+
+/// One row a provider: what it is, what it can, what must be set.
 fn providers() -> String {
-    let mut out = String::from("\n| `option provider` | service | IPv4 | IPv6 |\n|---|---|---|---|\n");
-    for entry in PROVIDERS {
+    let mut out = String::from(
+        "\n| `option provider` | service | IPv4 | IPv6 | must be set |\n|---|---|---|---|---|\n",
+    );
+    for entry in by_name() {
         let has = |family| if entry.families.contains(&family) { "yes" } else { "" };
-        let title = if entry.url.is_empty() {
-            entry.title.into()
-        } else {
-            format!("[{}]({})", entry.title, entry.url)
-        };
-        writeln!(out, "| `{}` | {title} | {} | {} |", entry.name, has(Family::V4), has(Family::V6)).unwrap();
+        let title = format!("[{}]({})", entry.title, entry.url);
+        let needs = entry.options.iter().filter(|option| option.required);
+        let needs: Vec<String> = needs.map(|option| format!("`{}`", option.name)).collect();
+        let (four, six, needs) = (has(Family::V4), has(Family::V6), needs.join(", "));
+        writeln!(out, "| `{}` | {title} | {four} | {six} | {needs} |", entry.name).unwrap();
+    }
+    out
+}
+
+/// Names by which other clients know a provider.
+fn other_names() -> String {
+    let mut out = String::from("\n| `option provider` | also taken for it |\n|---|---|\n");
+    for entry in by_name() {
+        let also = aliases(entry);
+        if !also.is_empty() {
+            writeln!(out, "| `{}` | `{}` |", entry.name, also.join("`, `")).unwrap();
+        }
     }
     out
 }
@@ -64,7 +85,7 @@ fn providers() -> String {
 /// One table a set of options, with the providers that share it.
 fn provider_options() -> String {
     let mut sets: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for entry in PROVIDERS {
+    for entry in by_name() {
         let mut table = String::from("| option | what it is |\n|---|---|\n");
         for option in entry.options {
             let must = if option.required { ", must be set" } else { "" };
@@ -75,7 +96,7 @@ fn provider_options() -> String {
         sets.entry(table).or_default().push(entry.name);
     }
     let mut sets: Vec<_> = sets.into_iter().collect();
-    sets.sort_by_key(|(_, names)| PROVIDERS.iter().position(|entry| entry.name == names[0]));
+    sets.sort_by_key(|(_, names)| names[0]);
     let mut out = String::new();
     for (table, names) in sets {
         write!(out, "\n`{}`:\n\n{table}", names.join("`, `")).unwrap();
@@ -83,27 +104,29 @@ fn provider_options() -> String {
     out
 }
 
-fn put(readme: &str, what: &str, table: &str) -> String {
-    let start =
-        readme.find(&format!("<!-- {what}:")).unwrap_or_else(|| panic!("README.md has no mark for {what}"));
-    let start = start + readme[start..].find("-->\n").unwrap() + 4;
-    let end = start + readme[start..].find("<!-- end -->").unwrap();
-    format!("{}{table}\n{}", &readme[..start], &readme[end..])
+/// Puts a table between its marks.
+fn put(page: &str, what: &str, table: &str) -> String {
+    let start = page.find(&format!("<!-- {what}:")).unwrap_or_else(|| panic!("there is no mark for {what}"));
+    let start = start + page[start..].find("-->\n").unwrap() + 4;
+    let end = start + page[start..].find("<!-- end -->").unwrap();
+    format!("{}{table}\n{}", &page[..start], &page[end..])
+}
+
+/// The page must hold the tables; they are written where that is asked for.
+fn check(path: &str, tables: &[(&str, String)]) {
+    let page = std::fs::read_to_string(path).unwrap();
+    let new = tables.iter().fold(page.clone(), |page, (what, table)| put(&page, what, table));
+    if std::env::var_os("PORCHLIGHT_WRITE").is_some() {
+        std::fs::write(path, &new).unwrap();
+    } else {
+        assert!(new == page, "{path} is not what the code says; run `cargo xtask readme`");
+    }
 }
 
 #[test]
 fn tables_are_the_codes() {
-    let readme = std::fs::read_to_string("README.md").unwrap();
-    let mut new = put(&readme, "options", &options());
-    new = put(&new, "providers", &providers());
-    new = put(&new, "provider options", &provider_options());
-    if std::env::var_os("PORCHLIGHT_WRITE").is_some() {
-        std::fs::write("README.md", &new).unwrap();
-    }
-    assert!(
-        new == std::fs::read_to_string("README.md").unwrap(),
-        "run PORCHLIGHT_WRITE=1 cargo test --test readme"
-    );
+    check("README.md", &[("options", options()), ("providers", providers())]);
+    check("docs/providers.md", &[("provider options", provider_options()), ("other names", other_names())]);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use porchlight::model::{Event, Family, Lease, Mac, OwnAddr, Sighting, WanSnapsho
 use porchlight::sense::files::{self, Paths};
 use porchlight::sense::network::Network;
 use porchlight::sense::signals::{Signal, Signals, IMPATIENT};
-use porchlight::sense::{clock, netifd, netlink};
-use smol::channel::Receiver;
+use porchlight::sense::{clock, netifd, netlink, Teller};
+use smol::channel::{Receiver, Sender};
 use smol::future::or;
 use std::cell::RefCell;
 use std::future::Future;
@@ -147,12 +147,17 @@ impl Ear<'_> {
     }
 }
 
+/// What a sensor tells comes out of a channel.
+fn teller(tx: Sender<Event>) -> Teller {
+    Rc::new(move |event| tx.try_send(event).is_ok())
+}
+
 /// Runs a script beside the sensor, on one thread.
 fn listen<'a, F: Future<Output = ()> + 'a>(network: &'a Network, script: impl FnOnce(Ear<'a>) -> F) {
     let (tx, rx) = smol::channel::unbounded();
     let script = script(Ear { network, rx, own: RefCell::default() });
     let run = async {
-        network.run(tx).await.unwrap();
+        network.run(teller(tx)).await.unwrap();
         panic!("the sensor ended");
     };
     smol::block_on(or(script, run));
@@ -800,9 +805,9 @@ fn all_sensors_under_strace() {
         done.try_send(()).unwrap();
     });
     let sensors = async {
-        let network = async { network.run(tx.clone()).await.unwrap() };
-        let files = async { files::run(paths, tx.clone()).await.unwrap() };
-        let clock = async { clock::run(tx.clone()).await.unwrap() };
+        let network = async { network.run(teller(tx.clone())).await.unwrap() };
+        let files = async { files::run(paths, teller(tx.clone())).await.unwrap() };
+        let clock = async { clock::run(teller(tx.clone())).await.unwrap() };
         let signals = async { assert_eq!(signals.next().await.unwrap(), Signal::Stop) };
         or(or(network, files), or(clock, signals)).await;
         panic!("a sensor ended");
@@ -855,7 +860,7 @@ impl Drop for Tree {
 fn watch<F: Future<Output = ()>>(root: &Path, script: impl FnOnce(Receiver<Event>) -> F) {
     let (tx, rx) = smol::channel::unbounded();
     let run = async {
-        files::run(Paths::usual(root), tx).await.unwrap();
+        files::run(Paths::usual(root), teller(tx)).await.unwrap();
         panic!("the sensor ended");
     };
     smol::block_on(or(script(rx), run));
@@ -1001,7 +1006,7 @@ fn the_resolvers_files_are_followed_through_links() {
 fn the_clock_is_silent_while_nobody_sets_it() {
     let (tx, rx) = smol::channel::unbounded();
     let run = async {
-        clock::run(tx).await.unwrap();
+        clock::run(teller(tx)).await.unwrap();
         panic!("the sensor ended");
     };
     smol::block_on(or(silence(&rx), run));

@@ -1,15 +1,18 @@
 //! A bounded child process: its input, its output, and a deadline.
 
 use async_io::{Async, Timer};
+use rustix::io::Errno;
 use smol::future::{or, try_zip};
-use smol::io::{AsyncReadExt, AsyncWriteExt};
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// The longest output that is read from a child.
 const MAX_OUTPUT: usize = 4 * 1024 * 1024;
+/// The room that is made for more output.
+const PIECE: usize = 4 * 1024;
 /// The longest complaint of a child that is passed on, in characters.
 const MAX_COMPLAINT: usize = 200;
 
@@ -70,14 +73,7 @@ pub(crate) async fn run(
 
 /// Errors of kind `NotFound` mean that there is no such program, `TimedOut` that it was killed.
 async fn run_at(program: &Path, args: &[&str], input: &str, deadline: Duration) -> io::Result<Ran> {
-    let child = Command::new(program)
-        .args(args)
-        .env("LC_ALL", "C")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let mut child = Reaped(child);
+    let mut child = start(program, args)?;
     let talk = converse(&mut child, input.as_bytes());
     let late = async {
         Timer::after(deadline).await;
@@ -91,26 +87,24 @@ async fn run_at(program: &Path, args: &[&str], input: &str, deadline: Duration) 
     Ok(Ran { ok, out: text(&out), complaint })
 }
 
+fn start(program: &Path, args: &[&str]) -> io::Result<Reaped> {
+    let mut command = Command::new(program);
+    command.args(args).env("LC_ALL", "C");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().map(Reaped)
+}
+
 /// Writes the input while reading both outputs to their end, then waits for the child to be gone.
-async fn converse(child: &mut Reaped, input: &[u8]) -> io::Result<(Vec<u8>, Vec<u8>)> {
+async fn converse(Reaped(child): &mut Reaped, input: &[u8]) -> io::Result<(Vec<u8>, Vec<u8>)> {
     let gone = rustix::process::pidfd_open(
-        rustix::process::Pid::from_child(&child.0),
+        rustix::process::Pid::from_child(child),
         rustix::process::PidfdFlags::empty(),
     );
-    let stdin = child.0.stdin.take().map(Async::new).transpose()?;
-    let stdout = child.0.stdout.take().map(Async::new).transpose()?;
-    let stderr = child.0.stderr.take().map(Async::new).transpose()?;
-    let write = async {
-        if let Some(mut stdin) = stdin {
-            match stdin.write_all(input).await {
-                // A child that fails early reads no more; its complaint says why.
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-                other => other?,
-            }
-        }
-        Ok(())
-    };
-    let ((), outputs) = try_zip(write, try_zip(read(stdout), read(stderr))).await?;
+    let pipe = |end: Option<OwnedFd>| end.map(Async::new).transpose();
+    let stdin = pipe(child.stdin.take().map(OwnedFd::from))?;
+    let stdout = pipe(child.stdout.take().map(OwnedFd::from))?;
+    let stderr = pipe(child.stderr.take().map(OwnedFd::from))?;
+    let ((), outputs) = try_zip(write(stdin, input), try_zip(read(stdout), read(stderr))).await?;
     // Kernels before 5.3 have no pidfd: there the wait that follows blocks for the instant between
     // a child's last close and its end.
     if let Ok(gone) = gone {
@@ -119,15 +113,32 @@ async fn converse(child: &mut Reaped, input: &[u8]) -> io::Result<(Vec<u8>, Vec<
     Ok(outputs)
 }
 
-async fn read<T>(pipe: Option<Async<T>>) -> io::Result<Vec<u8>>
-where
-    Async<T>: smol::io::AsyncRead + Unpin,
-{
+async fn write(pipe: Option<Async<OwnedFd>>, mut input: &[u8]) -> io::Result<()> {
+    let Some(pipe) = pipe else { return Ok(()) };
+    while !input.is_empty() {
+        match rustix::io::write(&pipe, input) {
+            Ok(count) => input = input.get(count..).unwrap_or_default(),
+            Err(Errno::AGAIN) => pipe.writable().await?,
+            Err(Errno::INTR) => {}
+            // A child that fails early reads no more; its complaint says why.
+            Err(Errno::PIPE) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+async fn read(pipe: Option<Async<OwnedFd>>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let Some(pipe) = pipe else { return Ok(bytes) };
-    pipe.take(MAX_OUTPUT as u64 + 1).read_to_end(&mut bytes).await?;
-    if bytes.len() > MAX_OUTPUT {
-        return Err(io::Error::other("it printed more than 4 MiB"));
+    loop {
+        bytes.reserve(PIECE);
+        match rustix::io::read(&pipe, rustix::buffer::spare_capacity(&mut bytes)) {
+            Ok(0) => return Ok(bytes),
+            Ok(_) if bytes.len() > MAX_OUTPUT => return Err(io::Error::other("it printed more than 4 MiB")),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => pipe.readable().await?,
+            Err(error) => return Err(error.into()),
+        }
     }
-    Ok(bytes)
 }

@@ -2,6 +2,7 @@
 //! as a decision. The only file that names minreq, and with tls.rs rustls.
 
 use super::net;
+use super::thread;
 use super::tls::Secure;
 use super::tunnel::Tunnel;
 use super::BODY_CAP;
@@ -73,7 +74,7 @@ impl Http {
         }
         let roots = if origin.tls { Some(self.read_roots(&origin.shown)?) } else { None };
         let until = Instant::now() + timeout;
-        smol::block_on(async {
+        thread::wait(async {
             let addrs = net::resolve(&origin.shown, &origin.host, origin.port, until).await?;
             let server = net::connect(&origin.shown, &addrs, until).await?;
             self.through_tunnel(request, &origin, roots, server, until).await
@@ -103,10 +104,8 @@ impl Http {
         let tunnel = Tunnel::new(&origin.host, origin.inner_port, secure).map_err(local)?;
         let prepared = self.prepare(request, origin, &tunnel.address().map_err(local)?);
         let prepared = prepared.map_err(|fault| self.judge(fault, &tunnel, request.write, who))?;
-        let (sender, receiver) = smol::channel::bounded(1);
-        let thread = std::thread::Builder::new().name("http".into()).stack_size(STACK);
         let has_body = request.method != "HEAD";
-        thread.spawn(move || drop(sender.try_send(fetch(prepared, has_body)))).map_err(|error| {
+        let running = thread::start("http", STACK, move || fetch(prepared, has_body)).map_err(|error| {
             Failure::new(Kind::NotReady, format!("{who}: no thread for the request: {error}"))
         })?;
         let work = async {
@@ -124,7 +123,7 @@ impl Http {
             }
         };
         let result =
-            async { receiver.recv().await.unwrap_or(Err(Fault::Garbled("its headers are too long"))) };
+            async { running.result().await.unwrap_or(Err(Fault::Garbled("its headers are too long"))) };
         let answer = future::or(result, work).await;
         if tunnel.flooded() {
             return Err(self.judge(Fault::TooLong, &tunnel, request.write, who));

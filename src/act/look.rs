@@ -1,15 +1,14 @@
 //! What is published for many names: looked up beside each other, within one limit.
 
-use super::net;
+use super::net::{self, Work};
 use super::readback::{self, Seen, Servers};
 use crate::model::RecordId;
 use crate::provider::{Failure, Kind};
-use smol::channel::unbounded;
 use smol::future::{or, Future};
 use smol::lock::Semaphore;
 use smol::Timer;
+use std::cell::RefCell;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::time::Duration;
 
 /// The most names that are looked up at a time.
@@ -26,14 +25,14 @@ pub async fn all(
     limit: Duration,
     healed: impl Future<Output = ()>,
 ) -> Answers {
-    let (told, heard) = unbounded();
+    let told = RefCell::new(Answers::new());
     let places = Semaphore::new(AT_ONCE);
-    let one = |id| -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        let (told, places) = (told.clone(), &places);
+    let one = |id| -> Work {
+        let (told, places) = (&told, &places);
         Box::pin(async move {
             let _place = places.acquire().await;
             let answer = look(id, servers).await;
-            let _ = told.try_send((RecordId::clone(id), answer));
+            told.borrow_mut().push((RecordId::clone(id), answer));
         })
     };
     let looks = net::all(records.iter().map(one).collect());
@@ -50,7 +49,7 @@ pub async fn all(
         false
     };
     let late = or(looks, or(healed, late)).await;
-    let mut answers: Answers = std::iter::from_fn(|| heard.try_recv().ok()).collect();
+    let mut answers = told.take();
     if late {
         let missing = records.iter().filter(|id| !answers.iter().any(|(told, _)| told == *id));
         let text = format!("no answer within {} s", limit.as_secs());

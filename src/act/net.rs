@@ -1,9 +1,11 @@
 //! Names to addresses, and a connection to the first address that answers (RFC 8305, simplified),
 //! all under a deadline. What fails here fails before anything was sent.
 
+use super::thread;
 use crate::provider::{Failure, Kind};
 use smol::future::{self, Future};
 use smol::{Async, Timer};
+use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::pin::Pin;
@@ -54,25 +56,47 @@ fn is_ours(addr: SocketAddr) -> bool {
     !UdpSocket::bind((addr.ip(), 0)).as_ref().is_err_and(lost)
 }
 
-/// Runs all of them at once; the results are in the order of the futures.
-pub(super) async fn all<T>(works: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> Vec<T> {
-    let mut slots: Vec<_> = works.into_iter().map(|work| (Some(work), None)).collect();
-    future::poll_fn(move |cx| {
-        let mut open = false;
-        for (work, result) in &mut slots {
-            match work.as_mut().map(|work| work.as_mut().poll(cx)) {
-                Some(Poll::Ready(value)) => {
-                    *work = None;
-                    *result = Some(value);
-                }
-                Some(Poll::Pending) => open = true,
-                None => {}
-            }
+/// One of many things that go on at once.
+pub(super) type Work<'a, T = ()> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// Runs all of them at once.
+pub(super) async fn all(mut works: Vec<Work<'_>>) {
+    future::poll_fn(|cx| {
+        works.retain_mut(|work| work.as_mut().poll(cx).is_pending());
+        if works.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
-        if open {
-            return Poll::Pending;
+    })
+    .await;
+}
+
+/// Tries several ways, each beginning when the one before it has failed or been silent for `pause`, beside those
+/// that are still under way (RFC 8305 section 5). Ends with the first that succeeds; false when all have failed.
+pub(super) async fn race(ways: Vec<Work<'_, bool>>, pause: Duration) -> bool {
+    let mut waiting = ways.into_iter();
+    let mut running = Vec::from_iter(waiting.next());
+    let mut next = Timer::after(pause);
+    future::poll_fn(|cx| loop {
+        let (mut won, mut latest_failed) = (false, true);
+        running.retain_mut(|way: &mut Work<bool>| {
+            // After the first that succeeds nobody says anything more.
+            let done = if won { Poll::Pending } else { way.as_mut().poll(cx) };
+            won |= done == Poll::Ready(true);
+            latest_failed = done.is_ready();
+            done.is_pending()
+        });
+        if won {
+            return Poll::Ready(true);
         }
-        Poll::Ready(slots.iter_mut().filter_map(|(_, result)| result.take()).collect())
+        let due = Pin::new(&mut next).poll(cx).is_ready() || latest_failed;
+        match if due { waiting.next() } else { None } {
+            Some(way) => running.push(way),
+            None if running.is_empty() => return Poll::Ready(false),
+            None => return Poll::Pending,
+        }
+        next.set_after(pause);
     })
     .await
 }
@@ -99,23 +123,21 @@ pub(super) async fn resolve(
         LOOKUPS.fetch_sub(1, Ordering::SeqCst);
         return Err(stuck());
     }
-    let (sender, receiver) = smol::channel::bounded(1);
     let name = host.to_string();
-    let thread = std::thread::Builder::new().name("resolve".into()).stack_size(LOOKUP_STACK);
-    let spawned = thread.spawn(move || {
+    let running = thread::start("resolve", LOOKUP_STACK, move || {
         let found = (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
         LOOKUPS.fetch_sub(1, Ordering::SeqCst);
-        let _ = sender.try_send(found);
+        found
     });
-    if let Err(error) = spawned {
+    let running = running.map_err(|error| {
         LOOKUPS.fetch_sub(1, Ordering::SeqCst);
-        return Err(Failure::new(Kind::NotReady, format!("{who}: no thread to look up the name: {error}")));
-    }
-    match within(until, receiver.recv()).await {
-        Some(Ok(Ok(addrs))) if !addrs.is_empty() => Ok(take_turns(addrs)),
-        Some(Ok(Ok(_))) => Err(no_such_host(who)),
-        Some(Ok(Err(error))) => Err(judge_lookup(who, &error)),
-        Some(Err(_)) | None => Err(stuck()),
+        Failure::new(Kind::NotReady, format!("{who}: no thread to look up the name: {error}"))
+    })?;
+    match within(until, running.result()).await.flatten() {
+        Some(Ok(addrs)) if !addrs.is_empty() => Ok(take_turns(addrs)),
+        Some(Ok(_)) => Err(no_such_host(who)),
+        Some(Err(error)) => Err(judge_lookup(who, &error)),
+        None => Err(stuck()),
     }
 }
 
@@ -166,7 +188,7 @@ pub(super) async fn connect(
     addrs: &[SocketAddr],
     until: Instant,
 ) -> Result<Async<TcpStream>, Failure> {
-    match within(until, race(addrs)).await {
+    match within(until, first_good(addrs)).await {
         Some(Ok(stream)) => {
             let _ = stream.get_ref().set_nodelay(true);
             Ok(stream)
@@ -202,49 +224,31 @@ pub(super) fn routed(addr: SocketAddr) -> bool {
     UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(addr)).is_ok()
 }
 
-/// A connection in the making.
-type Attempt<'a> = Pin<Box<dyn Future<Output = io::Result<Async<TcpStream>>> + Send + 'a>>;
-
-/// Tries the addresses in order, each beginning when the one before has failed or been silent for [`STAGGER`].
-fn race(addrs: &[SocketAddr]) -> Attempt<'_> {
-    Box::pin(async move {
-        let Some((first, rest)) = addrs.split_first() else {
-            return Err(io::ErrorKind::AddrNotAvailable.into());
-        };
-        let mut attempt: Attempt = Box::pin(Async::<TcpStream>::connect(*first));
-        if rest.is_empty() {
-            return attempt.await;
-        }
-        match within(Instant::now() + STAGGER, &mut attempt).await {
-            Some(Ok(stream)) => Ok(stream),
-            Some(Err(error)) => race(rest).await.map_err(|later| telling(error, later)),
-            None => first_good(attempt, race(rest)).await,
-        }
-    })
-}
-
-/// The first of two connections that succeeds.
-async fn first_good(mut a: Attempt<'_>, mut b: Attempt<'_>) -> io::Result<Async<TcpStream>> {
-    let mut failed: [Option<io::Error>; 2] = [None, None];
-    future::poll_fn(move |cx| {
-        for (attempt, failed) in [&mut a, &mut b].into_iter().zip(&mut failed) {
-            if failed.is_none() {
-                match attempt.as_mut().poll(cx) {
-                    Poll::Ready(Ok(stream)) => return Poll::Ready(Ok(stream)),
-                    Poll::Ready(Err(error)) => *failed = Some(error),
-                    Poll::Pending => {}
+/// Tries the addresses in order.
+async fn first_good(addrs: &[SocketAddr]) -> io::Result<Async<TcpStream>> {
+    let (won, failed) = (RefCell::new(None), RefCell::new(None));
+    let way = |addr: &SocketAddr| -> Work<bool> {
+        let (addr, won, failed) = (*addr, &won, &failed);
+        Box::pin(async move {
+            match Async::<TcpStream>::connect(addr).await {
+                Ok(stream) => {
+                    won.replace(Some(stream));
+                    true
+                }
+                Err(error) => {
+                    let before = failed.take();
+                    failed.replace(Some(match before {
+                        Some(before) => telling(before, error),
+                        None => error,
+                    }));
+                    false
                 }
             }
-        }
-        match &mut failed {
-            [a @ Some(_), b @ Some(_)] => match (a.take(), b.take()) {
-                (Some(a), Some(b)) => Poll::Ready(Err(telling(a, b))),
-                _ => Poll::Pending,
-            },
-            _ => Poll::Pending,
-        }
-    })
-    .await
+        })
+    };
+    race(addrs.iter().map(way).collect(), STAGGER).await;
+    let failed = failed.take().unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into());
+    won.take().ok_or(failed)
 }
 
 /// Of two failures the one that says more: an answer from afar says more than a missing route.
@@ -340,14 +344,42 @@ mod tests {
     }
 
     #[test]
-    fn all_keeps_the_order() {
-        let works: Vec<Pin<Box<dyn Future<Output = u8> + Send>>> = vec![
-            Box::pin(async {
-                future::yield_now().await;
-                1
-            }),
-            Box::pin(async { 2 }),
-        ];
-        assert_eq!(smol::block_on(all(works)), [1, 2]);
+    fn all_ends_when_the_last_has_ended() {
+        let ended = RefCell::new(Vec::new());
+        let work = |pauses: u8| -> Work {
+            let ended = &ended;
+            Box::pin(async move {
+                for _ in 0..pauses {
+                    future::yield_now().await;
+                }
+                ended.borrow_mut().push(pauses);
+            })
+        };
+        smol::block_on(all(vec![work(2), work(0), work(1)]));
+        assert_eq!(*ended.borrow(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_race_begins_the_next_after_a_failure_or_a_silence() {
+        let begun = RefCell::new(String::new());
+        let way = |name: char| -> Work<bool> {
+            let begun = &begun;
+            Box::pin(async move {
+                begun.borrow_mut().push(name);
+                match name {
+                    's' => future::pending().await,
+                    name => name == 'g',
+                }
+            })
+        };
+        let run = |names: &str, pause: Duration| {
+            let won = smol::block_on(race(names.chars().map(way).collect(), pause));
+            (won, begun.take())
+        };
+        let (long, short) = (Duration::from_secs(600), Duration::from_millis(1));
+        assert_eq!(run("bbgb", long), (true, "bbg".into()));
+        assert_eq!(run("bb", long), (false, "bb".into()));
+        assert_eq!(run("sbsg", short), (true, "sbsg".into()));
+        assert_eq!(run("", long), (false, String::new()));
     }
 }

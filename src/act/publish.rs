@@ -6,6 +6,8 @@
 
 use super::dns;
 use super::http::{self, Http};
+use super::thread;
+use crate::model::millis;
 use crate::provider::{Entry, Failure, Job, Kind, Reply, Request, Verdicts, Wanted};
 use smol::lock::{Semaphore, SemaphoreGuard};
 use std::sync::Arc;
@@ -45,7 +47,7 @@ impl Outside {
         let start = Instant::now();
         let result = match request {
             Request::Http(request) => self.http.exchange(request, timeout),
-            Request::Dns(request) => smol::block_on(dns::exchange(request, timeout)),
+            Request::Dns(request) => thread::wait(dns::exchange(request, timeout)),
         };
         if log::log_enabled!(log::Level::Debug) {
             self.tell(request, &result, start.elapsed());
@@ -66,7 +68,7 @@ impl Outside {
             (Request::Dns(_), Ok(reply)) => format!("{} bytes", reply.body.len()),
             (_, Err(failure)) => (self.redact)(&failure.to_string()),
         };
-        log::debug!("{what}: {answer} ({} ms)", took.as_millis());
+        log::debug!("{what}: {answer} ({} ms)", millis(took));
     }
 }
 
@@ -96,15 +98,10 @@ pub async fn publish(
     let start = Instant::now();
     let place = LINE.acquire().await;
     let spare = job.clone();
-    let (sender, receiver) = smol::channel::bounded(1);
-    let thread = std::thread::Builder::new().name(entry.name.into()).stack_size(STACK);
-    let spawned = thread.spawn(move || drop(sender.try_send(run(entry, job, &outside, start, place))));
-    let failure = match spawned {
-        Ok(_) => match receiver.recv().await {
-            Ok(done) => return done,
-            Err(_) => {
-                Failure::new(Kind::Garbled, format!("{}: its code stopped without a result", entry.name))
-            }
+    let failure = match thread::start(entry.name, STACK, move || run(entry, job, &outside, start, place)) {
+        Ok(running) => match running.result().await {
+            Some(done) => return done,
+            None => Failure::new(Kind::Garbled, format!("{}: its code stopped without a result", entry.name)),
         },
         Err(error) => Failure::new(Kind::NotReady, format!("{}: no thread for the job: {error}", entry.name)),
     };

@@ -1,15 +1,14 @@
 //! What is published: every name server of the zone is asked, and only authoritative answers count.
 //! `look` asks once, `confirm` asks until a new address is to be seen everywhere. Neither ever writes.
 
-use super::{dns, net};
+use super::dns;
+use super::net::{self, Work};
 use crate::model::Family;
 use crate::provider::{Failure, Kind};
 use crate::wire::dns::{self as wire, Data, Message, Rr};
-use smol::channel::{bounded, unbounded};
-use smol::future::{or, Future};
 use smol::Timer;
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 /// The most name servers of a zone, and the most resolvers, that are asked.
@@ -205,9 +204,6 @@ struct NameServer {
     addrs: Vec<SocketAddr>,
 }
 
-/// Many futures at once.
-type Works<'a, T> = Vec<Pin<Box<dyn Future<Output = T> + Send + 'a>>>;
-
 /// The name servers of the zone that holds `domain`, never none. Those that this machine has no route to are left out.
 async fn name_servers(domain: &str, servers: &Servers) -> Result<Vec<NameServer>, Failure> {
     if !servers.fixed.is_empty() {
@@ -215,21 +211,22 @@ async fn name_servers(domain: &str, servers: &Servers) -> Result<Vec<NameServer>
         return Ok(servers.fixed.iter().take(MAX_SERVERS).map(one).collect());
     }
     let names = zone_servers(domain, &servers.resolvers).await?;
-    let find = |name: String| -> Pin<Box<dyn Future<Output = _> + Send + '_>> {
-        Box::pin(async move { NameServer { addrs: addresses(&name, servers).await, name } })
-    };
-    let found = net::all(names.into_iter().map(find).collect::<Works<NameServer>>()).await;
-    let known = found.iter().any(|server| !server.addrs.is_empty());
+    let mut found: Vec<_> = names.into_iter().map(|name| NameServer { name, addrs: Vec::new() }).collect();
+    let mut works: Vec<Work> = Vec::new();
+    for server in &mut found {
+        works.push(Box::pin(async { server.addrs = addresses(&server.name, servers).await }));
+    }
+    net::all(works).await;
     let in_reach =
         |server: &NameServer| server.addrs.is_empty() || server.addrs.iter().any(|addr| net::routed(*addr));
-    let kept: Vec<_> = found.into_iter().filter(in_reach).collect();
-    if !known || kept.iter().all(|server| server.addrs.is_empty()) {
+    found.retain(in_reach);
+    if found.iter().all(|server| server.addrs.is_empty()) {
         return Err(Failure::new(
             Kind::NotReady,
             format!("no name server of {domain} can be reached from here"),
         ));
     }
-    Ok(kept)
+    Ok(found)
 }
 
 /// The names of the zone's name servers: goes up from `domain` until a name has some.
@@ -289,43 +286,19 @@ async fn addresses(name: &str, servers: &Servers) -> Vec<SocketAddr> {
 /// The first answer of a resolver that says something. Each is asked when the one before it failed, or has
 /// been silent for [`SILENCE`].
 async fn ask_resolvers(name: &str, rtype: u16, resolvers: &[SocketAddr]) -> Result<Message, Failure> {
-    let (told, heard) = unbounded();
-    let mut before = None;
-    let mut works: Works<()> = Vec::new();
-    for (index, resolver) in (0u32..).zip(resolvers.iter().take(MAX_SERVERS)) {
-        let (ended, over) = bounded::<()>(1);
-        let (told, before) = (told.clone(), before.replace(over));
-        works.push(Box::pin(async move {
-            if let Some(before) = before {
-                let silence = async {
-                    Timer::after(SILENCE * index).await;
-                };
-                let over = async {
-                    let _ = before.recv().await;
-                };
-                or(silence, over).await;
-            }
-            let answer = ask_resolver(name, rtype, *resolver).await;
-            let _ = told.try_send(answer);
-            drop(ended);
-        }));
-    }
-    drop(told);
-    let answers = async {
-        let mut last = "the resolver file names no server".to_string();
-        while let Ok(answer) = heard.recv().await {
-            match answer {
-                Ok(answer) => return Ok(answer),
-                Err(text) => last = text,
-            }
-        }
-        Err(Failure::new(Kind::NotReady, format!("{name} could not be looked up: {last}")))
+    let answer = RefCell::new(Err("the resolver file names no server".to_string()));
+    let way = |resolver: &SocketAddr| -> Work<bool> {
+        let (resolver, answer) = (*resolver, &answer);
+        Box::pin(async move {
+            let told = ask_resolver(name, rtype, resolver).await;
+            let good = told.is_ok();
+            *answer.borrow_mut() = told;
+            good
+        })
     };
-    let asking = async {
-        net::all(works).await;
-        std::future::pending().await
-    };
-    or(answers, asking).await
+    net::race(resolvers.iter().take(MAX_SERVERS).map(way).collect(), SILENCE).await;
+    let failure = |why| Failure::new(Kind::NotReady, format!("{name} could not be looked up: {why}"));
+    answer.into_inner().map_err(failure)
 }
 
 /// One resolver's answer, or in words why it says nothing.
@@ -339,13 +312,14 @@ async fn ask_resolver(name: &str, rtype: u16, resolver: SocketAddr) -> Result<Me
 
 /// Asks all name servers at once.
 async fn ask_all(domain: &str, family: Family, found: &[NameServer]) -> Published {
-    let ask = |server: &'_ NameServer| -> Pin<Box<dyn Future<Output = _> + Send + '_>> {
-        let name = server.name.clone();
-        let addrs = server.addrs.clone();
-        let domain = domain.to_string();
-        Box::pin(async move { (name, ask_one(&domain, family, &addrs).await) })
-    };
-    Published { servers: net::all(found.iter().map(ask).collect::<Works<(String, Seen)>>()).await }
+    let nothing = |server: &NameServer| (server.name.clone(), Seen::Absent);
+    let mut servers: Vec<_> = found.iter().map(nothing).collect();
+    let mut works: Vec<Work> = Vec::new();
+    for ((_, told), server) in servers.iter_mut().zip(found) {
+        works.push(Box::pin(async { *told = ask_one(domain, family, &server.addrs).await }));
+    }
+    net::all(works).await;
+    Published { servers }
 }
 
 /// Asks one name server at its addresses in turn, until one can tell.

@@ -81,7 +81,7 @@ impl Agent {
         });
         let work = async move {
             let (job, result, effort) = publish::publish(entry, job, outside).await;
-            let _ = tx.send(Message::Published(plan, job.memo, result, effort)).await;
+            let _ = tx.try_send(Message::Published(plan, job.memo, result, effort));
         };
         self.spawn(work).detach();
     }
@@ -102,7 +102,7 @@ impl Agent {
                 let _ = healed.recv().await;
             };
             let answers = look::all(&job.records, &servers, LOOK_LIMIT, healed).await;
-            let _ = tx.send(Message::Looked(job, answers)).await;
+            let _ = tx.try_send(Message::Looked(job, answers));
         };
         self.spawn(work).detach();
     }
@@ -113,7 +113,7 @@ impl Agent {
         let work = async move {
             let _place = at_once.acquire().await;
             let result = readback::confirm(&id.domain, addr, &servers, CONFIRM_LIMIT).await;
-            let _ = tx.send(Message::Confirmed(id, addr, change, result)).await;
+            let _ = tx.try_send(Message::Confirmed(id, addr, change, result));
         };
         self.confirming.insert(key, self.spawn(work));
     }
@@ -128,9 +128,9 @@ impl Agent {
             let result = backend.apply(&job).await;
             let program = backend.program();
             drop(backend);
-            let _ = tx.send(Message::Mapped(job, change, start.elapsed(), result)).await;
+            let _ = tx.try_send(Message::Mapped(job, change, start.elapsed(), result));
             let droppers = program.droppers(&targets).await.unwrap_or_default();
-            let _ = tx.send(Message::Droppers(generation, droppers)).await;
+            let _ = tx.try_send(Message::Droppers(generation, droppers));
         };
         self.check_filter_again |= self.checking_filter.take().is_some();
         self.changing_filter = Some(self.spawn(work));
@@ -161,7 +161,7 @@ impl Agent {
             let program = backend.program();
             drop(backend);
             let droppers = program.droppers(&targets).await.unwrap_or_default();
-            let _ = tx.send(Message::Filter(look, found, droppers)).await;
+            let _ = tx.try_send(Message::Filter(look, found, droppers));
         };
         self.checking_filter = Some(self.spawn(work));
     }

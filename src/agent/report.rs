@@ -8,7 +8,7 @@ use crate::mapping::backend::Found;
 use crate::mapping::conntrack::Cut;
 use crate::mapping::fw4::Look;
 use crate::mapping::nft::MapReport;
-use crate::model::{Family, Now, Reading, RecordId, WanWorld};
+use crate::model::{millis, Family, Now, Reading, RecordId, WanWorld};
 use crate::plan::publish::{wish, Wish};
 use crate::plan::settle::{self, End};
 use crate::plan::{mapping, Carried, Carrier, LookJob, MapJob, PublishJob, Rule};
@@ -135,7 +135,7 @@ impl Agent {
         effort: Effort,
         now: Now,
     ) {
-        let ms = effort.took.as_millis();
+        let ms = millis(effort.took);
         if *outcome == Outcome::Unchanged {
             return self.info(&format!("#{change} {id}: {addr} is published already ({ms} ms)"));
         }
@@ -214,7 +214,7 @@ impl Agent {
         match result {
             Ok(seen) => {
                 memory.seen = Seen::After(seen.took);
-                let (ms, count) = (seen.took.as_millis(), seen.servers);
+                let (ms, count) = (millis(seen.took), seen.servers);
                 self.info(&format!(
                     "#{change} {id}: seen at {count} of the zone's name servers after {ms} ms"
                 ));
@@ -238,7 +238,7 @@ impl Agent {
         now: Now,
     ) {
         let before = in_force(self.state.mapping.applied.as_deref(), &self.state.mapping.refused);
-        let ms = took.as_millis();
+        let ms = millis(took);
         let unreached = |report: &MapReport| report.unreached.clone();
         let result = match result.as_ref().ok().and_then(unreached) {
             Some(why) => {

@@ -3,12 +3,10 @@
 
 use super::{Agent, Message, NETWORK};
 use crate::control;
-use crate::model::Event;
 use crate::sense::network::Network;
 use crate::sense::ruleset::Ruleset;
 use crate::sense::signals::Signals;
-use crate::sense::{clock, files, netifd};
-use smol::channel::{unbounded, Receiver};
+use crate::sense::{clock, files, netifd, Teller};
 use smol::future::{or, pending, BoxedLocal, FutureExt};
 use smol::Timer;
 use std::path::Path;
@@ -27,8 +25,8 @@ const HEARS_AFTER: Duration = Duration::from_secs(1);
 impl Agent {
     /// Sensors run for as long as the executor does.
     pub(super) async fn start_sensors(&mut self) -> Result<(), String> {
-        let (events, heard) = unbounded();
-        self.spawn_forwarder(heard);
+        let tx = self.tx.clone();
+        let tell: Teller = Rc::new(move |event| tx.try_send(Message::Event(event)).is_ok());
         let network =
             Network::open().map_err(|e| format!("the kernel's network events cannot be heard: {e}"))?;
         let network = Rc::new(network);
@@ -43,16 +41,16 @@ impl Agent {
             async move { netifd::run(network, Path::new(UBUS)).await }.boxed_local()
         });
         let paths = files::Paths::usual(&self.paths.root);
-        let tx = events.clone();
+        let told = tell.clone();
         self.spawn_sensor(NETWORK, move || {
-            let (network, tx) = (network.clone(), tx.clone());
-            async move { network.run(tx).await }.boxed_local()
+            let (network, tell) = (network.clone(), told.clone());
+            async move { network.run(tell).await }.boxed_local()
         });
-        let tx = events.clone();
+        let told = tell.clone();
         self.spawn_sensor("lease and resolver files", move || {
-            files::run(paths.clone(), tx.clone()).boxed_local()
+            files::run(paths.clone(), told.clone()).boxed_local()
         });
-        self.spawn_sensor("clock", move || clock::run(events.clone()).boxed_local());
+        self.spawn_sensor("clock", move || clock::run(tell.clone()).boxed_local());
         self.follow_filter();
         Ok(())
     }
@@ -72,14 +70,14 @@ impl Agent {
             let mut pause = DEAF_PAUSE;
             let mut result = sensor().await;
             while let Err(e) = result {
-                if tx.send(Message::Deaf(name, e.to_string())).await.is_err() {
+                if tx.try_send(Message::Deaf(name, e.to_string())).is_err() {
                     return;
                 }
                 Timer::after(pause).await;
                 pause = (pause * 2).min(DEAF_PAUSE_LONGEST);
                 let well = async {
                     Timer::after(HEARS_AFTER).await;
-                    let _ = tx.send(Message::Hears(name)).await;
+                    let _ = tx.try_send(Message::Hears(name));
                     pending().await
                 };
                 let started = Instant::now();
@@ -90,16 +88,6 @@ impl Agent {
             }
         };
         self.spawn(watch).detach();
-    }
-
-    fn spawn_forwarder(&self, heard: Receiver<Event>) {
-        let tx = self.tx.clone();
-        let forward = async move {
-            while let Ok(event) = heard.recv().await {
-                let _ = tx.send(Message::Event(event)).await;
-            }
-        };
-        self.spawn(forward).detach();
     }
 
     /// Hears changes of the packet filter from the moment at which there is a mapping.
@@ -115,7 +103,7 @@ impl Agent {
                 let mut ruleset = Ruleset::open()?;
                 loop {
                     let event = ruleset.changed().await?;
-                    if tx.send(Message::Event(event)).await.is_err() {
+                    if tx.try_send(Message::Event(event)).is_err() {
                         return Ok(());
                     }
                 }
@@ -139,7 +127,7 @@ impl Agent {
         let tx = self.tx.clone();
         let listen = async move {
             while let Ok(signal) = signals.next().await {
-                let _ = tx.send(Message::Signal(signal)).await;
+                let _ = tx.try_send(Message::Signal(signal));
             }
         };
         self.spawn(listen).detach();

@@ -4,6 +4,7 @@ mod check;
 mod help;
 mod once;
 mod output;
+mod providers;
 mod run;
 mod status;
 mod trigger;
@@ -57,7 +58,7 @@ pub struct Verb {
 }
 
 /// All verbs, in the order of the help.
-pub const VERBS: [Verb; 7] = [
+pub const VERBS: [Verb; 8] = [
     Verb {
         name: "run",
         arguments: "",
@@ -71,6 +72,12 @@ pub const VERBS: [Verb; 7] = [
         arguments: "[--mode]",
         doc: "what the configuration means, or what is wrong in it",
         run: check::run,
+    },
+    Verb {
+        name: "providers",
+        arguments: "[NAME] [--json]",
+        doc: "the DNS services, or all of one, with an example to paste",
+        run: providers::run,
     },
     Verb {
         name: "trigger",

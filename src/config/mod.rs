@@ -5,8 +5,9 @@
 //! and a list of [`Problem`]s, `describe` says in plain words what a config means.
 
 pub mod describe;
+mod idn;
 pub mod load;
-mod nearest;
+pub(crate) mod nearest;
 mod read;
 pub mod schema;
 pub mod uci;

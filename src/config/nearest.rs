@@ -3,17 +3,22 @@
 
 /// Names longer than this (bytes) are not compared.
 const NAME_CAP: usize = 64;
+/// The most steps that two near names are apart.
+pub const FAR: usize = 3;
 
 /// The nearest of `known` to `word`, if it is near enough to be meant; the first of several equally near.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    near(word, known).into_iter().min_by_key(|(far, _)| *far).map(|(_, name)| name)
+}
+
+/// All of `known` that are near enough to `word` to be meant, each with its distance, in the order of `known`.
+pub fn near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<(usize, &'a str)> {
     let lower = word.to_ascii_lowercase();
-    let limit = (word.len() / 3).clamp(1, 3);
-    known
-        .into_iter()
-        .filter_map(|name| Some((distance(lower.as_bytes(), name.to_ascii_lowercase().as_bytes())?, name)))
-        .filter(|(far, name)| *far <= limit && *far < name.len())
-        .min_by_key(|(far, _)| *far)
-        .map(|(_, name)| name)
+    let limit = (word.len() / 3).clamp(1, FAR);
+    let known = known.into_iter();
+    let far = known
+        .filter_map(|name| Some((distance(lower.as_bytes(), name.to_ascii_lowercase().as_bytes())?, name)));
+    far.filter(|(far, name)| *far <= limit && *far < name.len()).collect()
 }
 
 /// `; did you mean 'NAME'?`, or nothing where no name is near.

@@ -10,7 +10,7 @@ use super::schema::{Built, Kind, OptionRow, SectionRow};
 use super::uci::{Opt, Section};
 use super::value::{plain, quoted};
 use super::{Problem, Severity};
-use crate::provider::{Entry, Options, ProviderOption};
+use crate::provider::{self, nearest, Entry, Options, ProviderOption};
 use crate::secret::Secret;
 pub use problems::Problems;
 
@@ -160,13 +160,14 @@ impl<'a> Reader<'a> {
     fn provider(&mut self, fields: &mut Fields) -> Option<&'a Entry> {
         let row = fields.row.options.iter().find(|row| row.kind == Kind::Provider)?;
         let name = fields.section.option(row.name)?.values.first()?;
-        let found = self.providers.iter().find(|entry| entry.name == name);
+        let found = self.providers.iter().find(|entry| entry.name == provider::own_name(name));
         if found.is_none() {
-            let known = || self.providers.iter().map(|entry| entry.name);
-            let mut near = did_you_mean(name, known());
-            if near.is_empty() {
-                near = format!("; known are {}", known().collect::<Vec<_>>().join(", "));
-            }
+            let known = |near: &&str| self.providers.iter().any(|entry| entry.name == *near);
+            let near: Vec<String> = nearest(name).into_iter().filter(known).map(quoted).collect();
+            let near = match near.is_empty() {
+                true => "; `porchlight providers` lists them".to_string(),
+                false => format!("; did you mean {}?", near.join(" or ")),
+            };
             let text = format!("{} is no provider that is known here{near}", quoted(name));
             self.fault(fields, row.name, &text);
         }

@@ -1,10 +1,11 @@
 //! How each kind of value is written. Every reader gives the value or the reason why it is none, which
 //! completes the sentence "option NAME: ...".
 
+use super::idn;
 use super::nearest::did_you_mean;
 use super::schema::Kind;
 use super::{Device, Network, Proto};
-use crate::model::{Family, Mac};
+use crate::model::{millis, Family, Mac};
 use crate::secret::printable;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -14,6 +15,8 @@ const QUOTE_CAP: usize = 60;
 /// RFC 1035 2.3.4: the longest name and the longest label.
 const NAME_CAP: usize = 253;
 const LABEL_CAP: usize = 63;
+/// No name that is longer than this before it is encoded is short enough after that, in bytes.
+const TEXT_CAP: usize = 4 * (NAME_CAP + 1);
 /// IFNAMSIZ less the final zero.
 const DEVICE_CAP: usize = 15;
 /// The longest name of an interface of netifd.
@@ -122,7 +125,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 /// A duration in the largest unit that needs no fraction, as it is written in the file.
 pub fn span(value: Duration) -> String {
-    match value.as_millis() {
+    match millis(value) {
         0 => "0s".into(),
         ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
         ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
@@ -170,15 +173,17 @@ pub fn interface(text: &str) -> Result<String, String> {
 }
 
 /// A whole domain name, lower case, without the final dot; its first label may be `*`. Syntax by RFC 1035
-/// 2.3.1, with digits first (RFC 1123 2.1) and underscores, which dynamic names have.
+/// 2.3.1, with digits first (RFC 1123 2.1) and underscores, which dynamic names have. What is written in Unicode becomes
+/// A-labels.
 ///
 /// # Errors
 /// The reason why it is none.
 pub fn domain(text: &str) -> Result<String, String> {
-    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-    if !name.is_ascii() {
-        return Err(format!("{} has letters beyond ASCII; write it as xn--...", quoted(text)));
+    if text.len() > TEXT_CAP {
+        return Err(format!("{} is longer than {NAME_CAP} characters", quoted(text)));
     }
+    let name = idn::to_ascii(text).map_err(|why| format!("{} {why}", quoted(text)))?;
+    let name = name.strip_suffix('.').unwrap_or(&name).to_ascii_lowercase();
     if name.len() > NAME_CAP {
         return Err(format!("{} is longer than {NAME_CAP} characters", quoted(text)));
     }
@@ -371,6 +376,7 @@ mod tests {
             ("_acme.a-b.example", "_acme.a-b.example"),
             ("xn--bcher-kva.example", "xn--bcher-kva.example"),
             ("1.2.example", "1.2.example"),
+            ("*.Bücher。example。", "*.xn--bcher-kva.example"),
         ] {
             assert_eq!(domain(text).as_deref(), Ok(name));
         }
@@ -391,14 +397,15 @@ mod tests {
             "host",
             "1.2.3.4",
             "a.123",
-            "bücher.example",
+            "bücher 2.example",
             "a/b.example",
             &long_label,
             &long_name,
         ] {
             assert!(domain(text).is_err(), "{text}");
         }
-        assert!(domain("bücher.example").unwrap_err().contains("xn--"));
+        assert!(domain("bücher\u{200b}.example").unwrap_err().contains("xn--"));
+        assert!(domain(&"ü.".repeat(1000)).unwrap_err().contains("longer than 253"));
         assert!(domain(&format!("{}.example", "a".repeat(63))).is_ok());
     }
 

@@ -1,7 +1,9 @@
 //! Folds an event into the world, and tells when the world got better.
 
 use crate::map::Map;
-use crate::model::{Event, Line, Neighbour, Now, OwnAddr, Reading, Sighting, Time, WanSnapshot, World};
+use crate::model::{
+    millis, Event, Line, Neighbour, Now, OwnAddr, Reading, Sighting, Time, WanSnapshot, World,
+};
 use std::net::IpAddr;
 
 /// The most neighbours that are kept; more are forgotten, oldest first.
@@ -89,7 +91,7 @@ fn neighbour(world: &mut World, addr: IpAddr, entry: Option<Sighting>, now: Time
         oldest.map(|addr| world.neighbours.remove(&addr));
     }
     let (mac, fresh) = (sighting.mac, sighting.confirmed.is_some());
-    let ago = sighting.confirmed.unwrap_or_default().as_millis() as u64;
+    let ago = millis(sighting.confirmed.unwrap_or_default());
     let at = Time(now.0.saturating_sub(ago));
     let before = world.neighbours.insert(addr, Neighbour { mac, fresh, at });
     before.map(|n| (n.mac, n.fresh)) != Some((mac, fresh))

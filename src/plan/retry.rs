@@ -114,7 +114,7 @@ fn back_off(tries: u32) -> Duration {
 
 /// Between four fifths and the whole of it: never longer than promised.
 fn jitter(wait: Duration, random: u32) -> Duration {
-    wait.mul_f64(0.8 + 0.2 * f64::from(random) / f64::from(u32::MAX))
+    wait * 4 / 5 + wait / 5 * random / u32::MAX
 }
 
 /// When a failed thing is due again, given what has healed since. `None`: it rests.

@@ -1,6 +1,7 @@
 //! Providers: plain functions that are handed the power to ask. None opens a socket, reads a clock
 //! or draws a random number; [`Job`] carries what they need. A row of [`PROVIDERS`] is a provider.
 
+mod also;
 pub mod api;
 pub mod cloudflare;
 pub mod custom;
@@ -9,6 +10,7 @@ pub mod rfc2136;
 pub mod url;
 pub mod web;
 
+use crate::config::nearest::{near, FAR};
 use crate::map::Map;
 use crate::model::{Family, RecordId};
 use crate::secret::Secret;
@@ -366,37 +368,52 @@ const fn all() -> [Entry; OWN.len() + api::COUNT + url::ENTRIES.len()] {
 
 /// A provider by its name, or by the name that another client has for it (`default@dyndns.org`).
 pub fn find(name: &str) -> Option<&'static Entry> {
-    let name = url::own_name(name).unwrap_or(name);
+    let name = own_name(name);
     PROVIDERS.iter().find(|entry| entry.name == name)
 }
 
-/// The name that is nearest to a misspelt one, if one is near.
-pub fn nearest(name: &str) -> Option<&'static str> {
-    let name = name.to_ascii_lowercase();
-    let far = name.chars().count().min(MAX_NAME) / 3 + 1;
-    let near = PROVIDERS.iter().map(|entry| (distance(&name, entry.name), entry.name));
-    near.filter(|(steps, _)| *steps <= far).min_by_key(|(steps, _)| *steps).map(|(_, name)| name)
+/// A provider's own name, by one that another client has for it; else the name as it is.
+pub fn own_name(name: &str) -> &str {
+    also::own_name(name).unwrap_or(name)
 }
 
-/// The longest name that is compared, in characters.
-const MAX_NAME: usize = 40;
+/// Other names that [`find`] takes for a provider.
+pub fn aliases(entry: &Entry) -> Vec<&'static str> {
+    also::names(entry.name).collect()
+}
 
-/// How many characters must be put in, taken out or changed to make one text of the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().take(MAX_NAME).enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
-            let here = (diagonal + usize::from(x != y)).min(left + 1).min(*cell + 1);
-            diagonal = std::mem::replace(cell, here);
-            left = here;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
+/// The most names that are offered for a misspelt one.
+const NEAREST: usize = 3;
+/// A shorter text is not looked for in names and titles: too many have it.
+const PART: usize = 3;
+
+/// The providers that may be meant by a name that none has, the likeliest first: those of nearly that name, then those
+/// in whose name or title it stands, or whose name stands in it. At most three.
+pub fn nearest(name: &str) -> Vec<&'static str> {
+    let lower = name.to_ascii_lowercase();
+    let names = PROVIDERS.iter().map(|entry| entry.name);
+    let spelt = near(&lower, names.chain(PROVIDERS.iter().flat_map(|entry| also::names(entry.name))));
+    let mut found: Vec<&'static str> = Vec::new();
+    for steps in 0..=FAR {
+        for (_, name) in spelt.iter().filter(|(far, _)| *far == steps) {
+            let own = also::own_name(name).unwrap_or(name);
+            if !found.contains(&own) {
+                found.push(own);
+            }
         }
     }
-    row.last().copied().unwrap_or(0)
+    let part = |whole: &str, part: &str| part.len() >= PART && whole.contains(part);
+    for entry in PROVIDERS {
+        let has = part(entry.name, &lower)
+            || part(&entry.title.to_ascii_lowercase(), &lower)
+            || part(&lower, entry.name)
+            || aliases(entry).iter().any(|also| part(also, &lower));
+        if has && !found.contains(&entry.name) {
+            found.push(entry.name);
+        }
+    }
+    found.truncate(NEAREST);
+    found
 }
 
 #[cfg(test)]
@@ -442,20 +459,31 @@ mod tests {
     }
 
     #[test]
-    fn misspelt_names_have_a_nearest() {
-        assert_eq!(nearest("cloudfare"), Some("cloudflare"));
-        assert_eq!(nearest("Duck-DNS"), Some("duckdns"));
-        assert_eq!(nearest("rfc-2136"), Some("rfc2136"));
-        assert_eq!(nearest("no-ip"), Some("noip"));
-        assert_eq!(nearest("something else altogether"), None);
-        assert_eq!(nearest(&"x".repeat(100_000)), None);
+    fn misspelt_names_have_nearest_ones() {
+        let first = |name: &str| nearest(name).first().copied();
+        assert_eq!(first("cloudfare"), Some("cloudflare"));
+        assert_eq!(first("Duck-DNS"), Some("duckdns"));
+        assert_eq!(first("rfc-2136"), Some("rfc2136"));
+        assert_eq!(first("no-ip"), Some("noip"));
+        assert_eq!(first("cloudflare.com-v4"), Some("cloudflare"));
+        assert_eq!(first("hurricane"), Some("he"));
+        assert_eq!(nearest("something else altogether"), [""; 0]);
+        assert_eq!(nearest(""), [""; 0]);
+        assert_eq!(nearest(&"x".repeat(100_000)), [""; 0]);
+        for text in ["dns", "dyn", "de", "d", "."] {
+            assert!(nearest(text).len() <= NEAREST, "{text}");
+        }
     }
 
     #[test]
-    fn distances() {
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("abc", ""), 3);
-        assert_eq!(distance("abc", "abc"), 0);
+    fn other_names_lead_to_the_provider() {
+        for entry in PROVIDERS {
+            for also in aliases(entry) {
+                assert_eq!(find(also).map(|found| found.name), Some(entry.name), "{also}");
+            }
+        }
+        assert!(aliases(find("noip").unwrap()).contains(&"no-ip.com"));
+        assert_eq!(find("default@no-ip.com").unwrap().name, "noip");
+        assert!(aliases(find("custom").unwrap()).is_empty());
     }
 }

@@ -1,9 +1,9 @@
 //! The clocks: what they say, and when the wall clock is set.
 
+use super::Teller;
 use crate::model::{Event, Now, Time};
 use async_io::Async;
 use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
-use smol::channel::Sender;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -41,7 +41,7 @@ pub fn boot_id(root: &Path) -> Option<String> {
 
 /// Tells [`Event::ClockSet`] whenever the wall clock is set (timerfd_create(2), TFD_TIMER_CANCEL_ON_SET), until
 /// nobody listens any more. Sleeps otherwise. Fails only where the timer does.
-pub async fn run(tx: Sender<Event>) -> io::Result<()> {
+pub async fn run(tell: Teller) -> io::Result<()> {
     let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
     let timer = Async::new_nonblocking(rustix::time::timerfd_create(TimerfdClockId::Realtime, flags)?)?;
     arm(&timer)?;
@@ -54,7 +54,7 @@ pub async fn run(tx: Sender<Event>) -> io::Result<()> {
             Err(err) => return Err(err.into()),
         };
         let set_meanwhile = arm(&timer)?;
-        if (was_set || set_meanwhile) && tx.send(Event::ClockSet).await.is_err() {
+        if (was_set || set_meanwhile) && !tell(Event::ClockSet) {
             return Ok(());
         }
     }

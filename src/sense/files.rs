@@ -7,11 +7,10 @@
 
 use crate::map::{Map, Set};
 use crate::model::{Event, Lease};
-use crate::sense::leases;
+use crate::sense::{leases, Teller};
 use async_io::{Async, Timer};
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags};
-use smol::channel::Sender;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -68,7 +67,7 @@ impl Paths {
 
 /// Tells [`Event::Leases`] and [`Event::Resolver`], first at once and then whenever the content differs, until nobody
 /// listens any more. Fails only where inotify does.
-pub async fn run(paths: Paths, tx: Sender<Event>) -> io::Result<()> {
+pub async fn run(paths: Paths, tell: Teller) -> io::Result<()> {
     let mut watches = Watches::new()?;
     let mut last = Content::default();
     loop {
@@ -76,7 +75,7 @@ pub async fn run(paths: Paths, tx: Sender<Event>) -> io::Result<()> {
         watches.set(&paths);
         let now = Content::read(&paths);
         for event in now.differences(&last) {
-            if tx.send(event).await.is_err() {
+            if !tell(event) {
                 return Ok(());
             }
         }

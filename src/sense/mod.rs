@@ -18,3 +18,9 @@ pub mod network;
 pub mod ruleset;
 pub mod signals;
 pub mod view;
+
+use crate::model::Event;
+use std::rc::Rc;
+
+/// Whom a sensor tells: takes an event without waiting, and says whether anybody listens still.
+pub type Teller = Rc<dyn Fn(Event) -> bool>;

@@ -6,6 +6,7 @@ use crate::model::{Event, Mac, Sighting};
 use crate::sense::filter;
 use crate::sense::netlink::{Received, Socket};
 use crate::sense::network::REFUSED_PAUSE;
+use crate::sense::Teller;
 use crate::wire::rtnl::{self, kind, Header, Message, Neigh};
 use smol::channel::{Receiver, Sender};
 use std::cell::RefCell;
@@ -79,7 +80,7 @@ impl Neighbours {
     }
 
     /// Tells [`Event::Neighbours`] and [`Event::Neighbour`] until nobody listens any more.
-    pub async fn follow(&self, tx: &Sender<Event>) -> io::Result<()> {
+    pub async fn follow(&self, tell: &Teller) -> io::Result<()> {
         loop {
             if let Err(err) = self.ask_next() {
                 log::warn!("the kernel refused to list its neighbours ({err}); asking again in a second");
@@ -93,7 +94,7 @@ impl Neighbours {
             }
             let events = std::mem::take(&mut self.state.borrow_mut().events);
             for event in events {
-                if tx.send(event).await.is_err() {
+                if !tell(event) {
                     return Ok(());
                 }
             }

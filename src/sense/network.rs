@@ -13,6 +13,7 @@ use crate::sense::heard::{Answers, Heard};
 use crate::sense::neighbours::Neighbours;
 use crate::sense::netlink::{Received, Socket};
 use crate::sense::view::{Table, Tables, View};
+use crate::sense::Teller;
 use crate::wire::rtnl::{self, kind, Header, Message};
 use smol::channel::{Receiver, Sender};
 use std::cell::RefCell;
@@ -176,11 +177,11 @@ impl Network {
 
     /// Tells [`Event::Network`], [`Event::Neighbours`] and [`Event::Neighbour`] until nobody listens any more.
     /// Fails only where a socket does.
-    pub async fn run(&self, tx: Sender<Event>) -> io::Result<()> {
-        smol::future::or(self.follow(&tx), self.neighbours.follow(&tx)).await
+    pub async fn run(&self, tell: Teller) -> io::Result<()> {
+        smol::future::or(self.follow(&tell), self.neighbours.follow(&tell)).await
     }
 
-    async fn follow(&self, tx: &Sender<Event>) -> io::Result<()> {
+    async fn follow(&self, tell: &Teller) -> io::Result<()> {
         loop {
             if let Err(err) = self.ask_next() {
                 log::warn!("the kernel refused to list its network tables ({err}); asking again in a second");
@@ -196,10 +197,8 @@ impl Network {
                 self.want_interfaces();
             }
             let event = self.state.borrow_mut().event();
-            if let Some(event) = event {
-                if tx.send(event).await.is_err() {
-                    return Ok(());
-                }
+            if event.is_some_and(|event| !tell(event)) {
+                return Ok(());
             }
             if self.socket.readable_or(&self.wake.1).await? {
                 self.receive()?;

@@ -12,6 +12,18 @@ const LAST: u64 = 253_402_300_799;
 /// Names and values.
 pub(super) type Pairs = Vec<(String, String)>;
 
+/// How a query is sorted. The three differ only for names that hold characters to be encoded, or of which one begins
+/// with another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// By name, then by value, before they are encoded.
+    Decoded,
+    /// By name, then by value, as they are encoded.
+    Encoded,
+    /// By the encoded `name=value`.
+    Joined,
+}
+
 /// A request's URL in pieces.
 pub(super) struct Url {
     /// `https` or `http`.
@@ -53,9 +65,9 @@ impl Url {
         self.query.push((name.to_owned(), strict(value.as_bytes(), "")));
     }
 
-    /// Sorts the query by name, then by value, and writes the URL with it into the request; the query as a text.
-    pub(super) fn settle(&mut self, http: &mut Http) -> String {
-        sort(&mut self.query);
+    /// Sorts the query and writes the URL with it into the request; the query as a text.
+    pub(super) fn settle(&mut self, http: &mut Http, order: Order) -> String {
+        sort(&mut self.query, order);
         let mut query = String::new();
         for (key, value) in &self.query {
             let mark = if query.is_empty() { "" } else { "&" };
@@ -78,20 +90,23 @@ pub(super) fn strict(bytes: &[u8], also: &str) -> String {
 
 /// A piece of a URL encoded anew: what is encoded needlessly or in lower case, or not at all, comes out in one form.
 pub(super) fn normal(text: &str, also: &str) -> String {
+    strict(&decode(text), also)
+}
+
+/// The bytes that a piece of a URL stands for. A `%` that begins no byte stands for itself.
+fn decode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
         let digit = |at: usize| after.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-        rest = after;
-        match (first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            _ => bytes.push(*first),
-        }
+        let (byte, rest_after) = match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => ((high * 16 + low) as u8, after.get(2..).unwrap_or_default()),
+            _ => (*first, after),
+        };
+        bytes.push(byte);
+        rest = rest_after;
     }
-    strict(&bytes, also)
+    bytes
 }
 
 /// A path without `.`, `..` and empty segments (RFC 3986 section 5.2.4).
@@ -110,14 +125,26 @@ pub(super) fn tidy(path: &str) -> String {
     segments.join("/")
 }
 
-/// Sorts pairs by their bytes. There are few.
-fn sort(pairs: &mut [(String, String)]) {
+/// Sorts pairs. There are few.
+fn sort(pairs: &mut [(String, String)], order: Order) {
     for end in 1..pairs.len() {
         for at in (1..=end).rev() {
-            if pairs.get(at - 1) > pairs.get(at) {
+            let place = |at: usize| pairs.get(at).map(|pair| place(pair, order));
+            if place(at - 1) > place(at) {
                 pairs.swap(at - 1, at);
             }
         }
+    }
+}
+
+/// By what a pair is sorted.
+fn place((name, value): &(String, String), order: Order) -> Vec<u8> {
+    let mark = if order == Order::Joined { "=" } else { "\0" };
+    let text = [name, mark, value].concat();
+    if order == Order::Decoded {
+        decode(&text)
+    } else {
+        text.into_bytes()
     }
 }
 
@@ -138,7 +165,7 @@ pub(super) fn headers(http: &Http, host: &str, own: &str) -> Pairs {
             None => out.push((name, value.trim().to_owned())),
         }
     }
-    sort(&mut out);
+    sort(&mut out, Order::Encoded);
     out
 }
 
@@ -229,4 +256,92 @@ pub(super) fn basic(unix: u64) -> String {
     let mut text = iso(unix);
     text.retain(|c| c != '-' && c != ':');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::web::http_date;
+    use proptest::prelude::*;
+
+    fn settled(url: &str, order: Order) -> String {
+        let mut http = Http::get(url);
+        Url::of(url).settle(&mut http, order);
+        http.url
+    }
+
+    #[test]
+    fn urls_come_out_in_one_form() {
+        for (given, form) in [
+            ("https://A.Example", "https://a.example/"),
+            ("https://a.example:443/x", "https://a.example/x"),
+            ("http://a.example:80?b", "http://a.example/?b="),
+            ("http://a.example:443/", "http://a.example:443/"),
+            ("https://a.example:8443/x?", "https://a.example:8443/x"),
+            ("https://a.example/X?b=2&a=1&b=1#c?d", "https://a.example/X?a=1&b=1&b=2"),
+            (
+                "https://a.example/?v=2001:db8::1&w=%2a%7e%E9%BB%98",
+                "https://a.example/?v=2001%3Adb8%3A%3A1&w=%2A~%E9%BB%98",
+            ),
+            ("https://a.example/?%=%4&=x&&a=b=c", "https://a.example/?=x&%25=%254&a=b%3Dc"),
+        ] {
+            assert_eq!(settled(given, Order::Decoded), form, "{given}");
+        }
+    }
+
+    #[test]
+    fn the_three_orders_differ() {
+        let url = "https://a.example/?b=1&b-c=2&%C3%A9=3&%C3%A8=4";
+        assert_eq!(settled(url, Order::Decoded), "https://a.example/?b=1&b-c=2&%C3%A8=4&%C3%A9=3");
+        assert_eq!(settled(url, Order::Encoded), "https://a.example/?%C3%A8=4&%C3%A9=3&b=1&b-c=2");
+        assert_eq!(settled(url, Order::Joined), "https://a.example/?%C3%A8=4&%C3%A9=3&b-c=2&b=1");
+    }
+
+    #[test]
+    fn headers_to_be_signed() {
+        let http = Http::get("").header("X-Own-B", " b ").header("Accept", "a").header("x-own-a", "1");
+        let http = http.header("Content-Type", "t").header("X-OWN-A", "0");
+        let found = headers(&http, "h", "x-own-");
+        let wanted = [("content-type", "t"), ("host", "h"), ("x-own-a", "1,0"), ("x-own-b", "b")];
+        assert_eq!(found, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(names(&found), "content-type;host;x-own-a;x-own-b");
+    }
+
+    #[test]
+    fn dates() {
+        assert_eq!(iso(0), "1970-01-01T00:00:00Z");
+        assert_eq!(iso(951_782_399), "2000-02-28T23:59:59Z");
+        assert_eq!(iso(1_767_323_045), "2026-01-02T03:04:05Z");
+        assert_eq!(basic(4_107_542_399), "21000228T235959Z");
+        assert_eq!(iso(u64::MAX), "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn hashes() {
+        // FIPS 180-2 appendix B.1, RFC 4231 section 4.3.
+        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        let mac = hmac(b"Jefe", "what do ya want for nothing?");
+        assert_eq!(hex(&mac), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    }
+
+    proptest! {
+        #[test]
+        fn a_date_is_read_back(unix in 0..=LAST) {
+            let (date, time) = (iso(unix), iso(unix));
+            let month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+            let month = month[date[5..7].parse::<usize>().unwrap() - 1];
+            let text = format!("x, {} {month} {} {} GMT", &date[8..10], &date[..4], &time[11..19]);
+            prop_assert_eq!(http_date(&text), Some(unix));
+        }
+
+        #[test]
+        fn any_text_has_a_form_that_stays(url in ".{0,60}", tail in "[?&=%#/:.a-f0-9é]{0,60}") {
+            for order in [Order::Decoded, Order::Encoded, Order::Joined] {
+                let once = settled(&(url.clone() + &tail), order);
+                prop_assert_eq!(settled(&once, order), once);
+            }
+            let tidied = tidy(&url);
+            prop_assert_eq!(tidy(&tidied), tidied);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! sign the hash of the same canonical request; they differ in headers, in the key and in the words around it.
 
 use super::canonical::{
-    basic, derive, headers, hex, hmac, iso, names, normal, sha256, strict, tidy, Canonical, Url,
+    basic, derive, headers, hex, hmac, iso, names, normal, sha256, strict, tidy, Canonical, Order, Pairs, Url,
 };
 use super::Keys;
 use crate::provider::Http;
@@ -60,7 +60,7 @@ fn token(http: Http, name: &str, keys: &Keys) -> Http {
 pub fn acs3(mut http: Http, keys: &Keys, version: &'static str, now: u64, nonce: &[u8; 16]) -> Http {
     let mut url = Url::of(&http.url);
     let action = url.take("Action");
-    let query = url.settle(&mut http);
+    let query = url.settle(&mut http, Order::Decoded);
     let hash = sha256(http.body.as_bytes());
     http = http.header("x-acs-action", action).header("x-acs-version", version);
     http = http.header("x-acs-date", iso(now)).header("x-acs-signature-nonce", hex(nonce));
@@ -76,7 +76,7 @@ pub fn acs3(mut http: Http, keys: &Keys, version: &'static str, now: u64, nonce:
 pub fn tc3(mut http: Http, keys: &Keys, service: &'static str, version: &'static str, now: u64) -> Http {
     let mut url = Url::of(&http.url);
     let action = url.take("Action");
-    let query = url.settle(&mut http);
+    let query = url.settle(&mut http, Order::Decoded);
     let canonical = Canonical::of(&http, &url.path, &query, &headers(&http, &url.host, "content-type"));
     let (time, mut day) = (now.to_string(), iso(now));
     day.truncate(10);
@@ -91,7 +91,7 @@ pub fn tc3(mut http: Http, keys: &Keys, service: &'static str, version: &'static
 /// final slash that is not sent.
 pub fn huawei(mut http: Http, keys: &Keys, now: u64) -> Http {
     let mut url = Url::of(&http.url);
-    let query = url.settle(&mut http);
+    let query = url.settle(&mut http, Order::Decoded);
     let time = basic(now);
     http = token(http.header("X-Sdk-Date", time.as_str()), "X-Security-Token", keys);
     let path = normal(&url.path, "/") + if url.path.ends_with('/') { "" } else { "/" };
@@ -105,25 +105,31 @@ pub fn huawei(mut http: Http, keys: &Keys, now: u64) -> Http {
 /// key is a hexadecimal text, and the body is not signed.
 pub fn bce(mut http: Http, keys: &Keys, now: u64) -> Http {
     let mut url = Url::of(&http.url);
-    let query = url.settle(&mut http);
+    let query = url.settle(&mut http, Order::Joined);
     http = token(http, "x-bce-security-token", keys);
     let headers = headers(&http, &url.host, "x-bce-");
     let prefix = ["bce-auth-v1/", keys.id, "/", &iso(now), "/", BCE_VALID].concat();
-    let mut text = [http.method, "\n", &normal(&url.path, "/"), "\n", &query].concat();
-    for (name, value) in &headers {
+    let canonical = bce_canonical(http.method, &normal(&url.path, "/"), &query, &headers);
+    let key = hex(&hmac(keys.secret.as_bytes(), &prefix));
+    let signature = hex(&hmac(key.as_bytes(), &canonical));
+    http.header("Authorization", [&prefix, "/", &names(&headers), "/", &signature].concat())
+}
+
+/// Baidu's canonical request.
+fn bce_canonical(method: &str, path: &str, query: &str, headers: &Pairs) -> String {
+    let mut text = [method, "\n", path, "\n", query].concat();
+    for (name, value) in headers {
         for piece in ["\n", name, ":", &strict(value.as_bytes(), "")] {
             text.push_str(piece);
         }
     }
-    let key = hex(&hmac(keys.secret.as_bytes(), &prefix));
-    let signature = hex(&hmac(key.as_bytes(), &text));
-    http.header("Authorization", [&prefix, "/", &names(&headers), "/", &signature].concat())
+    text
 }
 
 /// Volcengine, HMAC-SHA256 (its page "Signature method"). `Action` and `Version` stay in the query.
 pub fn volc(mut http: Http, keys: &Keys, region: &'static str, service: &'static str, now: u64) -> Http {
     let mut url = Url::of(&http.url);
-    let query = url.settle(&mut http);
+    let query = url.settle(&mut http, Order::Decoded);
     let (time, hash) = (basic(now), sha256(http.body.as_bytes()));
     http = http.header("X-Date", time.as_str()).header("X-Content-Sha256", hash);
     http = token(http, "X-Security-Token", keys);
@@ -136,22 +142,32 @@ pub fn volc(mut http: Http, keys: &Keys, region: &'static str, service: &'static
 
 /// Amazon Web Services, Signature Version 4 (its page "Create a signed AWS API request"), for services other than S3:
 /// the path is signed without needless segments, and encoded once more. All headers are signed.
-pub fn sigv4(mut http: Http, keys: &Keys, region: &str, service: &'static str, now: u64) -> Http {
-    let mut url = Url::of(&http.url);
-    let query = url.settle(&mut http);
+pub fn sigv4(http: Http, keys: &Keys, region: &str, service: &'static str, now: u64) -> Http {
     let time = basic(now);
-    http = token(http.header("X-Amz-Date", time.as_str()), "X-Amz-Security-Token", keys);
+    let (http, canonical) = sigv4_canonical(http, keys, &time);
+    let scope = [day(&time), region, service, "aws4_request"];
+    let scheme = Scheme { algorithm: "AWS4-HMAC-SHA256", prefix: "AWS4", time: &time, scope: &scope };
+    scheme.authorize(http, &canonical, keys)
+}
+
+/// The request with AWS's headers, and what is signed of it.
+fn sigv4_canonical(mut http: Http, keys: &Keys, time: &str) -> (Http, Canonical) {
+    let mut url = Url::of(&http.url);
+    let query = url.settle(&mut http, Order::Encoded);
+    http = token(http.header("X-Amz-Date", time), "X-Amz-Security-Token", keys);
     let mut headers = headers(&http, &url.host, "");
     for (_, value) in &mut headers {
         *value = value.split_whitespace().collect::<Vec<_>>().join(" ");
     }
     let canonical = Canonical::of(&http, &strict(tidy(&url.path).as_bytes(), "/"), &query, &headers);
-    let scope = [day(&time), region, service, "aws4_request"];
-    let scheme = Scheme { algorithm: "AWS4-HMAC-SHA256", prefix: "AWS4", time: &time, scope: &scope };
-    scheme.authorize(http, &canonical, keys)
+    (http, canonical)
 }
 
 /// The day of a time such as `20260102T030405Z`.
 fn day(time: &str) -> &str {
     time.get(..8).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "cloud_tests.rs"]
+mod tests;

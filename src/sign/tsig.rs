@@ -80,7 +80,7 @@ impl Algorithm {
 }
 
 /// An HMAC that has taken the parts in. HMAC takes keys of any length, so `None` never comes.
-pub(super) fn hash<D: EagerHash>(secret: &[u8], parts: &[&[u8]]) -> Option<Hmac<D>>
+fn hash<D: EagerHash>(secret: &[u8], parts: &[&[u8]]) -> Option<Hmac<D>>
 where
     Hmac<D>: KeyInit + Mac,
 {

@@ -1,9 +1,10 @@
-//! JSON (RFC 8259): one small tree, read through nanoserde's tokenizer, with path look-ups and a writer.
+//! JSON (RFC 8259): one small tree with path look-ups, and a writer.
 //! Anything that is not exactly one value within the caps is refused; what is missing reads as null.
 
-use nanoserde::{DeJson, DeJsonErr, DeJsonState, DeJsonTok};
+mod read;
+
+use nanoserde::SerJson;
 use std::fmt;
-use std::str::Chars;
 
 /// The most bytes that are read.
 pub const MAX_TEXT: usize = 1 << 20;
@@ -21,8 +22,8 @@ pub enum Json {
     Bool(bool),
     /// A number without fraction or exponent.
     Int(i64),
-    /// Any other number.
-    Float(f64),
+    /// Any other number, as it is written.
+    Number(Box<str>),
     /// A string.
     Str(Box<str>),
     /// An array.
@@ -55,12 +56,15 @@ impl Json {
     /// # Errors
     /// The place where it is not, or where it exceeds a cap.
     pub fn parse(text: &str) -> Result<Json, JsonError> {
-        if text.len() > MAX_TEXT || !is_plain(text) {
+        if text.len() > MAX_TEXT {
             return Err(JsonError { line: 1, column: 1 });
         }
-        let mut state = DeJsonState::default();
-        read_all(&mut state, &mut text.chars())
-            .map_err(|_| JsonError { line: state.line.saturating_add(1), column: state.col })
+        read::read(text).map_err(|at| {
+            let before = text.as_bytes().get(..at).unwrap_or_default();
+            let in_line = before.iter().rev().take_while(|byte| **byte != b'\n').count();
+            let lines = before.iter().filter(|byte| **byte == b'\n').count();
+            JsonError { line: lines + 1, column: in_line + 1 }
+        })
     }
 
     /// An object's value by key (the last, if it is there twice); null if there is none.
@@ -129,114 +133,6 @@ impl Json {
     }
 }
 
-/// False for what the tokenizer must not see: a NUL, which it takes for the end, and a slash outside
-/// of strings, which it takes for a comment and follows by recursion.
-fn is_plain(text: &str) -> bool {
-    let (mut quoted, mut escaped) = (false, false);
-    for byte in text.bytes() {
-        match byte {
-            0 => return false,
-            _ if escaped => escaped = false,
-            b'\\' => escaped = quoted,
-            b'"' => quoted = !quoted,
-            b'/' if !quoted => return false,
-            _ => {}
-        }
-    }
-    true
-}
-
-/// Reads one value and the end of the text.
-fn read_all(state: &mut DeJsonState, input: &mut Chars) -> Result<Json, DeJsonErr> {
-    state.next(input);
-    state.next_tok(input)?;
-    let value = Json::de_json(state, input)?;
-    match state.tok {
-        DeJsonTok::Eof => Ok(value),
-        _ => Err(state.err_token("end")),
-    }
-}
-
-impl DeJson for Json {
-    fn de_json(state: &mut DeJsonState, input: &mut Chars) -> Result<Self, DeJsonErr> {
-        let mut left = MAX_VALUES;
-        read_value(state, input, MAX_DEPTH, &mut left)
-    }
-}
-
-/// Reads the value that starts at the current token and moves behind it. `depth` and `left` are what
-/// remains of the caps.
-fn read_value(
-    s: &mut DeJsonState,
-    input: &mut Chars,
-    depth: usize,
-    left: &mut usize,
-) -> Result<Json, DeJsonErr> {
-    *left = left.checked_sub(1).ok_or_else(|| s.err_range("values"))?;
-    let value = match s.tok {
-        DeJsonTok::Null => Json::Null,
-        DeJsonTok::Bool(value) => Json::Bool(value),
-        DeJsonTok::I64(number) => Json::Int(number),
-        DeJsonTok::U64(number) => i64::try_from(number).map_or(Json::Float(number as f64), Json::Int),
-        DeJsonTok::F64(number) => Json::Float(number),
-        DeJsonTok::Str => Json::Str(s.as_string()?.into_boxed_str()),
-        DeJsonTok::BlockOpen => return read_array(s, input, depth, left),
-        DeJsonTok::CurlyOpen => return read_object(s, input, depth, left),
-        _ => return Err(s.err_token("value")),
-    };
-    s.next_tok(input)?;
-    Ok(value)
-}
-
-/// Reads an array from its opening bracket.
-fn read_array(
-    s: &mut DeJsonState,
-    input: &mut Chars,
-    depth: usize,
-    left: &mut usize,
-) -> Result<Json, DeJsonErr> {
-    let depth = depth.checked_sub(1).ok_or_else(|| s.err_range("depth"))?;
-    let mut items = Vec::new();
-    s.next_tok(input)?;
-    if s.tok != DeJsonTok::BlockClose {
-        loop {
-            items.push(read_value(s, input, depth, left)?);
-            match s.tok {
-                DeJsonTok::Comma => s.next_tok(input)?,
-                _ => break,
-            }
-        }
-    }
-    s.block_close(input)?;
-    Ok(Json::Array(items))
-}
-
-/// Reads an object from its opening brace.
-fn read_object(
-    s: &mut DeJsonState,
-    input: &mut Chars,
-    depth: usize,
-    left: &mut usize,
-) -> Result<Json, DeJsonErr> {
-    let depth = depth.checked_sub(1).ok_or_else(|| s.err_range("depth"))?;
-    let mut entries = Vec::new();
-    s.next_tok(input)?;
-    if s.tok != DeJsonTok::CurlyClose {
-        loop {
-            let key = s.as_string()?.into_boxed_str();
-            s.next_tok(input)?;
-            s.colon(input)?;
-            entries.push((key, read_value(s, input, depth, left)?));
-            match s.tok {
-                DeJsonTok::Comma => s.next_tok(input)?,
-                _ => break,
-            }
-        }
-    }
-    s.curly_close(input)?;
-    Ok(Json::Object(entries))
-}
-
 impl fmt::Display for Json {
     /// The value as JSON text, without spaces.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -244,8 +140,7 @@ impl fmt::Display for Json {
             Json::Null => f.write_str("null"),
             Json::Bool(value) => write!(f, "{value}"),
             Json::Int(number) => write!(f, "{number}"),
-            Json::Float(number) if number.is_finite() => write!(f, "{number}"),
-            Json::Float(_) => f.write_str("null"),
+            Json::Number(text) => f.write_str(text),
             Json::Str(text) => f.write_str(&quoted(text)),
             Json::Array(items) => {
                 f.write_str("[")?;
@@ -267,26 +162,13 @@ impl fmt::Display for Json {
 
 /// Appends a text as it must stand between the quotes of a JSON string.
 pub fn escape(text: &str, out: &mut String) {
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\u{:04x}", c as u32)),
-            c => out.push(c),
-        }
-    }
+    let quoted = quoted(text);
+    out.push_str(quoted.get(1..quoted.len() - 1).unwrap_or_default());
 }
 
 /// A text as a JSON string with its quotes.
 pub fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    escape(text, &mut out);
-    out.push('"');
-    out
+    text.serialize_json()
 }
 
 /// Joins texts that are JSON already into an array.
@@ -335,9 +217,8 @@ impl Object {
         if self.out.len() > 1 {
             self.out.push(',');
         }
-        self.out.push('"');
-        escape(key, &mut self.out);
-        self.out.push_str("\":");
+        self.out.push_str(&quoted(key));
+        self.out.push(':');
         self.out.push_str(value);
         self
     }
@@ -363,7 +244,7 @@ mod tests {
         assert_eq!(first.get("ttl").num(), Some(60));
         assert_eq!(first.get("proxied").bool(), Some(false));
         assert_eq!(json.get("n").num(), Some(-3));
-        assert_eq!(json.get("f"), &Json::Float(0.0015));
+        assert_eq!(json.get("f"), &Json::Number("1.5e-3".into()));
         assert!(json.get("result").at(1).get("id").get("x").at(9).is_null());
         assert_eq!(json.get("n").str(), None);
         assert_eq!(json.get("result").items().len(), 1);
@@ -374,7 +255,11 @@ mod tests {
     fn strings_are_unescaped() {
         let json = Json::parse(r#""a\"\\\/\n\u00e9\ud83d\ude00""#).unwrap();
         assert_eq!(json.str(), Some("a\"\\/\né😀"));
-        assert!(Json::parse(r#""\ud83d""#).is_err());
+        for half in
+            [r#""\ud83d""#, r#""\ud83d\n""#, r#""\ud83d\u0041""#, r#""\ude00""#, r#""\u+123""#, r#""\u12""#]
+        {
+            assert!(Json::parse(half).is_err(), "{half}");
+        }
     }
 
     #[test]
@@ -410,7 +295,14 @@ mod tests {
             "+",
             ".5",
             "'a'",
-            "99999999999999999999",
+            "01",
+            "-01",
+            "1.",
+            "1.e1",
+            "1e",
+            "nullx",
+            "[1}",
+            "\"\u{0}\"",
             "<html>",
         ] {
             assert!(Json::parse(text).is_err(), "{text:?}");
@@ -418,9 +310,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_beyond_i64_are_floats() {
+    fn other_numbers_are_kept_as_they_are_written() {
         assert_eq!(Json::parse("9223372036854775807").unwrap().num(), Some(i64::MAX));
-        assert_eq!(Json::parse("9223372036854775808").unwrap(), Json::Float(9_223_372_036_854_775_808.0));
+        assert_eq!(Json::parse("-9223372036854775808").unwrap().num(), Some(i64::MIN));
+        for text in ["9223372036854775808", "0.5", "-0.5e+3", "1E9", "1e-300", "99999999999999999999"] {
+            let json = Json::parse(text).unwrap();
+            assert_eq!((json.num(), json.to_string().as_str()), (None, text));
+        }
     }
 
     #[test]

@@ -9,5 +9,6 @@ pub mod lab;
 pub mod machine;
 pub mod package;
 pub mod peers;
+pub mod readme;
 pub mod rules;
 pub mod test;

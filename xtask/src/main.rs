@@ -1,5 +1,5 @@
 //! Porchlight's development tasks: `cargo demo`, `cargo xtask test`, `cargo xtask build`, `cargo xtask ipk`,
-//! `cargo xtask apk`, `cargo xtask bench`, `cargo xtask peers`.
+//! `cargo xtask apk`, `cargo xtask bench`, `cargo xtask peers`, `cargo xtask readme`.
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use xtask::package::{self, Kind};
-use xtask::{bench, build, demo, lab, peers, test};
+use xtask::{bench, build, demo, lab, peers, readme, test};
 
 /// Development tasks of Porchlight.
 #[derive(Parser)]
@@ -41,6 +41,8 @@ enum Task {
         #[arg(value_name = "record|check")]
         args: Vec<String>,
     },
+    /// Write the tables of README.md and docs/providers.md from the code's
+    Readme,
     /// The bench's sealed part
     #[command(name = bench::SEALED, hide = true)]
     SealedBench {
@@ -97,6 +99,7 @@ fn run(task: Task) -> Result<i32> {
         Task::Apk(options) => package::run(Kind::Apk, &options),
         Task::Bench { args } => bench::main(&args),
         Task::Peers { args } => peers::main(&args),
+        Task::Readme => readme::run(),
         Task::Test(options) => test::run(&options),
         Task::SealedBench { args } => bench::sealed(&args),
         Task::SealedPeers { args } => peers::sealed(&args),

@@ -1,6 +1,7 @@
 //! Section `record`: which names, at which provider, from which WANs; and that no two records fight.
 
 use super::{families, keep, quoted, value, Entry, Family, Fate, Fields, Loader, Record};
+use crate::provider::own_name;
 
 impl Loader<'_> {
     pub(super) fn record(&mut self, fields: &mut Fields, name: &str) -> Option<Fate> {
@@ -20,7 +21,7 @@ impl Loader<'_> {
         }
         let provider = fields
             .one("provider")
-            .and_then(|name| self.reader.providers.iter().find(|entry| entry.name == name));
+            .and_then(|name| self.reader.providers.iter().find(|entry| entry.name == own_name(name)));
         let families = self.record_families(fields, provider);
         let ttl = fields.one("ttl").and_then(|text| value::duration(text).ok());
         if ttl.is_some_and(|ttl| ttl.subsec_millis() != 0) {

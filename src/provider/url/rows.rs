@@ -1,162 +1,20 @@
-//! The services that speak dyndns2, one row each, and the words that they answer.
+//! The services that speak dyndns2, one row each: id, title, the vendor's page, and what is special about it.
 
-use super::FLOOR;
-use crate::model::Family;
-use crate::provider::{Entry, Kind, Outcome, ProviderOption, Update};
-
-/// A service.
-pub struct Row {
-    /// The value of `option provider`.
-    pub(super) name: &'static str,
-    /// Names of the same row in inadyn, and others by which it is known.
-    pub(super) also: &'static [&'static str],
-    /// As people call it.
-    pub(super) title: &'static str,
-    /// The vendor's page.
-    pub(super) page: &'static str,
-    /// Scheme, host and path of the update request; empty: `option url` must be set.
-    pub(super) update: &'static str,
-    /// The same for IPv6 addresses, where another host takes them; else empty.
-    pub(super) update6: &'static str,
-    /// Fixed parameters; they come first.
-    pub(super) extra: &'static [(&'static str, &'static str)],
-    /// The parameter with the name.
-    pub(super) host: &'static str,
-    /// The parameter with the IPv4 address.
-    pub(super) v4: &'static str,
-    /// The parameter with the IPv6 address; empty: the service takes none.
-    pub(super) v6: &'static str,
-    /// Sent along when only IPv6 is written, so that the IPv4 address is kept.
-    pub(super) keep4: &'static [(&'static str, &'static str)],
-    /// Sent along when only IPv4 is written, so that the IPv6 address is kept.
-    pub(super) keep6: &'static [(&'static str, &'static str)],
-    /// Both families of a name go in one request.
-    pub(super) joint: bool,
-    /// The most names in one request.
-    pub(super) batch: usize,
-    /// How it knows us.
-    pub(super) login: Login,
-    /// Words beyond those of the protocol; looked for as whole words, before them.
-    pub(super) words: &'static [(&'static str, Word)],
-    /// What an answer 2xx without a body means, if anything.
-    pub(super) empty: Option<Outcome>,
-}
-
-/// How a service knows us.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Login {
-    /// Basic: `option username` and `option password`.
-    User,
-    /// Basic: the domain itself and `option password`.
-    Domain,
-    /// Header `Authorization: Token`, with `option token`.
-    Token,
-    /// Query parameter `token`, with `option token`.
-    TokenQuery,
-}
-
-/// What a word means.
-#[derive(Clone, Copy)]
-pub(super) enum Word {
-    /// Changed.
-    Good,
-    /// It was so already.
-    Same,
-    /// Not done: what to do, seconds to wait (0: nothing said), plain words.
-    Bad(Kind, u32, &'static str),
-}
-
-/// A row with nothing special.
-const PLAIN: Row = Row {
-    name: "",
-    also: &[],
-    title: "",
-    page: "",
-    update: "",
-    update6: "",
-    extra: &[],
-    host: "hostname",
-    v4: "myip",
-    v6: "myip",
-    keep4: &[],
-    keep6: &[],
-    joint: false,
-    batch: 1,
-    login: Login::User,
-    words: &[],
-    empty: None,
-};
-
-/// The words of the protocol. `nofqdn` is what inadyn looks for.
-pub(super) const WORDS: &[(&str, Word)] = &[
-    ("good", Word::Good),
-    ("nochg", Word::Same),
-    ("badauth", Word::Bad(Kind::Credentials, 0, "user name or password refused; check both")),
-    ("!donator", Word::Bad(Kind::Refused, 0, "this is a paid feature of the service")),
-    ("!yours", Word::Bad(Kind::NoSuchName, 0, "the name belongs to another account; check option domain")),
-    (
-        "nohost",
-        Word::Bad(Kind::NoSuchName, 0, "the account has no such name; create it at the service first"),
-    ),
-    ("notfqdn", Word::Bad(Kind::NoSuchName, 0, "the name is not a full domain name; check option domain")),
-    ("nofqdn", Word::Bad(Kind::NoSuchName, 0, "the name is not a full domain name; check option domain")),
-    ("numhost", Word::Bad(Kind::Refused, 0, "too many names, or a round robin of several addresses")),
-    (
-        "abuse",
-        Word::Bad(Kind::Refused, 0, "the name is blocked for too many updates; unblock it at the service"),
-    ),
-    ("badagent", Word::Bad(Kind::Refused, 0, "the service refuses this program; please report it")),
-    (
-        "badsys",
-        Word::Bad(Kind::Refused, 0, "the service does not take this kind of update; please report it"),
-    ),
-    ("!active", Word::Bad(Kind::Refused, 0, "the name is not active yet; activate it at the service")),
-    (
-        "badrequest",
-        Word::Bad(Kind::Refused, 0, "the service calls the request malformed; check option domain"),
-    ),
-    ("dnserr", Word::Bad(Kind::Busy, 1800, "DNS trouble at the service; nothing to do here")),
-    ("911", Word::Bad(Kind::Busy, 1800, "trouble or maintenance at the service; nothing to do here")),
-    ("servererror", Word::Bad(Kind::Busy, 1800, "trouble at the service; nothing to do here")),
-    (
-        "toosoon",
-        Word::Bad(Kind::Busy, 600, "updated too often; the service asks for ten minutes between two"),
-    ),
-];
+use super::entry;
+use super::row::{Login, Other, Row, Word, OPEN, PLAIN};
+use crate::provider::Entry;
 
 /// EasyDNS and ZoneEdit: one program, two brands. Failures first: `ok` is a short word.
-const EASY_WORDS: &[(&str, Word)] = &[
-    ("no_access", Word::Bad(Kind::Credentials, 0, "user name or token refused; check both")),
-    ("access", Word::Bad(Kind::Credentials, 0, "user name or token refused; check both")),
-    ("error code=\"708\"", Word::Bad(Kind::Credentials, 0, "user name or token refused; check both")),
-    (
-        "no_service",
-        Word::Bad(
-            Kind::Refused,
-            0,
-            "dynamic DNS is not turned on for this domain; turn it on at the service",
-        ),
-    ),
-    (
-        "illegal_input",
-        Word::Bad(Kind::NoSuchName, 0, "the service does not take the name; check option domain"),
-    ),
-    (
-        "error code=\"709\"",
-        Word::Bad(Kind::NoSuchName, 0, "the service does not take the name; check option domain"),
-    ),
-    (
-        "too_soon",
-        Word::Bad(Kind::Busy, 600, "updated too often; the service asks for ten minutes between two"),
-    ),
-    (
-        "too_freq",
-        Word::Bad(Kind::Busy, 600, "updated too often; the service asks for ten minutes between two"),
-    ),
-    (
-        "error code=\"702\"",
-        Word::Bad(Kind::Busy, 600, "updated too often; the service asks for ten minutes between two"),
-    ),
+const EASY: &[(&str, Word)] = &[
+    ("no_access", Word::Access),
+    ("access", Word::Access),
+    ("error code=\"708\"", Word::Access),
+    ("no_service", Word::Off),
+    ("illegal_input", Word::Name),
+    ("error code=\"709\"", Word::Name),
+    ("too_soon", Word::Often),
+    ("too_freq", Word::Often),
+    ("error code=\"702\"", Word::Often),
     ("noerror", Word::Good),
     ("no_error", Word::Good),
     ("ok", Word::Good),
@@ -165,215 +23,53 @@ const EASY_WORDS: &[(&str, Word)] = &[
     ("no update required", Word::Same),
 ];
 
-/// Makes the constant tables from the rows.
-macro_rules! rows {
-    ($($row:expr),* $(,)?) => {
-        /// The services as rows of [`crate::provider::PROVIDERS`].
-        pub(crate) const ENTRIES: &[Entry] = &[$({
-            const ROW: Row = $row;
-            Entry {
-                name: ROW.name,
-                title: ROW.title,
-                url: ROW.page,
-                options: options(&ROW),
-                families: if ROW.v6.is_empty() { &[Family::V4] } else { &Family::BOTH },
-                reads: false,
-                floor: FLOOR,
-                update: Update::Url(&ROW),
-            }
-        }),*];
-
-        /// Other names of the rows, and their own.
-        pub(super) const ALSO: &[(&[&str], &str)] = &[$({
-            const ROW: Row = $row;
-            (ROW.also, ROW.name)
-        }),*];
-    };
-}
-
-rows! {
-    Row {
-        name: "dyn", also: &["default@dyndns.org"], title: "Dyn", page: "https://account.dyn.com/",
-        update: "https://members.dyndns.org/nic/update", batch: 20, ..PLAIN
-    },
-    Row {
-        name: "noip", also: &["default@no-ip.com", "default@noip.com"], title: "No-IP", page: "https://www.noip.com/",
-        update: "https://dynupdate.no-ip.com/nic/update", ..PLAIN
-    },
-    Row {
-        name: "dnsomatic", also: &["default@dnsomatic.com"], title: "DNS-O-Matic",
-        page: "https://www.dnsomatic.com/", update: "https://updates.dnsomatic.com/nic/update",
-        extra: &[("wildcard", "NOCHG"), ("mx", "NOCHG"), ("backmx", "NOCHG")], ..PLAIN
-    },
-    Row {
-        name: "dynu", also: &["default@dynu.com"], title: "Dynu", page: "https://www.dynu.com/",
-        update: "https://api.dynu.com/nic/update", v6: "myipv6", keep4: &[("myip", "no")], ..PLAIN
-    },
-    Row {
-        name: "he", also: &["default@he.net", "dyndns@he.net"], title: "Hurricane Electric Free DNS",
-        page: "https://dns.he.net/", update: "https://dyn.dns.he.net/nic/update", login: Login::Domain, ..PLAIN
-    },
-    Row {
-        name: "desec", also: &["default@desec.io", "ipv6@desec.io"], title: "deSEC", page: "https://desec.io/",
-        update: "https://update.dedyn.io/", v4: "myipv4", v6: "myipv6", keep4: &[("myipv4", "preserve")],
-        keep6: &[("myipv6", "preserve")], joint: true, login: Login::Token, ..PLAIN
-    },
-    Row {
-        name: "nsupdate_info", also: &["ipv4@nsupdate.info", "ipv6@nsupdate.info"], title: "nsupdate.info",
-        page: "https://www.nsupdate.info/", update: "https://ipv4.nsupdate.info/nic/update",
-        update6: "https://ipv6.nsupdate.info/nic/update", login: Login::Domain, ..PLAIN
-    },
-    Row {
-        name: "strato", also: &["default@strato.com"], title: "Strato", page: "https://www.strato.de/",
-        update: "https://dyndns.strato.com/nic/update", ..PLAIN
-    },
-    Row {
-        name: "ovh", also: &["default@ovh.com"], title: "OVH DynHost", page: "https://www.ovhcloud.com/",
-        update: "https://www.ovh.com/nic/update", extra: &[("system", "dyndns")], ..PLAIN
-    },
-    Row {
-        name: "inwx", also: &["default@inwx.com", "ipv6@inwx.com"], title: "INWX", page: "https://www.inwx.com/",
-        update: "https://dyndns.inwx.com/nic/update", v6: "myipv6", ..PLAIN
-    },
-    Row {
-        name: "loopia", also: &["default@loopia.com"], title: "Loopia", page: "https://www.loopia.com/",
-        update: "https://dns.loopia.se/XDynDNSServer/XDynDNS.php", extra: &[("system", "custom")], ..PLAIN
-    },
-    Row {
-        name: "zoneedit", also: &["default@zoneedit.com"], title: "ZoneEdit", page: "https://www.zoneedit.com/",
-        update: "https://api.cp.zoneedit.com/dyn/generic.php", v6: "", words: EASY_WORDS, ..PLAIN
-    },
-    Row {
-        name: "easydns", also: &["default@easydns.com"], title: "easyDNS", page: "https://easydns.com/",
-        update: "https://api.cp.easydns.com/dyn/generic.php", words: EASY_WORDS, ..PLAIN
-    },
-    Row {
-        name: "oray", also: &["default@oray.com"], title: "Oray", page: "https://www.oray.com/",
-        update: "https://ddns.oray.com/ph/update", v6: "", ..PLAIN
-    },
-    Row {
-        name: "3322", also: &["pubyun", "default@3322.org", "dyndns@3322.org"], title: "3322 (Pubyun)",
-        page: "https://www.pubyun.com/", update: "https://members.3322.org/dyndns/update",
-        extra: &[("system", "dyndns")], v6: "", ..PLAIN
-    },
-    Row {
-        name: "afraid", title: "FreeDNS (afraid.org)", page: "https://freedns.afraid.org/",
-        update: "https://freedns.afraid.org/nic/update", ..PLAIN
-    },
-    Row {
-        name: "spdyn", also: &["default@spdyn.de", "ipv6@spdyn.de"], title: "spDYN (Securepoint)",
-        page: "https://www.spdyn.de/", update: "https://update.spdyn.de/nic/update",
-        words: &[("fatal", Word::Bad(Kind::NoSuchName, 0, "the service finds no such name; check option domain"))],
-        ..PLAIN
-    },
-    Row {
-        name: "selfhost", also: &["default@selfhost.de"], title: "selfHOST", page: "https://www.selfhost.de/",
-        update: "https://carol.selfhost.de/nic/update", empty: Some(Outcome::Unchanged), ..PLAIN
-    },
-    Row {
-        name: "infomaniak", also: &["default@infomaniak.com"], title: "Infomaniak",
-        page: "https://www.infomaniak.com/", update: "https://infomaniak.com/nic/update",
-        words: &[("successfully_changed", Word::Good), ("no_change", Word::Same)], ..PLAIN
-    },
-    Row {
-        name: "dynv6", also: &["ipv4@dynv6.com", "ipv6@dynv6.com", "default@dynv6.com"], title: "dynv6",
-        page: "https://dynv6.com/", update: "https://dynv6.com/api/update", v4: "ipv4", v6: "ipv6",
-        login: Login::TokenQuery,
-        words: &[
-            ("addresses updated", Word::Good),
-            ("addresses unchanged", Word::Same),
-            ("invalid authentication token", Word::Bad(Kind::Credentials, 0, "the token is refused; check it")),
-        ],
-        ..PLAIN
-    },
-    Row {
-        name: "joker", also: &["default@joker.com"], title: "Joker", page: "https://joker.com/",
-        update: "https://svc.joker.com/nic/update", ..PLAIN
-    },
-    Row {
-        name: "do_de", also: &["default@do.de"], title: "Domain-Offensive", page: "https://www.do.de/",
-        update: "https://ddns.do.de/nic/update", ..PLAIN
-    },
-    Row {
-        name: "domopoli", also: &["default@domopoli"], title: "domopoli", page: "https://www.domopoli.de/",
-        update: "https://dyndns.domopoli.de/nic/update", ..PLAIN
-    },
-    Row {
-        name: "dyndns_it", also: &["default@dyndns.it"], title: "dyndns.it", page: "https://dyndns.it/",
-        update: "https://update.dyndns.it/nic/update", extra: &[("system", "dyndns")], v6: "", ..PLAIN
-    },
-    Row {
-        name: "eurodns", title: "EuroDNS", page: "https://www.eurodns.com/",
-        update: "https://update.eurodyndns.org/update/", ..PLAIN
-    },
-    Row {
-        name: "hosting_de", title: "hosting.de", page: "https://www.hosting.de/",
-        update: "https://ddns.hosting.de/nic/update", ..PLAIN
-    },
-    Row {
-        name: "schokokeks", also: &["default@schokokeks.org"], title: "schokokeks.org",
-        page: "https://schokokeks.org/", update: "https://dyndns.schokokeks.org/nic/update", ..PLAIN
-    },
-    Row {
-        name: "simply", also: &["default@simply.com"], title: "Simply.com", page: "https://www.simply.com/",
-        update: "https://api.simply.com/2/ddns/", ..PLAIN
-    },
-    Row {
-        name: "variomedia", also: &["default@variomedia.de"], title: "Variomedia", page: "https://www.variomedia.de/",
-        update: "https://dyndns.variomedia.de/nic/update", ..PLAIN
-    },
-    Row {
-        name: "ydns", title: "YDNS", page: "https://ydns.io/", update: "https://ydns.io/api/v1/update/",
-        host: "host", v4: "ip", v6: "ip", words: &[("ok", Word::Good)], ..PLAIN
-    },
-    Row {
-        name: "itsdns", also: &["default@itsdns.de"], title: "itsdns.de", page: "https://www.itsdns.de/",
-        update: "https://www.itsdns.de/update.php", ..PLAIN
-    },
-    Row {
-        name: "nowdns", title: "Now-DNS", page: "https://now-dns.com/", update: "https://now-dns.com/update", ..PLAIN
-    },
-    Row {
-        name: "domeneshop", also: &["default@domene.shop"], title: "Domeneshop", page: "https://domene.shop/",
-        update: "https://api.domeneshop.no/v0/dyndns/update", empty: Some(Outcome::Updated), ..PLAIN
-    },
-    Row {
-        name: "apertodns", title: "ApertoDNS", page: "https://www.apertodns.com/",
-        update: "https://api.apertodns.com/nic/update", ..PLAIN
-    },
-    Row {
-        name: "core_networks", also: &["default@core-networks.de"], title: "Core-Networks",
-        page: "https://www.core-networks.de/", update: "https://dyndns.core-networks.de/",
-        keep4: &[("keepipv4", "1")], keep6: &[("keepipv6", "1")], ..PLAIN
-    },
-    Row {
-        name: "dyndns2", title: "Any server that speaks dyndns2", page: "https://help.dyn.com/remote-access-api/",
-        ..PLAIN
-    },
-}
-
-const USERNAME: ProviderOption =
-    ProviderOption::required("username", "The account's name, or the one made for updates.");
-const PASSWORD: ProviderOption =
-    ProviderOption::secret("password", "The password, update key or token that goes with it.");
-const KEY: ProviderOption =
-    ProviderOption::secret("password", "The key or secret that the service shows for this name.");
-const TOKEN: ProviderOption = ProviderOption::secret("token", "The token, made on the service's page.");
-const URL: ProviderOption = ProviderOption::plain(
-    "url",
-    "Address of a private server that speaks this protocol, with or without a path.",
-);
-const SERVER: ProviderOption =
-    ProviderOption::required("url", "Address of the server; its path is /nic/update unless one is given.");
-
-/// The options of a row.
-const fn options(row: &Row) -> &'static [ProviderOption] {
-    if row.update.is_empty() {
-        return &[USERNAME, PASSWORD, SERVER];
-    }
-    match row.login {
-        Login::User => &[USERNAME, PASSWORD, URL],
-        Login::Domain => &[KEY, URL],
-        Login::Token | Login::TokenQuery => &[TOKEN, URL],
-    }
-}
+/// The services as rows of [`crate::provider::PROVIDERS`].
+pub(super) const ENTRIES: &[Entry] = &[
+    entry("dyn", "Dyn", "https://account.dyn.com/", &Row { url: "https://members.dyndns.org/nic/update?hostname={host}&myip={ip}", batch: 20, ..PLAIN }),
+    entry("noip", "No-IP", "https://www.noip.com/", &Row { url: "https://dynupdate.no-ip.com/nic/update?hostname={host}&myip={ip}", ..PLAIN }),
+    entry("dnsomatic", "DNS-O-Matic", "https://www.dnsomatic.com/", &Row { url: "https://updates.dnsomatic.com/nic/update?wildcard=NOCHG&mx=NOCHG&backmx=NOCHG&hostname={host}&myip={ip}", ..PLAIN }),
+    entry("dynu", "Dynu", "https://www.dynu.com/", &Row { url: "https://api.dynu.com/nic/update?hostname={host}&myip={ip4|no}&myipv6={ip6}", joint: true, ..PLAIN }),
+    entry("he", "Hurricane Electric Free DNS", "https://dns.he.net/", &Row { url: "https://dyn.dns.he.net/nic/update?hostname={host}&myip={ip}", login: Login::Domain, each: true, ..PLAIN }),
+    entry("desec", "deSEC", "https://desec.io/", &Row { url: "https://update.dedyn.io/?hostname={host}&myipv4={ip4|preserve}&myipv6={ip6|preserve}", joint: true, login: Login::Token, ..PLAIN }),
+    entry("nsupdate_info", "nsupdate.info", "https://www.nsupdate.info/", &Row { url: "https://ipv{v}.nsupdate.info/nic/update?hostname={host}&myip={ip}", login: Login::Domain, each: true, ..PLAIN }),
+    entry("strato", "Strato", "https://www.strato.de/", &Row { url: "https://dyndns.strato.com/nic/update?hostname={host}&myip={ip}", ..PLAIN }),
+    entry("ovh", "OVH DynHost", "https://www.ovhcloud.com/", &Row { url: "https://www.ovh.com/nic/update?system=dyndns&hostname={host}&myip={ip}", ..PLAIN }),
+    entry("inwx", "INWX", "https://www.inwx.com/", &Row { url: "https://dyndns.inwx.com/nic/update?hostname={host}&myip={ip4}&myipv6={ip6}", joint: true, ..PLAIN }),
+    entry("loopia", "Loopia", "https://www.loopia.com/", &Row { url: "https://dns.loopia.se/XDynDNSServer/XDynDNS.php?system=custom&hostname={host}&myip={ip}", ..PLAIN }),
+    entry("zoneedit", "ZoneEdit", "https://www.zoneedit.com/", &Row { url: "https://api.cp.zoneedit.com/dyn/generic.php?hostname={host}&myip={ip4}", words: EASY, ..PLAIN }),
+    entry("easydns", "easyDNS", "https://easydns.com/", &Row { url: "https://api.cp.easydns.com/dyn/generic.php?hostname={host}&myip={ip}", words: EASY, ..PLAIN }),
+    entry("oray", "Oray", "https://www.oray.com/", &Row { url: "https://ddns.oray.com/ph/update?hostname={host}&myip={ip4}", ..PLAIN }),
+    entry("3322", "3322 (Pubyun)", "https://www.pubyun.com/", &Row { url: "https://members.3322.org/dyndns/update?system=dyndns&hostname={host}&myip={ip4}", ..PLAIN }),
+    entry("afraid", "FreeDNS (afraid.org)", "https://freedns.afraid.org/", &Row { url: "https://freedns.afraid.org/nic/update?hostname={host}&myip={ip}", ..PLAIN }),
+    entry("spdyn", "spDYN (Securepoint)", "https://www.spdyn.de/", &Row { url: "https://update.spdyn.de/nic/update?hostname={host}&myip={ip}", words: &[("fatal", Word::NotFound)], ..PLAIN }),
+    entry("selfhost", "selfHOST", "https://www.selfhost.de/", &Row { url: "https://carol.selfhost.de/nic/update?hostname={host}&myip={ip}", other: Other::EmptySame, ..PLAIN }),
+    entry("infomaniak", "Infomaniak", "https://www.infomaniak.com/", &Row { url: "https://infomaniak.com/nic/update?hostname={host}&myip={ip}", words: &[("successfully_changed", Word::Good), ("no_change", Word::Same)], ..PLAIN }),
+    entry("dynv6", "dynv6", "https://dynv6.com/", &Row { url: "https://dynv6.com/api/update?token={token}&hostname={host}&ipv4={ip4}&ipv6={ip6}", joint: true, words: &[("addresses updated", Word::Good), ("addresses unchanged", Word::Same), ("invalid authentication token", Word::Token)], ..OPEN }),
+    entry("joker", "Joker", "https://joker.com/", &Row { url: "https://svc.joker.com/nic/update?hostname={host}&myip={ip}", ..PLAIN }),
+    entry("do_de", "Domain-Offensive", "https://www.do.de/", &Row { url: "https://ddns.do.de/nic/update?hostname={host}&myip={ip}", ..PLAIN }),
+    entry("domopoli", "domopoli", "https://www.domopoli.de/", &Row { url: "https://dyndns.domopoli.de/nic/update?hostname={host}&myip={ip}", ..PLAIN }),
+    entry("dyndns_it", "dyndns.it", "https://dyndns.it/", &Row { url: "https://update.dyndns.it/nic/update?system=dyndns&hostname={host}&myip={ip4}", ..PLAIN }),
+    entry("eurodns", "EuroDNS", "https://www.eurodns.com/", &Row { url: "https://update.eurodyndns.org/update/?hostname={host}&myip={ip}", ..PLAIN }),
+    entry("hosting_de", "hosting.de", "https://www.hosting.de/", &Row { url: "https://ddns.hosting.de/nic/update?hostname={host}&myip={ip}", ..PLAIN }),
+    entry("schokokeks", "schokokeks.org", "https://schokokeks.org/", &Row { url: "https://dyndns.schokokeks.org/nic/update?hostname={host}&myip={ip}", ..PLAIN }),
+    entry("simply", "Simply.com", "https://www.simply.com/", &Row { url: "https://api.simply.com/2/ddns/?hostname={host}&myip={ip}", ..PLAIN }),
+    entry("variomedia", "Variomedia", "https://www.variomedia.de/", &Row { url: "https://dyndns.variomedia.de/nic/update?hostname={host}&myip={ip}", ..PLAIN }),
+    entry("ydns", "YDNS", "https://ydns.io/", &Row { url: "https://ydns.io/api/v1/update/?host={host}&ip={ip}", words: &[("ok", Word::Good)], ..PLAIN }),
+    entry("itsdns", "itsdns.de", "https://www.itsdns.de/", &Row { url: "https://www.itsdns.de/update.php?hostname={host}&myip={ip}", ..PLAIN }),
+    entry("nowdns", "Now-DNS", "https://now-dns.com/", &Row { url: "https://now-dns.com/update?hostname={host}&myip={ip}", ..PLAIN }),
+    entry("domeneshop", "Domeneshop", "https://domene.shop/", &Row { url: "https://api.domeneshop.no/v0/dyndns/update?hostname={host}&myip={ip}", other: Other::EmptyUpdated, ..PLAIN }),
+    entry("apertodns", "ApertoDNS", "https://www.apertodns.com/", &Row { url: "https://api.apertodns.com/nic/update?hostname={host}&myip={ip}", ..PLAIN }),
+    entry("core_networks", "Core-Networks", "https://www.core-networks.de/", &Row { url: "https://dyndns.core-networks.de/?hostname={host}&keepipv4={no4}&myip={ip}&keepipv6={no6}", ..PLAIN }),
+    entry("apertodns_token", "ApertoDNS (by token)", "https://www.apertodns.com/", &Row { url: "https://api.apertodns.com/nic/update?hostname={host}&myip={ip}", login: Login::Twice, ..PLAIN }),
+    entry("all_inkl", "ALL-INKL.COM", "https://all-inkl.com/", &Row { url: "https://dyndns.kasserver.com/?myip={ip4}&myip6={ip6}", joint: true, ..PLAIN }),
+    entry("dnshome", "dnsHome.de", "https://www.dnshome.de/", &Row { url: "https://www.dnshome.de/dyndns.php?hostname={host}&ip={ip4}&ip6={ip6}", joint: true, ..PLAIN }),
+    entry("dy_fi", "dy.fi (takes the address of the connection)", "https://www.dy.fi/", &Row { url: "https://www.dy.fi/nic/update?hostname={host}", ..PLAIN }),
+    entry("gigahost", "Gigahost", "https://gigahost.no/", &Row { url: "https://api.gigahost.no/api/v0/dns/dyndns?hostname={host}&myip={ip4}&myipv6={ip6}", joint: true, ..PLAIN }),
+    entry("nic_ru", "RU-CENTER", "https://www.nic.ru/", &Row { url: "https://api.nic.ru/dyndns/update?hostname={host}&myip={ip}", ..PLAIN }),
+    entry("myonlineportal", "myonlineportal.net", "https://myonlineportal.net/", &Row { url: "https://myonlineportal.net/updateddns?username={user}&password={password}&hostname={host}&ip={ip4}&ip6={ip6}", joint: true, ..OPEN }),
+    entry("opendns", "OpenDNS (the network of option id)", "https://www.opendns.com/", &Row { url: "https://updates.opendns.com/nic/update?hostname={id}&myip={ip4}", single: true, ..PLAIN }),
+    entry("tunnelbroker", "Hurricane Electric tunnel broker (the tunnel of option id)", "https://tunnelbroker.net/", &Row { url: "https://ipv4.tunnelbroker.net/nic/update?hostname={id}&myip={ip4}", single: true, ..PLAIN }),
+    entry("udmedia", "UD Media", "https://www.udmedia.de/", &Row { url: "https://www.udmedia.de/nic/update?myip={ip}", ..PLAIN }),
+    entry("xlhost", "XLHost", "https://www.xlhost.de/", &Row { url: "https://nsupdate.xlhost.de/nic/update?hostname={host}&myip={ip4}", ..PLAIN }),
+    entry("dyndns2", "Any server that speaks dyndns2", "https://help.dyn.com/remote-access-api/", &Row { url: "/nic/update?hostname={host}&myip={ip}", ..PLAIN }),
+];

@@ -13,6 +13,8 @@ pub const FLAGS: &str = "--icf=all --nostdlib --build-id=none -z noexecstack -z 
 pub const MAP: &str = "porchlight.map";
 /// Words of zig's call that are not wanted: the unwinding tables' index and what is stripped.
 const UNWANTED: [&str; 3] = ["--eh-frame-hdr", "-s", "--as-needed"];
+/// Smaller ones of musl's functions, see there.
+pub const MUSL_SOURCE: &str = include_str!("musl.c");
 /// Two calls set right, see there.
 pub const TIME_SOURCE: &str = include_str!("time.c");
 /// What it becomes.
@@ -27,8 +29,9 @@ const PROBE: &str = "int main(void) { return 0; }\n";
 /// When zig cannot link for the target, or says nothing of how it does.
 pub fn script(target: &Target, zig: &str, out: &Path) -> Result<String> {
     let (flags, objects) = split(&probe(target, zig, out)?).context("zig did not say how it links")?;
+    compile(target, zig, out, "musl", MUSL_SOURCE)?;
     if target.is_big() {
-        time(target, zig, out)?;
+        compile(target, zig, out, "time", TIME_SOURCE)?;
     }
     let more = target.link_flags.replace(TIME, &format!("'{}/{TIME}'", out.display()));
     let out = out.display();
@@ -42,20 +45,20 @@ for argument do
     *) set -- \"$@\" \"$argument\" ;;
     esac
 done
-exec {zig} ld.lld {flags} {FLAGS} {more} -L'{out}' -Map='{out}/{MAP}' \"$@\" --start-group {objects} --end-group
+exec {zig} ld.lld {flags} {FLAGS} {more} -L'{out}' -Map='{out}/{MAP}' \"$@\" '{out}/musl.o' --start-group {objects} --end-group
 "
     ))
 }
 
-/// Compiles `time.c`.
-fn time(target: &Target, zig: &str, out: &Path) -> Result<()> {
-    let source = out.join("time.c");
-    fs::write(&source, TIME_SOURCE).with_context(|| format!("cannot write {}", source.display()))?;
+/// Compiles C.
+fn compile(target: &Target, zig: &str, out: &Path, name: &str, text: &str) -> Result<()> {
+    let source = out.join(name).with_extension("c");
+    fs::write(&source, text).with_context(|| format!("cannot write {}", source.display()))?;
     let Target { zig: triple, cpu, c_flags, .. } = target;
-    let call = format!("{zig} cc -target {triple} -mcpu={cpu} {c_flags} -Os -c -o {TIME} time.c");
+    let call = format!("{zig} cc -target {triple} -mcpu={cpu} {c_flags} -Os -c -o {name}.o {name}.c");
     let said = Command::new("sh").args(["-c", &call]).current_dir(out).stdin(Stdio::null()).output();
     let said = said.context("cannot run sh")?;
-    ensure!(said.status.success(), "cannot compile time.c: {}", String::from_utf8_lossy(&said.stderr));
+    ensure!(said.status.success(), "cannot compile {name}.c: {}", String::from_utf8_lossy(&said.stderr));
     Ok(())
 }
 

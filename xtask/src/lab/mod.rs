@@ -44,6 +44,7 @@ pub mod named;
 pub mod nameserver;
 pub mod ns;
 pub mod openwrt;
+pub mod powerdns;
 pub mod probe;
 pub mod process;
 pub mod scenarios;
@@ -58,6 +59,7 @@ pub use camera::Camera;
 pub use named::{Named, Software};
 pub use nameserver::{Mood, Nameserver};
 pub use ns::Ns;
+pub use powerdns::PowerDns;
 pub use process::{until, Daemon};
 
 use anyhow::{bail, Context, Result};

@@ -14,6 +14,8 @@ use std::time::Duration;
 const MAX_ANSWER: usize = 4096;
 /// The longest banner that is read.
 const MAX_BANNER: usize = 256;
+/// The longest HTTP answer that is read.
+const MAX_HTTP: u64 = 1024 * 1024;
 
 /// A DNS server's answer to one question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +121,30 @@ pub fn connect(from: &Ns, target: SocketAddr, limit: Duration) -> Result<TcpStre
         stream.set_write_timeout(Some(limit))?;
         Ok(stream)
     })
+}
+
+/// Sends an HTTP request with these headers (each line ended) and this body; returns the answer's status and body.
+pub fn http(
+    from: &Ns,
+    target: SocketAddr,
+    request: &str,
+    headers: &str,
+    body: &str,
+    limit: Duration,
+) -> Result<(u16, String)> {
+    let mut stream = connect(from, target, limit)?;
+    let length = body.len();
+    // 1.0: no chunks, and the end of the answer is the end of the connection.
+    write!(
+        stream,
+        "{request} HTTP/1.0\r\nHost: {target}\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    )?;
+    let mut answer = Vec::new();
+    stream.take(MAX_HTTP).read_to_end(&mut answer).with_context(|| format!("{target} does not answer"))?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").context("an answer without a body")?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no status")?;
+    Ok((status, body.to_owned()))
 }
 
 /// Reads one line from a connection.

@@ -16,7 +16,10 @@ const SAMPLE: &str = "ddclient 3.10.0, sample-etc_ddclient.conf";
 
 /// Our row, ddclient's settings, family, and where those settings come from.
 const SERVICES: &[(&str, &str, &str, &str)] = &[
+    ("changeip", "protocol=changeip", "ipv4", DEFAULT),
     ("desec", "protocol=dyndns2, server=update.dedyn.io", "ipv4", DESEC),
+    ("dnsmadeeasy", "protocol=dnsmadeeasy", "ipv4", DEFAULT),
+    ("dondominio", "protocol=dondominio", "ipv4", DEFAULT),
     ("duckdns", "protocol=duckdns", "ipv4", DEFAULT),
     ("dyn", "protocol=dyndns2", "ipv4", DEFAULT),
     ("dyn", "protocol=dyndns2", "ipv4-two", DEFAULT),
@@ -24,12 +27,16 @@ const SERVICES: &[(&str, &str, &str, &str)] = &[
     ("dyndns2", "protocol=dyndns2, server=ddns.example.net", "ipv4", OWN),
     ("dyndns2", "protocol=dyndns2, server=ddns.example.net, script=/up/date", "ipv6", OWN),
     ("easydns", "protocol=easydns", "ipv4", DEFAULT),
+    ("freemyip", "protocol=freemyip", "ipv4", DEFAULT),
     ("loopia", "protocol=dyndns2, server=dns.loopia.se, script=/XDynDNSServer/XDynDNS.php", "ipv4", SAMPLE),
+    ("namecheap", "protocol=namecheap", "ipv4", DEFAULT),
+    ("njalla", "protocol=njalla", "ipv4", DEFAULT),
     ("noip", "protocol=noip", "ipv4", DEFAULT),
     ("noip", "protocol=noip", "ipv6", DEFAULT),
     ("nsupdate_info", "protocol=dyndns2, server=ipv4.nsupdate.info", "ipv4", SAMPLE),
     ("nsupdate_info", "protocol=dyndns2, server=ipv6.nsupdate.info", "ipv6", SAMPLE),
     ("ovh", "protocol=ovh", "ipv4", DEFAULT),
+    ("sitelutions", "protocol=sitelutions", "ipv4", DEFAULT),
     ("zoneedit", "protocol=zoneedit1", "ipv4", DEFAULT),
 ];
 const DESEC: &str = "https://desec.readthedocs.io/en/latest/dyndns/configure.html";

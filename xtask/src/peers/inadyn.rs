@@ -13,20 +13,27 @@ pub const PROGRAM: &str = "/usr/sbin/inadyn";
 /// either address in the same place.
 const SERVICES: &[(&str, &str, &[&str])] = &[
     ("3322", "dyndns@3322.org", &["ipv4"]),
+    ("changeip", "default@changeip.com", &["ipv4"]),
+    ("ddnss", "default@ddnss.de", &["ipv4"]),
+    ("dhis", "default@dhis.org", &["ipv4"]),
     ("dnsomatic", "default@dnsomatic.com", &["ipv4", "ipv6"]),
     ("duckdns", "default@duckdns.org", &["ipv4", "ipv6"]),
     ("dyn", "default@dyndns.org", &["ipv4", "ipv6"]),
     ("dynu", "default@dynu.com", &["ipv4"]),
     ("dynv6", "default@dynv6.com", &["ipv6"]),
     ("easydns", "default@easydns.com", &["ipv4", "ipv6"]),
+    ("freemyip", "default@freemyip.com", &["ipv4"]),
+    ("gira", "default@gira.de", &["ipv4", "ipv6"]),
     ("he", "dyndns@he.net", &["ipv4", "ipv6"]),
     ("loopia", "default@loopia.com", &["ipv4", "ipv6"]),
     ("noip", "default@no-ip.com", &["ipv4", "ipv6"]),
     ("nsupdate_info", "ipv4@nsupdate.info", &["ipv4"]),
     ("ovh", "default@ovh.com", &["ipv4", "ipv6"]),
     ("selfhost", "default@selfhost.de", &["ipv4", "ipv6"]),
+    ("sitelutions", "default@sitelutions.com", &["ipv4"]),
     ("spdyn", "default@spdyn.de", &["ipv4", "ipv6"]),
     ("strato", "default@strato.com", &["ipv4", "ipv6"]),
+    ("tunnelbroker", "default@tunnelbroker.net", &["ipv4"]),
     ("zoneedit", "default@zoneedit.com", &["ipv4"]),
 ];
 

@@ -130,6 +130,18 @@ fn content(seen: &Seen) -> (u16, String) {
         "dynv6.com" => "addresses updated".to_owned(),
         "dynamic.zoneedit.com" => format!("<SUCCESS CODE=\"200\" TEXT=\"updated\" IP=\"{address}\">"),
         "api.cp.easydns.com" => "NOERROR".to_owned(),
+        "dondns.dondominio.com" | "freemyip.com" | "homeserver.gira.de" => "OK".to_owned(),
+        "cp.dnsmadeeasy.com" | "sitelutions.com" | "www.sitelutions.com" => "success".to_owned(),
+        // One peer wants the first word, the other the second.
+        "nic.changeip.com" => "good: 200 Successful Update".to_owned(),
+        "ddnss.de" | "www.ddnss.de" => "Updated 1 hostname.".to_owned(),
+        "dynamicdns.park-your-domain.com" => "<ErrCount>0</ErrCount>".to_owned(),
+        "is.dhis.org" => address.to_owned(),
+        "njal.la" => {
+            format!(
+                "{{\"status\": 200, \"message\": \"record updated\", \"value\": {{\"A\": \"{address}\"}}}}"
+            )
+        }
         // One line for each name.
         _ => format!("good {address}\n").repeat(seen.target.matches(',').count() + 1),
     };

@@ -32,12 +32,16 @@ impl Case {
     pub fn usual(service: &'static str, family: &'static str, theirs: String, source: &'static str) -> Case {
         let domain = match (service, family) {
             ("duckdns", _) => "cam.duckdns.org",
+            // The number of a record, a tunnel.
+            ("dnsmadeeasy" | "sitelutions" | "tunnelbroker", _) => "1007",
             (_, "ipv4-two") => "cam.example.com,door.example.com",
             _ => "cam.example.com",
         };
         let username = match service {
             // The account is the name itself: https://dns.he.net/docs.html and nsupdate.info's help page.
             "he" | "nsupdate_info" | "desec" => "cam.example.com",
+            // The zone: ddclient --help says so under namecheap.
+            "namecheap" => "example.com",
             _ => "alice",
         };
         let address = if family == "ipv6" { "2001:db8::7" } else { "198.51.100.7" };

@@ -8,9 +8,11 @@ pub mod idle;
 pub mod kill;
 pub mod lease;
 pub mod netifd;
+pub mod powerdns;
 pub mod ready;
 pub mod scripts;
 pub mod service;
+pub mod ten;
 pub mod ucifw;
 
 use super::{Lab, Summary};
@@ -48,6 +50,8 @@ pub const SCENARIOS: &[Scenario] = &[
     changes::BIND,
     changes::KNOT,
     ready::BIND,
+    powerdns::UPDATE,
+    powerdns::API,
     lease::DNSMASQ,
     netifd::WAYS,
     netifd::REST,

@@ -1,0 +1,316 @@
+//! Domain names in Unicode as DNS has them: A-labels (RFC 5890, punycode of RFC 3492). What tables of tens of kilobytes
+//! would be needed for is not done but refused, with the way out: the name written as `xn--...`.
+
+/// RFC 3492 section 5.
+const BASE: u32 = 36;
+const T_MIN: u32 = 1;
+const T_MAX: u32 = 26;
+const SKEW: u32 = 38;
+const DAMP: u32 = 700;
+const FIRST_BIAS: u32 = 72;
+const FIRST_CODE: u32 = 128;
+/// The longest A-label (RFC 1035 section 2.3.4).
+const A_LABEL_CAP: usize = 63;
+/// The most characters of a label that is encoded: none of more fits into an A-label.
+const LABEL_CAP: usize = 59;
+
+/// What is taken beyond ASCII: letters, digits and marks in small letters, of the scripts of which names are registered.
+/// Each is its own canonical form (NFC, UTS 46), so that it needs no mapping. Some within are not assigned.
+#[rustfmt::skip]
+static LETTERS: &[(u32, u32)] = &[
+    (0xdf, 0xf6), (0xf8, 0x12f), (0x131, 0x131), (0x134, 0x13e), (0x141, 0x148), (0x14a, 0x17e), // Latin
+    (0x1a1, 0x1a1), (0x1b0, 0x1b0), (0x1cd, 0x1ef), (0x1f8, 0x21f), (0x222, 0x233), (0x250, 0x2af),
+    (0x1e01, 0x1e99), (0x1ea0, 0x1eff),
+    (0x390, 0x390), (0x3ac, 0x3ce), // Greek
+    (0x430, 0x481), (0x48a, 0x52f), // Cyrillic
+    (0x561, 0x586), // Armenian
+    (0x5d0, 0x5ea), // Hebrew
+    (0x620, 0x63f), (0x641, 0x652), (0x660, 0x669), (0x671, 0x674), (0x679, 0x6d3), (0x6f0, 0x6fc), // Arabic
+    (0x780, 0x7b1), // Thaana
+    (0x900, 0x957), (0x960, 0x9db), (0x9e0, 0xa32), (0xa34, 0xa35), (0xa37, 0xa58), (0xa5f, 0xb5b), // of India
+    (0xb5f, 0xdff),
+    (0xe01, 0xe32), (0xe34, 0xe3a), (0xe40, 0xe4e), (0xe50, 0xe59), // Thai
+    (0xe81, 0xeb2), (0xeb4, 0xedb), // Lao
+    (0x1000, 0x109f), (0x10d0, 0x10fa), (0x1200, 0x137f), (0x1780, 0x17b3), (0x17b6, 0x17e9),
+    (0x3005, 0x3007), (0x3041, 0x3096), (0x309d, 0x309e), (0x30a1, 0x30fa), (0x30fc, 0x30fe), (0x3105, 0x312f),
+    (0x3400, 0x4dbf), (0x4e00, 0x9fff), (0x20000, 0x2f7ff), (0x30000, 0x323af), // Han
+    (0xac00, 0xd7a3), // Hangul
+];
+
+/// The name with each label that is not ASCII as an A-label. Ideographic full stops become dots. ASCII stays as it is.
+///
+/// # Errors
+/// Which character or label cannot be taken.
+pub fn to_ascii(name: &str) -> Result<String, String> {
+    let mut out = String::with_capacity(name.len());
+    for (index, label) in name.split(['.', '\u{3002}', '\u{ff0e}', '\u{ff61}']).enumerate() {
+        if index > 0 {
+            out.push('.');
+        }
+        if label.is_ascii() {
+            out.push_str(label);
+            continue;
+        }
+        let start = out.len();
+        let label: Vec<u32> = label.chars().map(|c| lower(u32::from(c))).collect();
+        check(&label)?;
+        out.push_str("xn--");
+        encode(&label, &mut out);
+        if out.len() - start > A_LABEL_CAP {
+            return Err(too_long(out.len() - start));
+        }
+    }
+    Ok(out)
+}
+
+/// Only what is surely meant so.
+fn check(label: &[u32]) -> Result<(), String> {
+    let within = |code: u32| LETTERS.iter().any(|(first, last)| (*first..=*last).contains(&code));
+    let mends = "write the name as xn--...";
+    if let Some(odd) = label.iter().find(|code| **code >= FIRST_CODE && !within(**code)) {
+        return Err(match odd {
+            0x300..=0x36f => format!("has a mark that stands for itself (U+{odd:04X}), not one letter with it; type the letter, or {mends}"),
+            _ => format!("has U+{odd:04X}, which is not taken in names here; {mends}"),
+        });
+    }
+    if label.len() > LABEL_CAP {
+        return Err(too_long(label.len()));
+    }
+    let to_left = |code: &u32| (0x590..0x900).contains(code);
+    let neutral = |code: &u32| *code == u32::from('-') || (0x30..0x3a).contains(code);
+    let mixed = label.iter().any(to_left)
+        && (!label.iter().all(|code| to_left(code) || neutral(code)) || label.first().is_some_and(neutral));
+    if mixed {
+        return Err(format!("mixes letters that are written from the left and from the right; {mends}"));
+    }
+    Ok(())
+}
+
+fn too_long(length: usize) -> String {
+    format!("has a part that is too long: {length} characters as DNS has it, and {A_LABEL_CAP} are the most")
+}
+
+/// The small letter of a capital one, of those in [`LETTERS`]; else the character itself.
+fn lower(code: u32) -> u32 {
+    match code {
+        0x41..=0x5a | 0xc0..=0xd6 | 0xd8..=0xde | 0x391..=0x3a1 | 0x3a3..=0x3ab | 0x410..=0x42f => code + 32,
+        // Pairs: the capital letter is even,
+        0x100..=0x12f | 0x134..=0x137 | 0x14a..=0x177 | 0x1de..=0x1ef | 0x1f8..=0x21f | 0x222..=0x233 => {
+            code | 1
+        }
+        0x460..=0x481 | 0x48a..=0x4bf | 0x4d0..=0x52f | 0x1e00..=0x1e95 | 0x1ea0..=0x1eff => code | 1,
+        // or odd.
+        0x139..=0x13e | 0x141..=0x148 | 0x179..=0x17e | 0x1cd..=0x1dc | 0x4c1..=0x4ce => (code + 1) & !1,
+        0x178 => 0xff,
+        0x1a0 | 0x1af => code + 1,
+        0x386 => 0x3ac,
+        0x388..=0x38a => code + 37,
+        0x38c => 0x3cc,
+        0x38e | 0x38f => code + 63,
+        0x400..=0x40f => code + 80,
+        0x4c0 => 0x4cf,
+        0x531..=0x556 => code + 48,
+        _ => code,
+    }
+}
+
+/// Appends the punycode of a label (RFC 3492 section 6.3). Nothing overflows: see [`LABEL_CAP`].
+fn encode(label: &[u32], out: &mut String) {
+    let basic = label.iter().filter(|code| **code < FIRST_CODE).filter_map(|code| char::from_u32(*code));
+    let start = out.len();
+    out.extend(basic);
+    let count = (out.len() - start) as u32;
+    if count > 0 {
+        out.push('-');
+    }
+    let (mut code, mut delta, mut bias, mut handled) = (FIRST_CODE, 0, FIRST_BIAS, count);
+    while let Some(next) = label.iter().copied().filter(|other| *other >= code).min() {
+        delta += (next - code) * (handled + 1);
+        code = next;
+        for other in label {
+            if *other < code {
+                delta += 1;
+            }
+            if *other == code {
+                digits(delta, bias, out);
+                bias = adapt(delta, handled + 1, handled == count);
+                (delta, handled) = (0, handled + 1);
+            }
+        }
+        (delta, code) = (delta + 1, code + 1);
+    }
+}
+
+/// A whole number of variable length (section 3.3).
+fn digits(mut number: u32, bias: u32, out: &mut String) {
+    let mut digit = |value: u32| out.extend(char::from_digit(value, BASE).map(rotated));
+    let mut place = BASE;
+    loop {
+        let threshold = place.saturating_sub(bias).clamp(T_MIN, T_MAX);
+        if number < threshold {
+            return digit(number);
+        }
+        digit(threshold + (number - threshold) % (BASE - threshold));
+        number = (number - threshold) / (BASE - threshold);
+        place += BASE;
+    }
+}
+
+/// Digits are a-z, then 0-9 (section 5), not the other way round.
+fn rotated(digit: char) -> char {
+    let value = digit.to_digit(BASE).unwrap_or(0) as u8;
+    char::from(if value < 26 { b'a' + value } else { b'0' + (value - 26) })
+}
+
+/// Section 6.1.
+fn adapt(delta: u32, points: u32, first: bool) -> u32 {
+    let mut delta = if first { delta / DAMP } else { delta / 2 };
+    delta += delta / points;
+    let mut steps = 0;
+    while delta > (BASE - T_MIN) * T_MAX / 2 {
+        delta /= BASE - T_MIN;
+        steps += BASE;
+    }
+    steps + (BASE - T_MIN + 1) * delta / (delta + SKEW)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn codes(text: &str) -> Vec<u32> {
+        text.chars().map(u32::from).collect()
+    }
+
+    fn encoded(text: &str) -> String {
+        let mut out = String::new();
+        encode(&codes(text), &mut out);
+        out
+    }
+
+    /// RFC 3492 section 7.1; in (I) its one capital letter only annotates.
+    #[test]
+    fn the_samples_of_the_standard() {
+        for (text, code) in [
+            ("ليهمابتكلموشعربي؟", "egbpdaj6bu4bxfgehfvwxn"),
+            ("他们为什么不说中文", "ihqwcrb4cv8a8dqg056pqjye"),
+            ("他們爲什麽不說中文", "ihqwctvzc91f659drss3x8bo0yb"),
+            ("Pročprostěnemluvíčesky", "Proprostnemluvesky-uyb24dma41a"),
+            ("למההםפשוטלאמדבריםעברית", "4dbcagdahymbxekheh6e0a7fei0b"),
+            ("यहलोगहिन्दीक्योंनहींबोलसकतेहैं", "i1baa7eci9glrd9b2ae1bj0hfcgg6iyaf8o0a1dig0cd"),
+            ("なぜみんな日本語を話してくれないのか", "n8jok5ay5dzabd5bym9f0cm5685rrjetr6pdxa"),
+            (
+                "세계의모든사람들이한국어를이해한다면얼마나좋을까",
+                "989aomsvi5e83db1d2a355cv1e0vak1dwrv93d5xbh15a0dt30a5jpsd879ccm6fea98c",
+            ),
+            ("почемужеонинеговорятпорусски", "b1abfaaepdrnnbgefbadotcwatmq2g4l"),
+            ("PorquénopuedensimplementehablarenEspañol", "PorqunopuedensimplementehablarenEspaol-fmd56a"),
+            ("TạisaohọkhôngthểchỉnóitiếngViệt", "TisaohkhngthchnitingVit-kjcr8268qyxafd2f1b9g"),
+            ("3年B組金八先生", "3B-ww4c5e180e575a65lsy2b"),
+            ("安室奈美恵-with-SUPER-MONKEYS", "-with-SUPER-MONKEYS-pc58ag80a8qai00g7n9n"),
+            ("Hello-Another-Way-それぞれの場所", "Hello-Another-Way--fc4qua05auwb3674vfr0b"),
+            ("ひとつ屋根の下2", "2-u9tlzr9756bt3uc0v"),
+            ("MajiでKoiする5秒前", "MajiKoi5-783gue6qz075azm5e"),
+            ("パフィーdeルンバ", "de-jg4avhby1noc0d"),
+            ("そのスピードで", "d9juau41awczczp"),
+            ("-> $1.00 <-", "-> $1.00 <--"),
+        ] {
+            assert_eq!(encoded(text), code, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_become_a_labels() {
+        for (name, ascii) in [
+            ("cam.example.com", "cam.example.com"),
+            ("*.BÜCHER.example", "*.xn--bcher-kva.example"),
+            ("测试.中国", "xn--0zwm56d.xn--fiqs8s"),
+            ("测试。中国", "xn--0zwm56d.xn--fiqs8s"),
+            ("cam．bücher｡example", "cam.xn--bcher-kva.example"),
+            ("straße.example", "xn--strae-oqa.example"),
+            ("ПРИМЕР.РФ", "xn--e1afmkfd.xn--p1ai"),
+            ("παράδειγμα.δοκιμή", "xn--hxajbheg2az3al.xn--jxalpdlp"),
+            ("דוגמה.טעסט", "xn--6dbbec0c.xn--deba0ad"),
+            ("مثال.إختبار", "xn--mgbh0fb.xn--kgbechtv"),
+            ("उदाहरण.परीक्षा", "xn--p1b6ci4b4b3a.xn--11b5bs3a9aj6g"),
+            ("", ""),
+            ("..", ".."),
+        ] {
+            assert_eq!(to_ascii(name).as_deref(), Ok(ascii), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_would_need_tables_is_refused() {
+        for (name, part) in [
+            ("bu\u{308}cher.example", "U+0308"),
+            ("ﬁsh.example", "U+FB01"),
+            ("ｃａｍ.example", "U+FF43"),
+            ("i❤.example", "U+2764"),
+            ("a\u{200d}b.example", "U+200D"),
+            ("\u{202e}moc.example", "U+202E"),
+            ("a\u{80}.example", "U+0080"),
+            ("a b\u{a0}.example", "U+00A0"),
+            ("İstanbul.example", "U+0130"),
+            ("가\u{1100}.example", "U+1100"),
+            ("か\u{3099}.example", "U+3099"),
+            ("😀.example", "U+1F600"),
+            ("abcא.example", "mixes"),
+            ("1א.example", "mixes"),
+            (&"ü".repeat(64), "too long"),
+            (&"ü".repeat(100_000), "too long"),
+        ] {
+            let why = to_ascii(name).unwrap_err();
+            assert!(why.contains(part), "{part}: {why}");
+            assert!(why.is_ascii() && why.len() < 160, "{why}");
+        }
+    }
+
+    /// The name as the idna crate has it, which holds the whole tables (UTS 46, not transitional).
+    fn by_tables(name: &str) -> Option<String> {
+        idna::domain_to_ascii_cow(name.as_bytes(), idna::AsciiDenyList::STD3)
+            .ok()
+            .map(|name| name.into_owned())
+    }
+
+    /// Every letter that is taken, and every capital letter of it: either the tables agree, or they know no such letter.
+    #[test]
+    fn every_letter_is_what_the_tables_make_of_it() {
+        let (mut known, mut wrong) = (0, Vec::new());
+        for code in (0x80..0x33000).filter_map(char::from_u32) {
+            let base = if (0x590..0x900).contains(&u32::from(code)) { "א" } else { "x" };
+            let name = format!("{base}{code}{base}.example");
+            let Ok(ours) = to_ascii(&name) else { continue };
+            if let Some(theirs) = by_tables(&name) {
+                if ours != theirs {
+                    wrong.push(format!("U+{:04X}", u32::from(code)));
+                }
+                known += 1;
+            }
+        }
+        assert_eq!(wrong, [""; 0]);
+        assert!(known > 80_000, "{known}");
+    }
+
+    proptest! {
+        #[test]
+        fn whole_names_are_what_the_tables_make_of_them(
+            name in r"[a-z0-9A-ZÀ-ÖØ-öø-įıĴ-ľŁ-ňŊ-žΆΈ-ΊΌΎ-ΡΣ-Ϋά-ώА-џ一-鿿가-힣ぁ-ゖァ-ヺ]{1,20}[.。][a-zà-öа-я测试中国]{2,10}"
+        ) {
+            let theirs = by_tables(&name);
+            let ours = to_ascii(&name).ok();
+            // They also look at the length, and at what begins with xn--.
+            if let (Some(ours), Some(theirs)) = (&ours, &theirs) {
+                prop_assert_eq!(ours.to_ascii_lowercase(), theirs.clone(), "{}", name);
+            }
+            let long = ours.as_ref().is_some_and(|ours| ours.split('.').any(|label| label.len() > 63));
+            prop_assert!(theirs.is_some() == ours.is_some() || long, "{}: {:?} {:?}", name, ours, theirs);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(name in any::<String>()) {
+            let _ = to_ascii(&name);
+        }
+    }
+}
