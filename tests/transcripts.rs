@@ -311,6 +311,11 @@ fn is_dns(reply: &Reply) -> bool {
     reply.status == 0
 }
 
+/// Of a long answer (a whole page of a list) not each place is broken, only one in some.
+fn step(whole: &Reply) -> usize {
+    1 + whole.body.len() / 2048
+}
+
 /// How many records an outcome calls updated.
 fn updated(outcome: &str) -> usize {
     outcome.lines().filter(|line| line.ends_with(" updated")).count()
@@ -337,7 +342,7 @@ fn an_answer_cut_at_any_length_is_a_failure_and_nothing_is_written_after_it() {
     for case in happy(is_json).into_iter().chain(happy(is_xml)).chain(happy(is_dns)) {
         for (place, (_, text)) in case.talk.iter().enumerate() {
             let whole = reply(text).unwrap();
-            for end in 0..whole.body.len() {
+            for end in (0..whole.body.len()).step_by(step(&whole)) {
                 let cut = Reply { body: whole.body[..end].to_vec(), ..whole.clone() };
                 check_broken(&case, place, &play_damaged(&case, place, &Ok(cut)), &format!("cut at {end}"));
             }
@@ -389,9 +394,10 @@ fn a_value_of_the_wrong_type_never_leads_to_another_write() {
         for (place, (_, text)) in case.talk.iter().enumerate() {
             let whole = reply(text).unwrap();
             let Ok(json) = Json::parse(&whole.text()) else { continue };
-            for path in paths(&json) {
+            for path in paths(&json).into_iter().step_by(step(&whole)) {
                 // What is sent back as it came has no type of ours.
-                if kept.iter().any(|name| key(&json, &path) == Some(name)) {
+                let within = |name: &str| (1..=path.len()).any(|end| key(&json, &path[..end]) == Some(name));
+                if kept.iter().any(|name| within(name)) {
                     continue;
                 }
                 for other in ["null", "true", "7", "-1.5", "\"x\"", "[]", "{}", "[[]]"] {

@@ -126,8 +126,11 @@ pub(super) fn judge(service: &Service, reply: &Reply, now: u64) -> Result<Json, 
     if well && yes {
         return Ok(json);
     }
-    let code = scalar(first(&json, service.code)).unwrap_or_default();
-    let words = scalar(first(&json, service.text)).unwrap_or_default();
+    let code = match service.code {
+        "" => String::new(),
+        path => scalar(first(&json, path)).unwrap_or_default(),
+    };
+    let words = first(&json, service.text).str().unwrap_or_default().to_owned();
     if well && code.is_empty() && words.is_empty() {
         return Err(garbled(reply).into());
     }

@@ -520,7 +520,11 @@ impl Run<'_, '_> {
         // Asked for one name, a service may answer with its neighbours too, and with them again when asked for those.
         let mut add = |record: Option<Found>| {
             if let Some(record) = record.filter(|record| wants(&record.name)) {
-                if !found.iter().any(|other| other.name == record.name && other.raw == record.raw) {
+                let same = |other: &Found| {
+                    (&other.name, other.family, &other.id, &other.addrs)
+                        == (&record.name, record.family, &record.id, &record.addrs)
+                };
+                if !found.iter().any(same) {
                     found.push(record);
                 }
             }
@@ -828,7 +832,11 @@ fn take(
     for value in values {
         addrs.extend(value.str()?.split(',').filter_map(|text| text.trim().parse::<IpAddr>().ok()));
     }
-    let id = if fields.id.is_empty() { String::new() } else { field(item, fields.id)? };
+    let id = match fields.id.strip_prefix('?') {
+        None if fields.id.is_empty() => String::new(),
+        None => field(item, fields.id)?,
+        Some(path) => field(item, path).unwrap_or_default(),
+    };
     let ttl = match fields.ttl.strip_prefix('?') {
         None if fields.ttl.is_empty() => None,
         None => Some(field(item, fields.ttl)?.parse().ok()?),

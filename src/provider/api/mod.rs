@@ -118,7 +118,7 @@ pub enum Pages {
 /// Where a record's fields are.
 #[derive(Clone, Copy)]
 pub struct Fields {
-    /// Its id; empty: it has none.
+    /// Its id; empty: it has none, after `?`: it may have none.
     pub id: &'static str,
     /// Its name; empty: only records of the name are listed.
     pub name: &'static str,
