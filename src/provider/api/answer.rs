@@ -59,7 +59,7 @@ pub(super) fn missing(json: &Json, path: &str) -> bool {
     match json {
         Json::Object(entries) => match entries.iter().find(|(key, _)| **key == *step) {
             Some((_, value)) => missing(value, rest),
-            None => !step.is_empty(),
+            None => !matches!(step, "" | "*" | "%"),
         },
         _ => false,
     }

@@ -115,7 +115,11 @@ impl Run<'_, '_> {
                     None => self.in_zone(&zone, &id, &members),
                 };
                 match done {
-                    Ok(done) => verdicts.extend(done),
+                    Ok(done) => {
+                        let mut failures = done.iter().filter_map(|(_, verdict)| verdict.as_ref().err());
+                        ended = ended.or(failures.find(|failure| ends(failure)).cloned());
+                        verdicts.extend(done);
+                    }
                     Err(trouble) if trouble.means == Means::NoZone && !last && self.forget(&zone) => {
                         again.extend(members);
                     }

@@ -2,8 +2,9 @@
 
 mod host;
 mod rest;
+mod rpc;
 
 use super::Service;
 
 /// All rows.
-pub(super) const ALL: &[&[Service]] = &[host::ROWS, rest::ROWS];
+pub(super) const ALL: &[&[Service]] = &[host::ROWS, rest::ROWS, rpc::ROWS];
