@@ -22,6 +22,7 @@ pub type Sign = fn(&Job, Http) -> Result<Http, Failure>;
 /// (its id), `$try` (a zone that may exist), of the record: `$fqdn`, `$host` (the name within the zone), `$type`, `$addr`,
 /// `$ttl`, `$line`, `$id`, `$old` (the address that it had), of a list: `$page` (from 1), `$offset`, `$cursor`; and
 /// `$session`. Paths are those of [`answer::gather`]; a field whose path begins with `#` is a number, else a string.
+#[derive(Debug)]
 pub struct Service {
     /// The value of `option provider`.
     pub name: &'static str,
@@ -94,7 +95,7 @@ pub struct Service {
 }
 
 /// A call that lists.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct List {
     /// The call.
     pub call: &'static str,
@@ -105,7 +106,7 @@ pub struct List {
 }
 
 /// How a list goes on.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pages {
     /// All is in the first answer.
     One,
@@ -116,7 +117,7 @@ pub enum Pages {
 }
 
 /// Where a record's fields are.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Fields {
     /// Its id; empty: it has none, after `?`: it may have none.
     pub id: &'static str,
@@ -133,7 +134,7 @@ pub struct Fields {
 }
 
 /// How names are written.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names {
     /// Within the zone, with this for the zone itself.
     Within(&'static str),
@@ -142,7 +143,7 @@ pub enum Names {
 }
 
 /// Several writes in one request.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Batch {
     /// The call, with `$items`; empty: there is none.
     pub call: &'static str,
@@ -155,7 +156,7 @@ pub struct Batch {
 }
 
 /// How an answer says yes, beside a status of success.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Says {
     /// The status is enough.
     Status,
@@ -166,7 +167,7 @@ pub enum Says {
 }
 
 /// What a code means.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Means {
     /// What was asked for is not there: an empty list, or a record that has vanished.
     Absent,
