@@ -2,9 +2,11 @@
 
 mod cn;
 mod cn_more;
+mod host;
 mod rest;
+mod rpc;
 
 use super::Service;
 
 /// All rows.
-pub(super) const ALL: &[&[Service]] = &[rest::ROWS, cn::ROWS, cn_more::ROWS];
+pub(super) const ALL: &[&[Service]] = &[cn::ROWS, cn_more::ROWS, host::ROWS, rest::ROWS, rpc::ROWS];
