@@ -208,9 +208,9 @@ impl Run<'_, '_> {
             let mut items = Vec::new();
             let there = list.items.split('|').any(|path| {
                 items.clear();
-                match (path.strip_prefix('!'), path.strip_prefix('?')) {
-                    (Some(count), _) => field(&answer, count).as_deref() == Some("0"),
-                    (_, Some(path)) => missing(&answer, path) || gather(&answer, path, &mut items),
+                match path.split_at_checked(1) {
+                    Some(("?", path)) => missing(&answer, path) || gather(&answer, path, &mut items),
+                    Some(("!", count)) => field(&answer, count).as_deref() == Some("0"),
                     _ => gather(&answer, path, &mut items),
                 }
             });

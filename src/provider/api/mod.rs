@@ -101,7 +101,7 @@ pub struct List {
     /// The call.
     pub call: &'static str,
     /// Its items. Of several paths the first that leads anywhere; after `?` there are none where the last key is missing,
-    /// with `!#path` where this number is 0.
+    /// after `!` none where this number is 0.
     pub items: &'static str,
     /// How it goes on.
     pub pages: Pages,
