@@ -35,11 +35,33 @@ pub(super) fn scalar(json: &Json) -> Option<String> {
     }
 }
 
-/// A field's text. A path that begins with `#` leads to a number, any other to a string; nothing else will do.
+/// A field's text. A path that begins with `#` leads to a number, with `~` to a number or a string, any other to a
+/// string; nothing else will do.
 pub(super) fn field(json: &Json, path: &str) -> Option<String> {
-    match path.strip_prefix('#') {
-        Some(path) => first(json, path).num().map(|number| number.to_string()),
-        None => first(json, path).str().map(str::to_owned),
+    let value = first(json, path.trim_start_matches(['#', '~']));
+    match path.as_bytes().first() {
+        Some(b'~') => scalar(value),
+        Some(b'#') => value.num().map(|number| number.to_string()),
+        _ => value.str().map(str::to_owned),
+    }
+}
+
+/// A zone's name: labels from some paths (`subdomain,domain`), those that are empty left out. After `?` it may be null.
+pub(super) fn named(json: &Json, paths: &str) -> Option<String> {
+    let parts: Option<Vec<String>> =
+        paths.trim_start_matches('?').split(',').map(|path| field(json, path)).collect();
+    Some(parts?.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("."))
+}
+
+/// True if a path ends at an object that has no such key.
+pub(super) fn missing(json: &Json, path: &str) -> bool {
+    let (step, rest) = path.split_once('.').unwrap_or((path, ""));
+    match json {
+        Json::Object(entries) => match entries.iter().find(|(key, _)| **key == *step) {
+            Some((_, value)) => missing(value, rest),
+            None => !matches!(step, "" | "*" | "%"),
+        },
+        _ => false,
     }
 }
 
@@ -99,13 +121,16 @@ pub(super) fn judge(service: &Service, reply: &Reply, now: u64) -> Result<Json, 
         Says::Is(path, words) => {
             scalar(first(&json, path)).is_some_and(|is| words.split('|').any(|word| word == is))
         }
-        Says::No(path) => first(&json, path).is_null(),
+        Says::No(path) => matches!(first(&json, path), Json::Null) || first(&json, path).str() == Some(""),
     };
     if well && yes {
         return Ok(json);
     }
-    let code = scalar(first(&json, service.code)).unwrap_or_default();
-    let words = scalar(first(&json, service.text)).unwrap_or_default();
+    let code = match service.code {
+        "" => String::new(),
+        path => scalar(first(&json, path)).unwrap_or_default(),
+    };
+    let words = first(&json, service.text).str().unwrap_or_default().to_owned();
     if well && code.is_empty() && words.is_empty() {
         return Err(garbled(reply).into());
     }
@@ -155,11 +180,13 @@ fn trouble(service: &Service, reply: &Reply, now: u64, code: &str, words: &str) 
     Trouble { failure, means, status: reply.status }
 }
 
-/// The meaning of the first row that fits: its text begins the code, or, after `~`, stands in the words.
+/// The meaning of the first row that fits: its text begins the code, or, after `=`, is the code, or, after `~`, stands
+/// in the words.
 fn meaning(rows: &[(&str, Means)], code: &str, words: &str) -> Option<Means> {
-    let fits = |row: &str| match row.strip_prefix('~') {
-        Some(part) => words.to_ascii_lowercase().contains(part),
-        None => !code.is_empty() && code.starts_with(row),
+    let fits = |row: &str| match row.split_at_checked(1) {
+        Some(("~", part)) => words.to_ascii_lowercase().contains(part),
+        Some(("=", whole)) => code == whole,
+        _ => !code.is_empty() && code.starts_with(row),
     };
     rows.iter().find(|(row, _)| fits(row)).map(|(_, means)| *means)
 }
