@@ -22,6 +22,7 @@ pub type Sign = fn(&Job, Http) -> Result<Http, Failure>;
 /// (its id), `$try` (a zone that may exist), of the record: `$fqdn`, `$host` (the name within the zone), `$type`, `$addr`,
 /// `$ttl`, `$line`, `$id`, `$old` (the address that it had), of a list: `$page` (from 1), `$offset`, `$cursor`; and
 /// `$session`. Paths are those of [`answer::gather`]; a field whose path begins with `#` is a number, else a string.
+#[derive(Debug)]
 pub struct Service {
     /// The value of `option provider`.
     pub name: &'static str,
@@ -44,10 +45,13 @@ pub struct Service {
     /// The zones of the account, or with `$try` one of them by its name, or with `$fqdn` those that hold a name.
     /// Empty: `option zone` must be set.
     pub zones: List,
-    /// A zone's name; empty: the answer says no name, that it answers is enough.
+    /// A zone's name; empty: the answer says no name, that it answers is enough. `|`: the item is the name; `a,b`: it
+    /// has several parts; after `?` it may be null, and the item is none.
     pub zone_name: &'static str,
     /// A zone's id; empty: its name is its id.
     pub zone_id: &'static str,
+    /// A field and its value in zones that do not count.
+    pub zone_not: (&'static str, &'static str),
     /// The records of a name (and type), as narrow as the service can.
     pub read: List,
     /// The records of a whole zone, for many names at once; empty: there is no such call.
@@ -91,18 +95,18 @@ pub struct Service {
 }
 
 /// A call that lists.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct List {
     /// The call.
     pub call: &'static str,
-    /// Its items.
+    /// Its items. Of several paths the first that leads anywhere; after `?` there are none where the last key is missing.
     pub items: &'static str,
     /// How it goes on.
     pub pages: Pages,
 }
 
 /// How a list goes on.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pages {
     /// All is in the first answer.
     One,
@@ -113,15 +117,15 @@ pub enum Pages {
 }
 
 /// Where a record's fields are.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Fields {
-    /// Its id; empty: it has none.
+    /// Its id; empty: it has none, after `?`: it may have none.
     pub id: &'static str,
     /// Its name; empty: only records of the name are listed.
     pub name: &'static str,
     /// Its type; empty: only records of the type are listed.
     pub rtype: &'static str,
-    /// Its address, or addresses.
+    /// Its address, or addresses: of several paths the first that leads anywhere.
     pub value: &'static str,
     /// Its time to live; empty: it has none.
     pub ttl: &'static str,
@@ -130,7 +134,7 @@ pub struct Fields {
 }
 
 /// How names are written.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names {
     /// Within the zone, with this for the zone itself.
     Within(&'static str),
@@ -139,7 +143,7 @@ pub enum Names {
 }
 
 /// Several writes in one request.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Batch {
     /// The call, with `$items`; empty: there is none.
     pub call: &'static str,
@@ -152,7 +156,7 @@ pub struct Batch {
 }
 
 /// How an answer says yes, beside a status of success.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Says {
     /// The status is enough.
     Status,
@@ -163,7 +167,7 @@ pub enum Says {
 }
 
 /// What a code means.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Means {
     /// What was asked for is not there: an empty list, or a record that has vanished.
     Absent,
@@ -229,6 +233,7 @@ pub const PLAIN: Service = Service {
     zones: NO_LIST,
     zone_name: "name",
     zone_id: "",
+    zone_not: ("", ""),
     read: NO_LIST,
     all: "",
     detail: "",

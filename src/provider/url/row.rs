@@ -4,6 +4,7 @@ use crate::model::Family;
 use crate::provider::ProviderOption;
 
 /// A service that is reached by one request.
+#[derive(Debug)]
 pub struct Row {
     /// The request's address with its parameters, see [`super::template`]. Without scheme and host, `option url` must
     /// be set.
@@ -29,7 +30,7 @@ pub struct Row {
 }
 
 /// How a service knows us, beside what the address has.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Login {
     /// By the address alone.
     Open,
@@ -44,7 +45,7 @@ pub(super) enum Login {
 }
 
 /// What an answer means in which no known word stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Other {
     /// Nothing.
     Unknown,
@@ -59,7 +60,7 @@ pub(super) enum Other {
 }
 
 /// What a word means.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     /// Changed.
     Good,
