@@ -6,6 +6,7 @@ pub mod api;
 pub mod cloudflare;
 pub mod custom;
 pub mod duckdns;
+mod refresh;
 pub mod rfc2136;
 pub mod url;
 pub mod web;

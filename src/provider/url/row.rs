@@ -10,7 +10,6 @@ pub struct Row {
     /// be set.
     pub(super) url: &'static str,
     /// Words of an answer beyond those of dyndns2; looked for as whole words and in this order, before them.
-    /// `{ip}` is the address that was sent.
     pub(super) words: &'static [(&'static str, Word)],
     /// How it knows us.
     pub(super) login: Login,
@@ -56,6 +55,8 @@ pub(super) enum Other {
     EmptySame,
     /// Any text: changed, unless it speaks of an error.
     Any,
+    /// The address that was sent stands in it: changed, unless it speaks of an error.
+    Address,
 }
 
 /// What a word means.
