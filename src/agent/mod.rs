@@ -15,7 +15,7 @@ use crate::act::nudge;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
 use crate::config::{BackendChoice, Config, Problem};
-use crate::control::{Asked, Nudge, Question};
+use crate::control::{Answer, Asked, Nudge, Question};
 use crate::map::{Map, Set};
 use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
 use crate::mapping::fw4::Look;
@@ -126,7 +126,7 @@ pub struct Agent {
     /// Addresses to which something was sent since the last look, so that the kernel looks who is there.
     nudged: Set<IpAddr>,
     next_look: Time,
-    waiting: Vec<Sender<String>>,
+    waiting: Vec<Answer>,
     /// Why it cannot go on.
     failed: Option<String>,
 }
@@ -398,7 +398,7 @@ impl Agent {
                 return;
             }
         };
-        let _ = asked.answer.try_send(answer);
+        asked.answer.give(answer);
     }
 
     /// Ends the waits that `nudge` says are over, and looks.
@@ -425,7 +425,7 @@ impl Agent {
         }
         let answer = self.view(now).to_json();
         for waiting in self.waiting.drain(..) {
-            let _ = waiting.try_send(answer.clone());
+            waiting.give(answer.clone());
         }
     }
 

@@ -110,7 +110,7 @@ fn word(text: &str, known: &[&str]) -> Result<String, String> {
     if known.contains(&text) {
         return Ok(text.to_string());
     }
-    let near = did_you_mean(text, known.iter().copied());
+    let near = did_you_mean(text, &mut known.iter().copied());
     Err(format!("{} is none of {}{near}", quoted(text), known.join(", ")))
 }
 
@@ -139,7 +139,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 pub fn span(value: Duration) -> String {
     match millis(value) {
         0 => "0s".into(),
-        ms if ms % u128::from(DAY_MS) == 0 => format!("{}d", ms / u128::from(DAY_MS)),
+        ms if ms % DAY_MS == 0 => format!("{}d", ms / DAY_MS),
         ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
         ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
         ms if ms % 1_000 == 0 => format!("{}s", ms / 1_000),

@@ -35,11 +35,33 @@ pub(super) fn scalar(json: &Json) -> Option<String> {
     }
 }
 
-/// A field's text. A path that begins with `#` leads to a number, any other to a string; nothing else will do.
+/// A field's text. A path that begins with `#` leads to a number, with `~` to a number or a string, any other to a
+/// string; nothing else will do.
 pub(super) fn field(json: &Json, path: &str) -> Option<String> {
-    match path.strip_prefix('#') {
-        Some(path) => first(json, path).num().map(|number| number.to_string()),
-        None => first(json, path).str().map(str::to_owned),
+    let value = first(json, path.trim_start_matches(['#', '~']));
+    match path.as_bytes().first() {
+        Some(b'~') => scalar(value),
+        Some(b'#') => value.num().map(|number| number.to_string()),
+        _ => value.str().map(str::to_owned),
+    }
+}
+
+/// A zone's name: labels from some paths (`subdomain,domain`), those that are empty left out. After `?` it may be null.
+pub(super) fn named(json: &Json, paths: &str) -> Option<String> {
+    let parts: Option<Vec<String>> =
+        paths.trim_start_matches('?').split(',').map(|path| field(json, path)).collect();
+    Some(parts?.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("."))
+}
+
+/// True if a path ends at an object that has no such key.
+pub(super) fn missing(json: &Json, path: &str) -> bool {
+    let (step, rest) = path.split_once('.').unwrap_or((path, ""));
+    match json {
+        Json::Object(entries) => match entries.iter().find(|(key, _)| **key == *step) {
+            Some((_, value)) => missing(value, rest),
+            None => !matches!(step, "" | "*" | "%"),
+        },
+        _ => false,
     }
 }
 
@@ -104,8 +126,11 @@ pub(super) fn judge(service: &Service, reply: &Reply, now: u64) -> Result<Json, 
     if well && yes {
         return Ok(json);
     }
-    let code = scalar(first(&json, service.code)).unwrap_or_default();
-    let words = scalar(first(&json, service.text)).unwrap_or_default();
+    let code = match service.code {
+        "" => String::new(),
+        path => scalar(first(&json, path)).unwrap_or_default(),
+    };
+    let words = first(&json, service.text).str().unwrap_or_default().to_owned();
     if well && code.is_empty() && words.is_empty() {
         return Err(garbled(reply).into());
     }

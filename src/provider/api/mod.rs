@@ -45,10 +45,13 @@ pub struct Service {
     /// The zones of the account, or with `$try` one of them by its name, or with `$fqdn` those that hold a name.
     /// Empty: `option zone` must be set.
     pub zones: List,
-    /// A zone's name; empty: the answer says no name, that it answers is enough.
+    /// A zone's name; empty: the answer says no name, that it answers is enough. `|`: the item is the name; `a,b`: it
+    /// has several parts; after `?` it may be null, and the item is none.
     pub zone_name: &'static str,
     /// A zone's id; empty: its name is its id.
     pub zone_id: &'static str,
+    /// A field and its value in zones that do not count.
+    pub zone_not: (&'static str, &'static str),
     /// The records of a name (and type), as narrow as the service can.
     pub read: List,
     /// The records of a whole zone, for many names at once; empty: there is no such call.
@@ -96,7 +99,7 @@ pub struct Service {
 pub struct List {
     /// The call.
     pub call: &'static str,
-    /// Its items.
+    /// Its items. Of several paths the first that leads anywhere; after `?` there are none where the last key is missing.
     pub items: &'static str,
     /// How it goes on.
     pub pages: Pages,
@@ -116,13 +119,13 @@ pub enum Pages {
 /// Where a record's fields are.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields {
-    /// Its id; empty: it has none.
+    /// Its id; empty: it has none, after `?`: it may have none.
     pub id: &'static str,
     /// Its name; empty: only records of the name are listed.
     pub name: &'static str,
     /// Its type; empty: only records of the type are listed.
     pub rtype: &'static str,
-    /// Its address, or addresses.
+    /// Its address, or addresses: of several paths the first that leads anywhere.
     pub value: &'static str,
     /// Its time to live; empty: it has none.
     pub ttl: &'static str,
@@ -230,6 +233,7 @@ pub const PLAIN: Service = Service {
     zones: NO_LIST,
     zone_name: "name",
     zone_id: "",
+    zone_not: ("", ""),
     read: NO_LIST,
     all: "",
     detail: "",
