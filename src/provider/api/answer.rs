@@ -121,7 +121,7 @@ pub(super) fn judge(service: &Service, reply: &Reply, now: u64) -> Result<Json, 
         Says::Is(path, words) => {
             scalar(first(&json, path)).is_some_and(|is| words.split('|').any(|word| word == is))
         }
-        Says::No(path) => first(&json, path).is_null(),
+        Says::No(path) => matches!(first(&json, path), Json::Null) || first(&json, path).str() == Some(""),
     };
     if well && yes {
         return Ok(json);
@@ -180,11 +180,13 @@ fn trouble(service: &Service, reply: &Reply, now: u64, code: &str, words: &str) 
     Trouble { failure, means, status: reply.status }
 }
 
-/// The meaning of the first row that fits: its text begins the code, or, after `~`, stands in the words.
+/// The meaning of the first row that fits: its text begins the code, or, after `=`, is the code, or, after `~`, stands
+/// in the words.
 fn meaning(rows: &[(&str, Means)], code: &str, words: &str) -> Option<Means> {
-    let fits = |row: &str| match row.strip_prefix('~') {
-        Some(part) => words.to_ascii_lowercase().contains(part),
-        None => !code.is_empty() && code.starts_with(row),
+    let fits = |row: &str| match row.split_at_checked(1) {
+        Some(("~", part)) => words.to_ascii_lowercase().contains(part),
+        Some(("=", whole)) => code == whole,
+        _ => !code.is_empty() && code.starts_with(row),
     };
     rows.iter().find(|(row, _)| fits(row)).map(|(_, means)| *means)
 }

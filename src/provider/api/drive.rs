@@ -154,6 +154,11 @@ impl Run<'_, '_> {
         http.write = write;
         if let Some(sign) = service.sign {
             http = sign(self.job, http)?;
+            // A nonce serves once.
+            let _ = self.job.nonce.iter_mut().rev().find_map(|byte| {
+                *byte = byte.wrapping_add(1);
+                (*byte != 0).then_some(())
+            });
         }
         let reply = (self.ask)(http.into())?;
         let json = judge(service, &reply, self.job.now)?;
@@ -203,9 +208,10 @@ impl Run<'_, '_> {
             let mut items = Vec::new();
             let there = list.items.split('|').any(|path| {
                 items.clear();
-                match path.strip_prefix('?') {
-                    Some(path) => missing(&answer, path) || gather(&answer, path, &mut items),
-                    None => gather(&answer, path, &mut items),
+                match path.split_at_checked(1) {
+                    Some(("?", path)) => missing(&answer, path) || gather(&answer, path, &mut items),
+                    Some(("!", count)) => field(&answer, count).as_deref() == Some("0"),
+                    _ => gather(&answer, path, &mut items),
                 }
             });
             if !(there && items.iter().all(|item| take(item))) {
@@ -422,8 +428,11 @@ impl Run<'_, '_> {
         }
         let mut done = Verdicts::new();
         let mut ended = None;
-        let most = if self.service.batch.call.is_empty() { 1 } else { self.service.batch.most.max(1) };
-        for chunk in writes.chunks(most) {
+        let batch = self.service.batch;
+        let item = |write: &Write| if write.found.is_some() { batch.change } else { batch.create };
+        let (many, single): (Vec<Write>, Vec<Write>) =
+            writes.into_iter().partition(|write| !item(write).is_empty());
+        for chunk in many.chunks(batch.most.max(1)).chain(single.chunks(1)) {
             self.write(zone, id, chunk, &found, &mut done, &mut ended);
         }
         verdicts.extend(done);

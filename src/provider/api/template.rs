@@ -103,7 +103,7 @@ fn write(name: &str, value: &str, place: Place, out: &mut String) {
     }
 }
 
-/// Sends fields back as they were: `,"name":value`, `<name>value</name>` or `&name=value`.
+/// Sends fields back as they were: `,"name":value`, `<name>value</name>` or `&name=value`, the last without empty ones.
 fn keep(fields: &str, place: Place, values: &dyn Values, out: &mut String) {
     for field in fields.split(',') {
         let (name, path) = field.split_once('=').unwrap_or((field, field));
@@ -115,7 +115,7 @@ fn keep(fields: &str, place: Place, values: &dyn Values, out: &mut String) {
             out.push_str(&value.to_string());
         } else if place == Place::Xml {
             keep_xml(name, value, out);
-        } else if let Some(text) = super::answer::scalar(value) {
+        } else if let Some(text) = super::answer::scalar(value).filter(|text| !text.is_empty()) {
             out.push('&');
             out.push_str(name);
             out.push('=');
