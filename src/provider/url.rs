@@ -178,11 +178,8 @@ fn verdict(
             _ => by_status(),
         };
     }
-    let cut = match text.as_bytes().first() {
-        Some(b'{') => Json::parse(text).is_err(),
-        Some(b'<') => text.starts_with("<?xml") && xml::parse(text).is_none(),
-        _ => false,
-    };
+    let cut = text.starts_with('{') && Json::parse(text).is_err()
+        || text.starts_with("<?xml") && xml::parse(text).is_none();
     if cut {
         // Cut off: what a word in it means depends on what is missing.
         return by_status();

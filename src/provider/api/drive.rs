@@ -19,6 +19,8 @@ const PAGES: usize = 100;
 /// With more requests than this, a whole zone is read at once where that can be done.
 const FEW: usize = 4;
 
+/// Zones that were asked for, and how that was refused.
+type Tried = Vec<(String, Option<Failure>)>;
 /// Values of a template by name.
 type Pairs = Vec<(&'static str, String)>;
 
@@ -257,17 +259,15 @@ impl Run<'_, '_> {
     ) -> Result<Vec<Group<'a>>, Failure> {
         let mut groups: Vec<Group> = Vec::new();
         let named = self.named();
-        let call = self.service.zones.call;
-        let by_name = call.contains("$try") || call.contains("$fqdn");
-        let mut tried: Vec<String> = Vec::new();
+        let mut tried = Tried::new();
         for (place, wanted) in records.iter().enumerate() {
             let domain = wanted.id.domain.as_str();
             let inside = named.as_deref().is_none_or(|zone| above(domain).any(|other| other == zone));
             if inside && self.zone_of(domain).is_none() && !self.service.zones.call.is_empty() {
                 match self.look_up(domain, records.get(place..).unwrap_or_default(), &mut tried) {
                     Ok(()) => {}
-                    // Another record may lie in a zone of ours, where each is asked for by its own name.
-                    Err(Trouble { failure, status: 403, .. }) if by_name => {
+                    // Another record may lie in a zone of ours.
+                    Err(Trouble { failure, status: 403, .. }) => {
                         verdicts.push((wanted.id.clone(), Err(failure)));
                         continue;
                     }
@@ -291,37 +291,41 @@ impl Run<'_, '_> {
     }
 
     /// Asks for the zone of a domain; with the list of all zones come those of the records `also`.
-    fn look_up(&mut self, domain: &str, also: &[&Wanted], tried: &mut Vec<String>) -> Result<(), Trouble> {
+    fn look_up(&mut self, domain: &str, also: &[&Wanted], tried: &mut Tried) -> Result<(), Trouble> {
         let call = self.service.zones.call;
         let named = self.named();
         if !call.contains("$try") {
             let domain = domain.trim_start_matches("*.");
             let asked = if call.contains("$fqdn") { domain } else { "" };
-            if tried.iter().any(|name| name == asked) {
-                return Ok(());
+            if let Some((_, refused)) = tried.iter().find(|(name, _)| name == asked) {
+                return refused.clone().map_or(Ok(()), |failure| Err(forbidden(failure)));
             }
-            tried.push(asked.to_owned());
             let holds =
                 |zone: &str| also.iter().any(|wanted| above(&wanted.id.domain).any(|name| name == zone));
-            return self.ask_zones(domain, "", &holds);
+            let done = self.ask_zones(domain, "", &holds);
+            let refused = done.as_ref().err().filter(|trouble| trouble.status == 403);
+            tried.push((asked.to_owned(), refused.map(|trouble| trouble.failure.clone())));
+            return done;
         }
-        let mut refused = None;
+        let mut refused: Option<Failure> = None;
         for zone in above(domain).filter(|zone| named.as_deref().is_none_or(|named| named == *zone)) {
-            if tried.iter().any(|name| name == zone) {
+            if let Some((_, before)) = tried.iter().find(|(name, _)| name == zone) {
+                refused = refused.or_else(|| before.clone());
                 continue;
             }
-            tried.push(zone.to_owned());
+            let mut said = None;
             match self.ask_zones(domain, zone, &|name| name == zone) {
                 // Who asks for a zone of somebody else may hear that it is forbidden.
-                Err(trouble) if trouble.status == 403 || trouble.failure.kind == Kind::NoSuchName => {
-                    refused = refused.or((trouble.status == 403).then_some(trouble));
-                }
+                Err(trouble) if trouble.status == 403 => said = Some(trouble.failure),
+                Err(trouble) if trouble.failure.kind == Kind::NoSuchName => {}
                 Err(trouble) => return Err(trouble),
                 Ok(()) if self.zone_of(domain).is_some() => return Ok(()),
                 Ok(()) => {}
             }
+            refused = refused.or_else(|| said.clone());
+            tried.push((zone.to_owned(), said));
         }
-        refused.map_or(Ok(()), Err)
+        refused.map_or(Ok(()), |failure| Err(forbidden(failure)))
     }
 
     /// Asks for zones, and remembers those that `holds` wants.
@@ -771,6 +775,11 @@ impl Run<'_, '_> {
 /// else than the service may answer.
 fn ends(failure: &Failure) -> bool {
     ends_account(failure.kind) || failure.kind == Kind::Garbled
+}
+
+/// A refusal that was heard before.
+fn forbidden(failure: Failure) -> Trouble {
+    Trouble { failure, means: Means::Auth, status: 403 }
 }
 
 /// A zone's id without what AWS writes before it.

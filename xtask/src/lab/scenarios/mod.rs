@@ -11,6 +11,7 @@ pub mod netifd;
 pub mod powerdns;
 pub mod ready;
 pub mod route53;
+pub mod refresh;
 pub mod scripts;
 pub mod service;
 pub mod ten;
@@ -84,6 +85,7 @@ pub const SCENARIOS: &[Scenario] = &[
         slow: false,
         run: idle::writes,
     },
+    refresh::REFRESH,
     Scenario {
         name: "control",
         about: "the control socket, one instance, reloads, a clean end",
