@@ -176,14 +176,17 @@ pub(super) const ROWS: &[Service] = &[
         text: "Message",
         codes: alibaba![
             ("Record.NotFound", Absent),
-            ("RecordNotExist", Absent),
-            ("InvalidRecordId.NotFound", Absent),
-            ("Record.AlreadyExist", Means::Stale),
-            ("RecordAlreadyExist", Means::Stale),
-            ("RecordDuplicate", Means::Stale),
-            ("InvalidSiteId", NoZone),
-            ("SiteNotFound", NoZone),
-            ("Site.NotFound", NoZone)
+            ("Record.RecordNameConflictWithSameRecordType", Means::Same),
+            ("Record.RecordNameConflict", Means::Stale),
+            ("Record.Conflict", Means::Stale),
+            ("Record.ServiceBusy", Busy(0)),
+            ("Record.Reserved", Busy(0)),
+            ("Record.NoResource", Busy(0)),
+            ("Site.ServiceBusy", Busy(0)),
+            ("ServiceInvokeFailed", Busy(0)),
+            ("TooManyRequests", Busy(60)),
+            ("InvalidSite.NotFound", NoZone),
+            ("SiteNotFound", NoZone)
         ],
         ..PLAIN
     },
