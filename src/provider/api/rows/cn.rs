@@ -74,7 +74,7 @@ macro_rules! alibaba {
 
 /// The rows.
 pub(super) const ROWS: &[Service] = &[
-    // https://www.alibabacloud.com/help/en/dns/api-alidns-2015-01-09-overview
+    // https://www.alibabacloud.com/help/en/dns/api-alidns-2015-01-09-describesubdomainrecords
     Service {
         name: "alidns",
         title: "Alibaba Cloud DNS",
@@ -124,7 +124,7 @@ pub(super) const ROWS: &[Service] = &[
         ],
         ..PLAIN
     },
-    // https://www.alibabacloud.com/help/en/edge-security-acceleration/esa/api-esa-2024-09-10-overview
+    // https://www.alibabacloud.com/help/en/edge-security-acceleration/esa/api-esa-2024-09-10-updaterecord
     Service {
         name: "aliesa",
         title: "Alibaba Cloud ESA",
@@ -190,7 +190,7 @@ pub(super) const ROWS: &[Service] = &[
         ],
         ..PLAIN
     },
-    // https://cloud.tencent.com/document/api/1427/56194
+    // https://cloud.tencent.com/document/api/1427/56166
     Service {
         name: "tencentcloud",
         title: "Tencent Cloud DNSPod (API 3.0)",
@@ -238,7 +238,7 @@ pub(super) const ROWS: &[Service] = &[
         ],
         ..TENCENT
     },
-    // https://www.tencentcloud.com/document/product/1145/67078
+    // https://cloud.tencent.com/document/product/1552/114252
     Service {
         name: "edgeone",
         title: "Tencent Cloud EdgeOne",
@@ -291,7 +291,7 @@ pub(super) const ROWS: &[Service] = &[
         ],
         ..TENCENT
     },
-    // https://support.huaweicloud.com/intl/en-us/api-dns/dns_api_60000.html
+    // https://support.huaweicloud.com/intl/en-us/api-dns/BatchUpdateRecordSetWithLine.html
     Service {
         name: "huaweicloud",
         title: "Huawei Cloud DNS",
@@ -414,7 +414,7 @@ pub(super) const ROWS: &[Service] = &[
         codes: BAIDU_CODES,
         ..PLAIN
     },
-    // https://www.volcengine.com/docs/6758/155089
+    // https://www.volcengine.com/docs/6758/163143
     Service {
         name: "trafficroute",
         title: "Volcengine TrafficRoute",

@@ -43,7 +43,7 @@ const NOWCN: Service = Service {
 
 /// The rows.
 pub(super) const ROWS: &[Service] = &[
-    // https://docs.dnspod.cn/api/
+    // https://docs.dnspod.com/api/get-record-list/
     Service {
         name: "dnspod",
         title: "DNSPod (token)",
