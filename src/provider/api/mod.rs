@@ -70,11 +70,11 @@ pub struct Service {
     pub change: &'static str,
     /// Several at once.
     pub batch: Batch,
-    /// Sent after a change that left the old record in place.
+    /// Sent after a change that left the record with the old address in place.
     pub after: &'static str,
     /// Sent when all of a zone is written, to put it in force.
     pub commit: &'static str,
-    /// What the answer to a write must hold; empty: nothing.
+    /// What the answer to a write must hold, if it has content (status 204: it has none); empty: nothing.
     pub wrote: &'static str,
     /// Time to live in seconds of a new record, and the shortest that the service takes.
     pub ttl: (u32, u32),
@@ -123,7 +123,7 @@ pub struct Fields {
     pub rtype: &'static str,
     /// Its address, or addresses.
     pub value: &'static str,
-    /// Its time to live; empty: it has none.
+    /// Its time to live; empty: it has none. `?ttl`: not all have one, a number or a string.
     pub ttl: &'static str,
     /// Its line.
     pub line: &'static str,
@@ -136,6 +136,8 @@ pub enum Names {
     Within(&'static str),
     /// In full.
     Full,
+    /// In requests within the zone, as above, in lists in full (or within it).
+    Mixed(&'static str),
 }
 
 /// Several writes in one request.
@@ -149,6 +151,8 @@ pub struct Batch {
     pub change: &'static str,
     /// The most in one request.
     pub most: usize,
+    /// When it refuses, it says of each item what is wrong with it (nothing: it is good), in this order.
+    pub each: bool,
 }
 
 /// How an answer says yes, beside a status of success.
@@ -156,7 +160,7 @@ pub struct Batch {
 pub enum Says {
     /// The status is enough.
     Status,
-    /// A field is one of some values (`0|200`).
+    /// A field is one of some values (`0|200`; `|Success`: or is not there).
     Is(&'static str, &'static str),
     /// A field is not there.
     No(&'static str),
@@ -239,7 +243,7 @@ pub const PLAIN: Service = Service {
     line: "",
     create: "",
     change: "",
-    batch: Batch { call: "", create: "", change: "", most: 1 },
+    batch: Batch { call: "", create: "", change: "", most: 1, each: false },
     after: "",
     commit: "",
     wrote: "",

@@ -49,6 +49,7 @@ pub(super) const ROWS: &[Service] = &[
             create: "{\"name\":\"$fqdn.\",\"type\":\"$type\",\"ttl\":$ttl,\"changetype\":\"REPLACE\",\"records\":[{\"content\":\"$addr\",\"disabled\":false}]$+comments}",
             change: "{\"name\":\"$fqdn.\",\"type\":\"$type\",\"ttl\":$ttl,\"changetype\":\"REPLACE\",\"records\":[{\"content\":\"$addr\",\"disabled\":false}]$+comments}",
             most: 100,
+            ..PLAIN.batch
         },
         ttl: (300, 1),
         code: "",
