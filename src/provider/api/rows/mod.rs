@@ -1,8 +1,9 @@
 //! The services, one row each.
 
+mod reg;
 mod rest;
 
 use super::Service;
 
 /// All rows.
-pub(super) const ALL: &[&[Service]] = &[rest::ROWS];
+pub(super) const ALL: &[&[Service]] = &[rest::ROWS, reg::ROWS, reg::MORE];

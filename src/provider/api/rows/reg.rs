@@ -1,0 +1,516 @@
+//! Registrars and DNS services with a plain JSON API.
+
+use crate::provider::api::{
+    Batch, Fields, List, Means, Names, Pages, Says, Service, KEY_ID, KEY_SECRET, PLAIN, TOKEN, URL,
+};
+use crate::provider::ProviderOption;
+
+/// What both keys of Porkbun begin every body with.
+macro_rules! porkbun {
+    ($call:literal, $rest:literal) => {
+        concat!("POST ", $call, " {\"apikey\":\"$:key_id\",\"secretapikey\":\"$:key_secret\"", $rest, "}")
+    };
+}
+
+/// The rows.
+pub(super) const ROWS: &[Service] = &[
+    // https://desec.readthedocs.io/en/latest/dns/rrsets.html
+    Service {
+        name: "desec",
+        title: "deSEC",
+        page: "https://desec.io/",
+        options: &[TOKEN, URL],
+        base: "https://desec.io/api/v1",
+        headers: &[("Authorization", "Token $:token")],
+        zones: List { call: "GET /domains/?owns_qname=$fqdn", items: "*", pages: Pages::One },
+        read: List {
+            call: "GET /domains/$zone/rrsets/?subname=$host&type=$type",
+            items: "*",
+            pages: Pages::One,
+        },
+        all: "GET /domains/$zone/rrsets/",
+        record: Fields { id: "", name: "subname", value: "records.*", ..PLAIN.record },
+        names: Names::Within(""),
+        batch: Batch {
+            call: "PATCH /domains/$zone/rrsets/ [$items]",
+            create: "{\"subname\":\"$host\",\"type\":\"$type\",\"ttl\":$ttl,\"records\":[\"$addr\"]}",
+            change: "{\"subname\":\"$host\",\"type\":\"$type\",\"ttl\":$ttl,\"records\":[\"$addr\"]}",
+            most: 100,
+            each: true,
+        },
+        wrote: "0.name",
+        ttl: (3600, 60),
+        text: "detail|%.*|*.%.*",
+        codes: &[("~not found", Means::NoZone)],
+        ..PLAIN
+    },
+    // https://porkbun.com/api/json/v3/documentation
+    Service {
+        name: "porkbun",
+        title: "Porkbun",
+        page: "https://porkbun.com/",
+        options: &[
+            ProviderOption::secret("key_id", "The API key."),
+            ProviderOption::secret("key_secret", "The secret API key. Switch on API access for the domain, too."),
+            URL,
+        ],
+        base: "https://api.porkbun.com/api/json/v3",
+        headers: &[],
+        zones: List {
+            call: porkbun!("/domain/listAll", ",\"start\":\"$offset\""),
+            items: "domains.*",
+            pages: Pages::Of(1000),
+        },
+        zone_name: "domain",
+        read: List {
+            call: porkbun!("/dns/retrieveByNameType/$zone/$type(/$host)", ""),
+            items: "records.*",
+            pages: Pages::One,
+        },
+        all: porkbun!("/dns/retrieve/$zone", ""),
+        record: Fields { ttl: "ttl", ..PLAIN.record },
+        names: Names::Mixed(""),
+        create: porkbun!(
+            "/dns/create/$zone",
+            ",\"name\":\"$host\",\"type\":\"$type\",\"content\":\"$addr\",\"ttl\":\"$ttl\""
+        ),
+        change: porkbun!(
+            "/dns/edit/$zone/$id",
+            ",\"name\":\"$host\",\"type\":\"$type\",\"content\":\"$addr\",\"ttl\":\"$ttl\""
+        ),
+        wrote: "status",
+        ttl: (600, 600),
+        says: Says::Is("status", "SUCCESS"),
+        codes: &[
+            ("~invalid api key", Means::Auth),
+            ("~opted in", Means::Auth),
+            ("~invalid domain", Means::NoZone),
+            ("~invalid record id", Means::Absent),
+            // A parking record (ALIAS at the apex, CNAME of the wildcard) or another one in the way.
+            ("~unable to", Means::Stale),
+            ("~error", Means::Stale),
+        ],
+        ..PLAIN
+    },
+    // https://developer.godaddy.com/doc/endpoint/domains
+    Service {
+        name: "godaddy",
+        title: "GoDaddy",
+        page: "https://www.godaddy.com/",
+        options: &[KEY_ID, KEY_SECRET, URL],
+        base: "https://api.godaddy.com/v1",
+        headers: &[("Authorization", "sso-key $:key_id:$:key_secret")],
+        zones: List { call: "GET /domains?limit=1000", items: "*", pages: Pages::One },
+        zone_name: "domain",
+        read: List { call: "GET /domains/$zone/records/$type/$host", items: "*", pages: Pages::One },
+        all: "GET /domains/$zone/records",
+        record: Fields { id: "", value: "data", ..PLAIN.record },
+        create: "PUT /domains/$zone/records/$type/$host [{\"data\":\"$addr\",\"ttl\":$ttl}]",
+        change: "PUT /domains/$zone/records/$type/$host [{\"data\":\"$addr\",\"ttl\":$ttl}]",
+        ttl: (600, 600),
+        codes: &[
+            ("UNKNOWN_DOMAIN", Means::NoZone),
+            ("UNABLE_TO_AUTHENTICATE", Means::Auth),
+            ("TOO_MANY_REQUESTS", Means::Busy(60)),
+        ],
+        ..PLAIN
+    },
+    // https://api.gandi.net/docs/livedns/
+    Service {
+        name: "gandi",
+        title: "Gandi LiveDNS",
+        page: "https://www.gandi.net/",
+        options: &[ProviderOption::secret("token", "A personal access token with the right to manage the domain."), URL],
+        base: "https://api.gandi.net/v5/livedns",
+        zones: List { call: "GET /domains/$try", items: "", pages: Pages::One },
+        zone_name: "fqdn",
+        read: List { call: "GET /domains/$zone/records/$host/$type", items: "", pages: Pages::One },
+        record: Fields {
+            id: "",
+            name: "rrset_name",
+            rtype: "rrset_type",
+            value: "rrset_values.*",
+            ttl: "#rrset_ttl",
+            line: "",
+        },
+        create: "PUT /domains/$zone/records/$host/$type {\"rrset_values\":[\"$addr\"],\"rrset_ttl\":$ttl}",
+        change: "PUT /domains/$zone/records/$host/$type {\"rrset_values\":[\"$addr\"],\"rrset_ttl\":$ttl}",
+        wrote: "message",
+        ttl: (300, 300),
+        text: "errors.0.description|message",
+        ..PLAIN
+    },
+    // https://docs.hetzner.cloud/reference/cloud#zone-rrsets
+    Service {
+        name: "hetzner",
+        title: "Hetzner (Cloud API)",
+        page: "https://www.hetzner.com/",
+        options: &[ProviderOption::secret("token", "An API token of the project that holds the zone, to read and write."), URL],
+        base: "https://api.hetzner.cloud/v1",
+        zones: List { call: "GET /zones?per_page=50&page=$page", items: "zones.*", pages: Pages::Of(50) },
+        read: List {
+            call: "GET /zones/$zone/rrsets?name=$host&per_page=50&page=$page",
+            items: "rrsets.*",
+            pages: Pages::Of(50),
+        },
+        all: "GET /zones/$zone/rrsets?type=A&type=AAAA&per_page=50&page=$page",
+        // A change does not carry the time to live: an existing one stays.
+        record: Fields { id: "", value: "records.*.value", ttl: "", ..PLAIN.record },
+        create: "POST /zones/$zone/rrsets {\"name\":\"$host\",\"type\":\"$type\",\"ttl\":$ttl,\"records\":[{\"value\":\"$addr\"}]}",
+        change: "POST /zones/$zone/rrsets/$host/$type/actions/set_records {\"records\":[{\"value\":\"$addr\"$+comment=records.0.comment}]}",
+        wrote: "action.status",
+        says: Says::No("error|action.error"),
+        code: "error.code|action.error.code",
+        text: "error.message|action.error.message",
+        codes: &[("not_found", Means::NoZone), 
+            ("uniqueness_error", Means::Stale),
+            ("conflict", Means::Busy(10)),
+            ("locked", Means::Busy(10)),
+            ("token_readonly", Means::Auth),
+        ],
+        ..PLAIN
+    },
+    // https://docs.name.com/docs/api-reference/dns/
+    Service {
+        name: "name_com",
+        title: "Name.com",
+        page: "https://www.name.com/",
+        options: &[ProviderOption::required("username", "The user name of the account."), TOKEN, URL],
+        base: "https://api.name.com/core/v1",
+        headers: &[("Authorization", "Basic $:username:$:token")],
+        zones: List {
+            call: "GET /domains?perPage=500&page=$page",
+            items: "domains.*",
+            pages: Pages::Of(500),
+        },
+        zone_name: "domainName",
+        read: List {
+            call: "GET /domains/$zone/records?perPage=1000&page=$page",
+            items: "records.*",
+            pages: Pages::Of(1000),
+        },
+        record: Fields { id: "#id", name: "fqdn", value: "answer", ..PLAIN.record },
+        names: Names::Mixed(""),
+        create: "POST /domains/$zone/records {\"host\":\"$host\",\"type\":\"$type\",\"answer\":\"$addr\",\"ttl\":$ttl}",
+        change: "PUT /domains/$zone/records/$id {\"host\":\"$host\",\"type\":\"$type\",\"answer\":\"$addr\",\"ttl\":$ttl}",
+        wrote: "id",
+        ttl: (300, 300),
+        code: "",
+        text: "details|message",
+        codes: &[("~not found", Means::NoZone)],
+        ..PLAIN
+    },
+    // https://vercel.com/docs/rest-api/reference/endpoints/dns
+    Service {
+        name: "vercel",
+        title: "Vercel",
+        page: "https://vercel.com/",
+        options: &[TOKEN, ProviderOption::plain("team_id", "The id of the team that has the domain."), URL],
+        base: "https://api.vercel.com",
+        zones: List {
+            call: "GET /v5/domains?limit=100(&teamId=$:team_id)(&until=$cursor)",
+            items: "domains.*",
+            pages: Pages::Cursor("pagination.next"),
+        },
+        read: List {
+            call: "GET /v4/domains/$zone/records?limit=100(&teamId=$:team_id)(&until=$cursor)",
+            items: "records.*",
+            pages: Pages::Cursor("pagination.next"),
+        },
+        record: Fields { value: "value", ttl: "?ttl", ..PLAIN.record },
+        names: Names::Within(""),
+        create: "POST /v2/domains/$zone/records(?teamId=$:team_id) {\"name\":\"$host\",\"type\":\"$type\",\"value\":\"$addr\",\"ttl\":$ttl}",
+        change: "PATCH /v1/domains/records/$id(?teamId=$:team_id) {\"type\":\"$type\",\"value\":\"$addr\",\"ttl\":$ttl}",
+        wrote: "uid|id",
+        ttl: (60, 60),
+        says: Says::No("error"),
+        code: "error.code",
+        text: "error.message",
+        codes: &[("not_found", Means::NoZone), ("invalid_token", Means::Auth)],
+        ..PLAIN
+    },
+    // https://docs.spaceship.dev/
+    Service {
+        name: "spaceship",
+        title: "Spaceship",
+        page: "https://www.spaceship.com/",
+        options: &[KEY_ID, KEY_SECRET, URL],
+        base: "https://spaceship.dev/api/v1",
+        headers: &[("X-API-Key", "$:key_id"), ("X-API-Secret", "$:key_secret")],
+        zones: List {
+            call: "GET /domains?take=100&skip=$offset",
+            items: "items.*",
+            pages: Pages::Of(100),
+        },
+        read: List {
+            call: "GET /dns/records/$zone?take=500&skip=$offset",
+            items: "items.*",
+            pages: Pages::Of(500),
+        },
+        record: Fields { id: "", value: "address", ..PLAIN.record },
+        batch: Batch {
+            call: "PUT /dns/records/$zone {\"force\":true,\"items\":[$items]}",
+            create: "{\"type\":\"$type\",\"name\":\"$host\",\"address\":\"$addr\",\"ttl\":$ttl}",
+            change: "{\"type\":\"$type\",\"name\":\"$host\",\"address\":\"$addr\",\"ttl\":$ttl}",
+            most: 100,
+            each: false,
+        },
+        after: "DELETE /dns/records/$zone [{\"type\":\"$type\",\"name\":\"$host\",\"address\":\"$old\"}]",
+        ttl: (600, 60),
+        code: "",
+        text: "data.0.details|detail",
+        codes: &[("~not found", Means::NoZone)],
+        ..PLAIN
+    },
+];
+
+/// More rows.
+pub(super) const MORE: &[Service] = &[
+    // https://api.gcore.com/docs/dns
+    Service {
+        name: "gcore",
+        title: "Gcore",
+        page: "https://gcore.com/dns",
+        options: &[TOKEN, URL],
+        base: "https://api.gcore.com/dns/v2",
+        headers: &[("Authorization", "APIKey $:token")],
+        zones: List { call: "GET /zones/$try", items: "", pages: Pages::One },
+        read: List { call: "GET /zones/$zone/$fqdn/$type", items: "", pages: Pages::One },
+        record: Fields {
+            id: "",
+            name: "",
+            rtype: "",
+            value: "resource_records.*.content.0",
+            ..PLAIN.record
+        },
+        names: Names::Full,
+        create: "POST /zones/$zone/$fqdn/$type {\"ttl\":$ttl,\"resource_records\":[{\"content\":[\"$addr\"],\"enabled\":true}]}",
+        change: "PUT /zones/$zone/$fqdn/$type {\"ttl\":$ttl,\"resource_records\":[{\"content\":[\"$addr\"]$+enabled=resource_records.0.enabled,meta=resource_records.0.meta}]$+filters,pickers,meta}",
+        wrote: "resource_records",
+        ttl: (120, 120),
+        code: "",
+        text: "error",
+        codes: &[("~already exists", Means::Stale), ("~zone is not found", Means::NoZone)],
+        ..PLAIN
+    },
+    // https://developer.ibm.com/apis/catalog/ns1--ibm-ns1-connect-api/
+    Service {
+        name: "nsone",
+        title: "IBM NS1 Connect",
+        page: "https://www.ibm.com/products/ns1-connect",
+        options: &[TOKEN, URL],
+        base: "https://api.nsone.net/v1",
+        headers: &[("X-NSONE-Key", "$:token")],
+        zones: List { call: "GET /zones/$try?records=false", items: "", pages: Pages::One },
+        zone_name: "zone",
+        read: List { call: "GET /zones/$zone/$fqdn/$type", items: "", pages: Pages::One },
+        record: Fields { id: "", name: "domain", value: "answers.*.answer.0", ..PLAIN.record },
+        names: Names::Full,
+        create: "PUT /zones/$zone/$fqdn/$type {\"zone\":\"$zone\",\"domain\":\"$fqdn\",\"type\":\"$type\",\"ttl\":$ttl,\"answers\":[{\"answer\":[\"$addr\"]}]}",
+        change: "POST /zones/$zone/$fqdn/$type {\"ttl\":$ttl,\"answers\":[{\"answer\":[\"$addr\"]$+meta=answers.0.meta,region=answers.0.region}]}",
+        wrote: "answers",
+        ttl: (60, 1),
+        code: "",
+        codes: &[
+            ("~zone not found", Means::NoZone),
+            ("~record not found", Means::Absent),
+            ("~record already exists", Means::Stale),
+        ],
+        ..PLAIN
+    },
+    // https://www.cloudns.net/wiki/article/41/
+    Service {
+        name: "cloudns",
+        title: "ClouDNS",
+        page: "https://www.cloudns.net/",
+        options: &[
+            ProviderOption::plain("auth_id", "The API user's id; or set option sub_auth_id."),
+            ProviderOption::plain("sub_auth_id", "The API sub-user's id."),
+            ProviderOption::secret("password", "The API user's password."),
+            URL,
+        ],
+        base: "https://api.cloudns.net/dns",
+        headers: &[],
+        zones: List {
+            call: "POST /list-zones.json auth-password=$:password(&auth-id=$:auth_id)(&sub-auth-id=$:sub_auth_id)&page=$page&rows-per-page=100",
+            items: "*",
+            pages: Pages::Of(100),
+        },
+        read: List {
+            call: "POST /records.json auth-password=$:password(&auth-id=$:auth_id)(&sub-auth-id=$:sub_auth_id)&domain-name=$zone&host=$host&type=$type",
+            items: "%|*",
+            pages: Pages::One,
+        },
+        all: "POST /records.json auth-password=$:password(&auth-id=$:auth_id)(&sub-auth-id=$:sub_auth_id)&domain-name=$zone",
+        record: Fields { name: "host", value: "record", ttl: "ttl", ..PLAIN.record },
+        names: Names::Within(""),
+        create: "POST /add-record.json auth-password=$:password(&auth-id=$:auth_id)(&sub-auth-id=$:sub_auth_id)&domain-name=$zone&record-type=$type&host=$host&record=$addr&ttl=$ttl",
+        change: "POST /modify-record.json auth-password=$:password(&auth-id=$:auth_id)(&sub-auth-id=$:sub_auth_id)&domain-name=$zone&record-id=$id&host=$host&record=$addr&ttl=$ttl",
+        wrote: "status",
+        ttl: (3600, 60),
+        says: Says::Is("status", "|Success"),
+        code: "",
+        text: "statusDescription",
+        codes: &[
+            ("~invalid authentication", Means::Auth),
+            ("~don't have access", Means::Auth),
+            ("~missing domain-name", Means::NoZone),
+            ("~record-id", Means::Absent),
+            ("~limit", Means::Busy(60)),
+        ],
+        ..PLAIN
+    },
+    // https://www.namesilo.com/api-reference#dns/dns-list-records
+    Service {
+        name: "namesilo",
+        title: "NameSilo",
+        page: "https://www.namesilo.com/",
+        options: &[TOKEN, URL],
+        base: "https://www.namesilo.com/api",
+        headers: &[],
+        zones: List {
+            call: "GET /dnsListRecords?version=1&type=json&key=$:token&domain=$try",
+            items: "reply",
+            pages: Pages::One,
+        },
+        zone_name: "",
+        read: List {
+            call: "GET /dnsListRecords?version=1&type=json&key=$:token&domain=$zone",
+            items: "reply.resource_record.*",
+            pages: Pages::One,
+        },
+        record: Fields { id: "record_id", name: "host", value: "value", ttl: "?ttl", ..PLAIN.record },
+        names: Names::Mixed(""),
+        create: "GET /dnsAddRecord?version=1&type=json&key=$:token&domain=$zone&rrtype=$type&rrhost=$host&rrvalue=$addr&rrttl=$ttl",
+        change: "GET /dnsUpdateRecord?version=1&type=json&key=$:token&domain=$zone&rrid=$id&rrhost=$host&rrvalue=$addr&rrttl=$ttl",
+        wrote: "reply.code",
+        ttl: (3600, 3600),
+        says: Says::Is("reply.code", "300"),
+        code: "reply.code",
+        text: "reply.detail",
+        codes: &[
+            ("110", Means::Auth),
+            ("111", Means::Auth),
+            ("112", Means::Auth),
+            ("113", Means::Auth),
+            ("200", Means::NoZone),
+            ("201", Means::Busy(60)),
+            ("280", Means::Stale),
+        ],
+        ..PLAIN
+    },
+    // https://dynv6.github.io/api-spec/ ; the row dynv6 of the URL table writes a zone's own address, this one the
+    // records below it.
+    Service {
+        name: "dynv6_api",
+        title: "dynv6 (names below a zone, by its REST API)",
+        page: "https://dynv6.com/",
+        options: &[TOKEN, URL],
+        base: "https://dynv6.com/api/v2",
+        zones: List { call: "GET /zones", items: "*", pages: Pages::One },
+        zone_id: "#id",
+        read: List { call: "GET /zones/$zid/records", items: "*", pages: Pages::One },
+        record: Fields { id: "#id", value: "data", ttl: "", ..PLAIN.record },
+        names: Names::Within(""),
+        create: "POST /zones/$zid/records {\"name\":\"$host\",\"type\":\"$type\",\"data\":\"$addr\"}",
+        change: "PATCH /zones/$zid/records/$id {\"name\":\"$host\",\"type\":\"$type\",\"data\":\"$addr\"}",
+        wrote: "id",
+        code: "",
+        text: "error|message",
+        codes: &[("~not found", Means::NoZone)],
+        ..PLAIN
+    },
+    // https://techdocs.akamai.com/linode-api/reference/get-domain-records
+    Service {
+        name: "linode",
+        title: "Linode (Akamai)",
+        page: "https://www.linode.com/",
+        options: &[ProviderOption::secret("token", "A personal access token with domains:read_write."), URL],
+        base: "https://api.linode.com/v4",
+        zones: List { call: "GET /domains?page_size=500&page=$page", items: "data.*", pages: Pages::Of(500) },
+        zone_name: "domain",
+        zone_id: "#id",
+        read: List {
+            call: "GET /domains/$zid/records?page_size=500&page=$page",
+            items: "data.*",
+            pages: Pages::Of(500),
+        },
+        // The time to live is rounded to steps, so that it is not to be compared: an existing one stays.
+        record: Fields { id: "#id", value: "target", ttl: "", ..PLAIN.record },
+        names: Names::Within(""),
+        create: "POST /domains/$zid/records {\"type\":\"$type\",\"name\":\"$host\",\"target\":\"$addr\",\"ttl_sec\":$ttl}",
+        change: "PUT /domains/$zid/records/$id {\"target\":\"$addr\"}",
+        wrote: "id",
+        ttl: (300, 30),
+        says: Says::No("errors"),
+        code: "",
+        text: "errors.0.reason",
+        codes: &[("~not found", Means::NoZone)],
+        ..PLAIN
+    },
+    // https://www.vultr.com/api/#tag/dns
+    Service {
+        name: "vultr",
+        title: "Vultr",
+        page: "https://www.vultr.com/",
+        options: &[ProviderOption::secret("token", "The API key; allow any address to use it (Access Control)."), URL],
+        base: "https://api.vultr.com/v2",
+        zones: List {
+            call: "GET /domains?per_page=500(&cursor=$cursor)",
+            items: "domains.*",
+            pages: Pages::Cursor("meta.links.next"),
+        },
+        zone_name: "domain",
+        read: List {
+            call: "GET /domains/$zone/records?per_page=500(&cursor=$cursor)",
+            items: "records.*",
+            pages: Pages::Cursor("meta.links.next"),
+        },
+        record: Fields { value: "data", ..PLAIN.record },
+        names: Names::Within(""),
+        create: "POST /domains/$zone/records {\"name\":\"$host\",\"type\":\"$type\",\"data\":\"$addr\",\"ttl\":$ttl}",
+        change: "PATCH /domains/$zone/records/$id {\"data\":\"$addr\",\"ttl\":$ttl}",
+        wrote: "record.id",
+        ttl: (300, 120),
+        says: Says::No("error"),
+        code: "",
+        text: "error",
+        codes: &[("~unauthorized ip", Means::Auth)],
+        ..PLAIN
+    },
+    // https://docs.bunny.net/reference/dnszonepublic_index
+    Service {
+        name: "bunny",
+        title: "Bunny DNS",
+        page: "https://bunny.net/dns/",
+        options: &[ProviderOption::secret("token", "The account's API key."), URL],
+        base: "https://api.bunny.net",
+        headers: &[("AccessKey", "$:token")],
+        zones: List {
+            call: "GET /dnszone?page=1&perPage=1000&search=$try",
+            items: "Items.*",
+            pages: Pages::One,
+        },
+        zone_name: "Domain",
+        zone_id: "#Id",
+        read: List { call: "GET /dnszone/$zid", items: "Records.*", pages: Pages::One },
+        record: Fields {
+            id: "#Id",
+            name: "Name",
+            rtype: "#Type",
+            value: "Value",
+            ttl: "#Ttl",
+            line: "",
+        },
+        names: Names::Within(""),
+        types: ["0", "1"],
+        create: "PUT /dnszone/$zid/records {\"Type\":$type,\"Name\":\"$host\",\"Value\":\"$addr\",\"Ttl\":$ttl}",
+        change: "POST /dnszone/$zid/records/$id {\"Type\":$type,\"Name\":\"$host\",\"Value\":\"$addr\",\"Ttl\":$ttl$+Weight,Disabled,Comment,MonitorType,SmartRoutingType,LatencyZone,GeolocationLatitude,GeolocationLongitude,Accelerated,AutoSslIssuance}",
+        wrote: "Id",
+        ttl: (300, 15),
+        code: "ErrorKey",
+        text: "Message",
+        codes: &[("~not found", Means::NoZone)],
+        ..PLAIN
+    },
+];
