@@ -1,9 +1,10 @@
 //! The services, one row each.
 
+mod dns;
 mod reg;
 mod rest;
 
 use super::Service;
 
 /// All rows.
-pub(super) const ALL: &[&[Service]] = &[rest::ROWS, reg::ROWS, reg::MORE];
+pub(super) const ALL: &[&[Service]] = &[rest::ROWS, reg::ROWS, dns::ROWS];
