@@ -739,6 +739,15 @@ impl Run<'_, '_> {
             let value = |key| write.values.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
             value("old").is_some_and(|old| value("addr") != Some(old))
         };
+        if self.job.ttl.is_some() && !service.retime.is_empty() {
+            for write in writes {
+                let had = write.found.and_then(|place| found.get(place));
+                let wanted = write.values.iter().find(|(name, _)| *name == "ttl").map(|(_, ttl)| ttl);
+                if had.is_some_and(|had| had.ttl.map(|ttl| ttl.to_string()).as_ref() != wanted) {
+                    self.call(service.retime, &write.values, None, true)?;
+                }
+            }
+        }
         for write in writes.iter().filter(|_| !service.after.is_empty()).filter(moved) {
             let raw = record(write);
             match self.call(service.after, &write.values, raw.as_ref(), true) {

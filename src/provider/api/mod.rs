@@ -72,6 +72,8 @@ pub struct Service {
     pub batch: Batch,
     /// Sent after a change that left the record with the old address in place.
     pub after: &'static str,
+    /// Sets the time to live of a record that stands, where a change does not; sent after it if that is to change.
+    pub retime: &'static str,
     /// Sent when all of a zone is written, to put it in force.
     pub commit: &'static str,
     /// What the answer to a write must hold, if it has content (status 204: it has none); empty: nothing.
@@ -245,6 +247,7 @@ pub const PLAIN: Service = Service {
     change: "",
     batch: Batch { call: "", create: "", change: "", most: 1, each: false },
     after: "",
+    retime: "",
     commit: "",
     wrote: "",
     ttl: (300, 60),

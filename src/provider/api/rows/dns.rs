@@ -152,10 +152,10 @@ pub(super) const ROWS: &[Service] = &[
         record: Fields { id: "#id", value: "data", ttl: "", ..PLAIN.record },
         names: Names::Within(""),
         create: "POST /zones/$zid/records {\"name\":\"$host\",\"type\":\"$type\",\"data\":\"$addr\"}",
-        change: "PATCH /zones/$zid/records/$id {\"name\":\"$host\",\"type\":\"$type\",\"data\":\"$addr\"}",
+        change: "PATCH /zones/$zid/records/$id {\"data\":\"$addr\"}",
         wrote: "id",
         code: "",
-        text: "error|message",
+        text: "error.message",
         codes: &[("~not found", Means::NoZone)],
         ..PLAIN
     },

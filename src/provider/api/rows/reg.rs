@@ -124,7 +124,7 @@ pub(super) const ROWS: &[Service] = &[
         base: "https://api.gandi.net/v5/livedns",
         zones: List { call: "GET /domains/$try", items: "", pages: Pages::One },
         zone_name: "fqdn",
-        read: List { call: "GET /domains/$zone/records/$host/$type", items: "", pages: Pages::One },
+        read: List { call: "GET /domains/$zone/records/$host", items: "*", pages: Pages::One },
         record: Fields {
             id: "",
             name: "rrset_name",
@@ -154,10 +154,10 @@ pub(super) const ROWS: &[Service] = &[
             pages: Pages::Of(50),
         },
         all: "GET /zones/$zone/rrsets?type=A&type=AAAA&per_page=50&page=$page",
-        // A change does not carry the time to live: an existing one stays.
-        record: Fields { id: "", value: "records.*.value", ttl: "", ..PLAIN.record },
+        record: Fields { id: "", value: "records.*.value", ttl: "?ttl", ..PLAIN.record },
         create: "POST /zones/$zone/rrsets {\"name\":\"$host\",\"type\":\"$type\",\"ttl\":$ttl,\"records\":[{\"value\":\"$addr\"}]}",
         change: "POST /zones/$zone/rrsets/$host/$type/actions/set_records {\"records\":[{\"value\":\"$addr\"$+comment=records.0.comment}]}",
+        retime: "POST /zones/$zone/rrsets/$host/$type/actions/change_ttl {\"ttl\":$ttl}",
         wrote: "action.status",
         says: Says::No("error|action.error"),
         code: "error.code|action.error.code",
@@ -247,9 +247,11 @@ pub(super) const ROWS: &[Service] = &[
             items: "items.*",
             pages: Pages::Of(500),
         },
-        record: Fields { id: "", value: "address", ..PLAIN.record },
+        // Records of other groups belong to functions of the service.
+        record: Fields { id: "", value: "address", line: "group.type", ..PLAIN.record },
+        line: "custom",
         batch: Batch {
-            call: "PUT /dns/records/$zone {\"force\":true,\"items\":[$items]}",
+            call: "PUT /dns/records/$zone {\"items\":[$items]}",
             create: "{\"type\":\"$type\",\"name\":\"$host\",\"address\":\"$addr\",\"ttl\":$ttl}",
             change: "{\"type\":\"$type\",\"name\":\"$host\",\"address\":\"$addr\",\"ttl\":$ttl}",
             most: 100,
