@@ -23,7 +23,6 @@ struct Accepted {
 const ACCEPTED: &[Accepted] = &[
     Accepted {
         files: &[
-            "ddclient/desec-ipv4",
             "ddclient/dyn-ipv4",
             "ddclient/dyn-ipv4-two",
             "ddclient/dyn-ipv6",
@@ -65,18 +64,6 @@ const ACCEPTED: &[Accepted] = &[
         files: &["ddclient/easydns-ipv4", "inadyn/easydns-ipv4", "inadyn/easydns-ipv6"],
         differences: &["query -wildcard=OFF"],
         because: "it would switch the owner's wildcard off; ddns-scripts (easydns.com.json) updates without it",
-    },
-    Accepted {
-        files: &["ddclient/desec-ipv4"],
-        differences: &[
-            "authorization -Basic Y2FtLmV4YW1wbGUuY29tOnMzY3JldC8r +Token s3cret/+",
-            "path -/nic/update +/",
-            "query -myip=198.51.100.7",
-            "query +myipv4=198.51.100.7",
-            "query +myipv6=preserve",
-        ],
-        because: "as expected/desec-ipv4 with its sources: path and way of authentication are free, myip and myipv4 mean \
-                  the same, and without myipv6=preserve the AAAA record would be deleted or overwritten",
     },
     Accepted {
         files: &["ddclient/duckdns-ipv4"],

@@ -154,7 +154,6 @@ fn request(row: &Row, job: &Job, shot: &Shot) -> Result<Http, Failure> {
         },
         Login::Domain => http.basic(shot.names.first().unwrap_or(&""), job.secret("password")?),
         Login::Twice => http.basic(job.secret("token")?, job.secret("token")?),
-        Login::Token => http.header("Authorization", format!("Token {}", job.secret("token")?)),
     })
 }
 

@@ -40,8 +40,6 @@ pub(super) enum Login {
     Domain,
     /// Basic: `option token`, as user and as password.
     Twice,
-    /// Header `Authorization: Token`, with `option token`.
-    Token,
 }
 
 /// What an answer means in which no known word stands.

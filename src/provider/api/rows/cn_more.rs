@@ -21,7 +21,7 @@ const NOWCN: Service = Service {
         items: "Data.*",
         pages: Pages::One,
     },
-    record: Fields { id: "#id", name: "Host", rtype: "Type", value: "Value", ttl: "?#Ttl|TTL|ttl", line: "" },
+    record: Fields { id: "#id", name: "Host", rtype: "Type", value: "Value", ttl: "?Ttl|TTL|ttl", line: "" },
     create: "GET /api/Dns/AddDomainRecord?Domain=$zone&Host=$host&Type=$type&Value=$addr&Ttl=$ttl",
     change: "GET /api/Dns/UpdateDomainRecord?Id=$id&Domain=$zone&Host=$host&Type=$type&Value=$addr&Ttl=$ttl",
     wrote: "Id|id|ID",
@@ -95,7 +95,7 @@ pub(super) const ROWS: &[Service] = &[
             ("=9", NoZone),
             ("=10", Absent),
             ("=31", Means::Stale),
-            ("=104", Means::Same),
+            ("=104", Means::Stale),
         ],
         ..PLAIN
     },
