@@ -132,11 +132,22 @@ pub(super) fn judge(service: &Service, reply: &Reply, now: u64) -> Result<Json, 
     let yes = match service.says {
         Says::Status => true,
         Says::Is(path, words) => {
-            let is = match first(&json, path) {
-                Json::Null => Some(String::new()),
-                value => scalar(value),
+            let bare = path.trim_start_matches('#');
+            let value = first(&json, bare);
+            let is_one = |is: &str| words.split('|').any(|word| word == is);
+            // Without a code, or with one of another type than ever, it is something else that answers.
+            let odd = match value {
+                Json::Null => bare == service.code && !is_one(""),
+                Json::Bool(_) => !words.contains("true"),
+                value => scalar(value).is_none() || (bare != path && value.num().is_none()),
             };
-            is.is_some_and(|is| words.split('|').any(|word| word == is))
+            if well && odd {
+                return Err(garbled(reply).into());
+            }
+            match value {
+                Json::Null => is_one(""),
+                value => scalar(value).is_some_and(|is| is_one(&is)),
+            }
         }
         Says::No(path) => matches!(first(&json, path), Json::Null) || first(&json, path).str() == Some(""),
     };

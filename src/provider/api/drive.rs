@@ -921,7 +921,7 @@ fn take(
     let ttl = match fields.ttl.strip_prefix('?') {
         None if fields.ttl.is_empty() => None,
         None => Some(field(item, fields.ttl)?.parse().ok()?),
-        Some(path) => scalar(first(item, path)).and_then(|ttl| ttl.parse().ok()),
+        Some(path) => scalar(first(item, path.trim_start_matches('#'))).and_then(|ttl| ttl.parse().ok()),
     };
     Some(Some(Found { name, family, addrs, id, ttl, raw: item.clone() }))
 }

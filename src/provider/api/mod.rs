@@ -168,7 +168,7 @@ pub struct Batch {
 pub enum Says {
     /// The status is enough.
     Status,
-    /// A field is one of some values (`0|200`; `|Success`: or is not there).
+    /// A field is one of some values (`0|200`; `|Success`: or is not there); a number, if its path begins with `#`.
     Is(&'static str, &'static str),
     /// A field is not there, or empty.
     No(&'static str),

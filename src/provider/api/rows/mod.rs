@@ -1,5 +1,7 @@
 //! The services, one row each.
 
+mod cn;
+mod cn_more;
 mod dns;
 mod host;
 mod reg;
@@ -9,4 +11,5 @@ mod rpc;
 use super::Service;
 
 /// All rows.
-pub(super) const ALL: &[&[Service]] = &[dns::ROWS, host::ROWS, reg::ROWS, rest::ROWS, rpc::ROWS];
+pub(super) const ALL: &[&[Service]] =
+    &[cn::ROWS, cn_more::ROWS, dns::ROWS, host::ROWS, reg::ROWS, rest::ROWS, rpc::ROWS];
