@@ -74,11 +74,13 @@ pub struct Service {
     pub change: &'static str,
     /// Several at once.
     pub batch: Batch,
-    /// Sent after a change that left the old record in place.
+    /// Sent after a change that left the record with the old address in place.
     pub after: &'static str,
+    /// Sets the time to live of a record that stands, where a change does not; sent after it if that is to change.
+    pub retime: &'static str,
     /// Sent when all of a zone is written, to put it in force.
     pub commit: &'static str,
-    /// What the answer to a write must hold; empty: nothing.
+    /// What the answer to a write must hold, if it has content (status 204: it has none); empty: nothing.
     pub wrote: &'static str,
     /// Time to live in seconds of a new record, and the shortest that the service takes.
     pub ttl: (u32, u32),
@@ -129,7 +131,7 @@ pub struct Fields {
     pub rtype: &'static str,
     /// Its address, or addresses: of several paths the first that leads anywhere.
     pub value: &'static str,
-    /// Its time to live; empty: it has none.
+    /// Its time to live; empty: it has none. `?ttl`: not all have one, a number or a string.
     pub ttl: &'static str,
     /// Its line.
     pub line: &'static str,
@@ -142,6 +144,8 @@ pub enum Names {
     Within(&'static str),
     /// In full.
     Full,
+    /// In requests within the zone, as above, in lists in full (or within it).
+    Mixed(&'static str),
 }
 
 /// Several writes in one request.
@@ -155,6 +159,8 @@ pub struct Batch {
     pub change: &'static str,
     /// The most in one request.
     pub most: usize,
+    /// When it refuses, it says of each item what is wrong with it (nothing: it is good), in this order.
+    pub each: bool,
 }
 
 /// How an answer says yes, beside a status of success.
@@ -162,7 +168,7 @@ pub struct Batch {
 pub enum Says {
     /// The status is enough.
     Status,
-    /// A field is one of some values (`0|200`).
+    /// A field is one of some values (`0|200`; `|Success`: or is not there).
     Is(&'static str, &'static str),
     /// A field is not there, or empty.
     No(&'static str),
@@ -246,8 +252,9 @@ pub const PLAIN: Service = Service {
     line: "",
     create: "",
     change: "",
-    batch: Batch { call: "", create: "", change: "", most: 1 },
+    batch: Batch { call: "", create: "", change: "", most: 1, each: false },
     after: "",
+    retime: "",
     commit: "",
     wrote: "",
     ttl: (300, 60),

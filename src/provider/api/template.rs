@@ -230,5 +230,10 @@ mod tests {
         let sent = "{\"v\":1,\"ttl\":60,\"RecordLine\":\"a b\",\"note\":[1,\"x\"]}";
         assert_eq!(filled(kept, Place::Json), sent);
         assert_eq!(filled("v=1$+ttl,line", Place::Percent), "v=1&ttl=60&line=a%20b");
+        let set = "<S><Id>a&amp;b</Id><Geo><Code>EU</Code><Part/></Geo></S>";
+        let record = Some3(crate::wire::xml::parse(set).unwrap());
+        let sent = fill("<C>$+Id=S.Id,Geo=S.Geo,None=S.None</C>", Place::Xml, &record);
+        let sent = sent.unwrap_or_else(|failure| failure.text);
+        assert_eq!(sent, "<C><Id>a&amp;b</Id><Geo><Code>EU</Code><Part></Part></Geo></C>");
     }
 }
