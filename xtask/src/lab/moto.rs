@@ -20,7 +20,7 @@ const PACKAGES: [&str; 5] =
     ["moto==5.2.5", "botocore==1.44.5", "boto3==1.44.5", "flask==3.1.3", "flask-cors==6.0.5"];
 /// What the agent needs to be allowed; README and `porchlight providers route53` say the same.
 pub const ACTIONS: [&str; 3] =
-    ["route53:ListHostedZones", "route53:ListResourceRecordSets", "route53:ChangeResourceRecordSets"];
+    ["route53:ListHostedZonesByName", "route53:ListResourceRecordSets", "route53:ChangeResourceRecordSets"];
 /// A server that does not answer within this time has failed: it reads thousands of files of Python.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// The version of the protocol, in its paths and names.
