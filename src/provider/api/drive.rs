@@ -902,6 +902,10 @@ fn take(
         values.clear();
         gather(item, path, &mut values)
     });
+    if there && values.is_empty() && !fields.value.contains('|') {
+        // A set of none, such as one that has but a comment (where a record is always a set).
+        return Some(None);
+    }
     if !there {
         // An alias has no values at all.
         if !service.xml {

@@ -140,6 +140,7 @@ pub(super) const ROWS: &[Service] = &[
         headers: &[("X-API-Key", "$:token")],
         zones: List { call: "GET ", items: "*", pages: Pages::One },
         zone_id: "id",
+        zone_not: ("type", "SLAVE"),
         read: List {
             call: "GET /$zid?recordName=$fqdn&recordType=$type",
             items: "records.*",
