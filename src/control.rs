@@ -13,6 +13,7 @@ use smol::channel::{bounded, Sender};
 use smol::future::{or, BoxedLocal};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::lock::{Semaphore, SemaphoreGuardArc};
+use std::cell::RefCell;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -98,7 +99,21 @@ pub struct Asked {
     /// The question.
     pub question: Question,
     /// Takes one JSON text.
-    pub answer: Sender<String>,
+    pub answer: Answer,
+}
+
+/// Takes the answer to a question. One that is dropped without any says that there is none.
+pub struct Answer {
+    text: Rc<RefCell<Option<String>>>,
+    /// Closed by being dropped, whereupon the text is looked for.
+    _open: Sender<()>,
+}
+
+impl Answer {
+    /// Answers.
+    pub fn give(self, text: String) {
+        self.text.replace(Some(text));
+    }
 }
 
 /// Makes the private directory, or makes sure that it is private and ours.
@@ -227,11 +242,15 @@ async fn client(
             Err(why) => error(&why),
             Ok(question) => {
                 place.take_if(|_| question == Question::Once);
-                let (tx, rx) = bounded(1);
-                questions(Asked { question, answer: tx });
-                let answer = async { rx.recv().await.map_err(|_| io::ErrorKind::BrokenPipe.into()) };
-                let wait = ONCE_DEADLINE + PATIENCE;
-                in_time(wait, answer).await.unwrap_or_else(|_| error("the agent gave no answer"))
+                let text = Rc::new(RefCell::new(None));
+                let (open, closed) = bounded(1);
+                questions(Asked { question, answer: Answer { text: text.clone(), _open: open } });
+                let answered = async {
+                    let _ = closed.recv().await;
+                    Ok(())
+                };
+                let _ = in_time(ONCE_DEADLINE + PATIENCE, answered).await;
+                text.take().unwrap_or_else(|| error("the agent gave no answer"))
             }
         },
     };

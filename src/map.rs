@@ -23,6 +23,21 @@ pub struct Entry<'a, K, V> {
 /// The entries of a map by reference.
 pub type Iter<'a, K, V> = std::iter::Map<slice::Iter<'a, (K, V)>, fn(&'a (K, V)) -> (&'a K, &'a V)>;
 
+/// Where a key is among so many that are in order, or else where it belongs. `compare` says how the one at a place
+/// compares to it: that alone is written out for each type.
+fn search(count: usize, compare: &dyn Fn(usize) -> Option<Ordering>) -> Result<usize, usize> {
+    let (mut from, mut to) = (0, count);
+    while from < to {
+        let middle = from + (to - from) / 2;
+        match compare(middle) {
+            Some(Ordering::Less) => from = middle + 1,
+            Some(Ordering::Equal) => return Ok(middle),
+            Some(Ordering::Greater) | None => to = middle,
+        }
+    }
+    Err(from)
+}
+
 impl<K, V> Map<K, V> {
     /// Without entries.
     pub const fn new() -> Map<K, V> {
@@ -75,7 +90,7 @@ impl<K: Ord, V> Map<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.0.binary_search_by(|(known, _)| known.borrow().cmp(key))
+        search(self.0.len(), &|at| self.0.get(at).map(|(known, _)| known.borrow().cmp(key)))
     }
 
     /// The value of this key.
@@ -235,8 +250,7 @@ impl<T: Ord> Set<T> {
     where
         T: Borrow<Q>,
     {
-        let order = |known: &T| -> Ordering { known.borrow().cmp(value) };
-        self.0.binary_search_by(order)
+        search(self.0.len(), &|at| self.0.get(at).map(|known| known.borrow().cmp(value)))
     }
 
     /// Whether this value is there.

@@ -21,6 +21,8 @@ pub struct Paths {
     pub one_shot: PathBuf,
     /// What was done.
     pub state: PathBuf,
+    /// On flash: when records were sent that are sent once more in time.
+    pub kept: PathBuf,
 }
 
 impl Paths {
@@ -34,6 +36,7 @@ impl Paths {
             queue: run_dir.join("queue"),
             one_shot: run_dir.join("one-shot"),
             state: run_dir.join("state"),
+            kept: root.join("etc/porchlight/refresh"),
             root: root.to_path_buf(),
             run_dir,
         }

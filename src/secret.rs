@@ -79,7 +79,10 @@ impl Redactor {
             let spelt = |secret: &String| {
                 let secret = secret.as_bytes();
                 let ways = [(false, false), (true, false), (false, true), (true, true)];
-                ways.into_iter().filter_map(|(json, cut)| matched(rest, secret, json, cut)).max()
+                // A percent sign of the secret's own begins no code where the text is not coded.
+                let coded = if secret.contains(&b'%') { &[true, false][..] } else { &[true][..] };
+                let ways = coded.iter().flat_map(|coded| ways.map(|(json, cut)| (*coded, json, cut)));
+                ways.filter_map(|(coded, json, cut)| matched(rest, secret, coded, json, cut)).max()
             };
             let plain = self.plain.iter().filter_map(spelt).max().map(|length| at..at + length);
             let coded = self.base64.iter().filter(|piece| rest.starts_with(piece.as_bytes()));
@@ -98,9 +101,10 @@ impl Redactor {
     }
 }
 
-/// How many bytes of `text` spell the secret, each of its bytes plain, percent-coded or as `+` for a space;
-/// in `json`, escaped as there. With `cut`, a beginning of the secret counts too, where the text was cut off ([`CUT`]).
-fn matched(text: &[u8], secret: &[u8], json: bool, cut: bool) -> Option<usize> {
+/// How many bytes of `text` spell the secret, each of its bytes plain, percent-coded or as `+` for a space; a percent
+/// sign only coded in a `coded` text, and only plain else; in `json`, escaped as there. With `cut`, a beginning of the
+/// secret counts too, where the text was cut off ([`CUT`]).
+fn matched(text: &[u8], secret: &[u8], coded: bool, json: bool, cut: bool) -> Option<usize> {
     let mut used = 0;
     for (known, byte) in secret.iter().enumerate() {
         let rest = text.get(used..)?;
@@ -110,7 +114,7 @@ fn matched(text: &[u8], secret: &[u8], json: bool, cut: bool) -> Option<usize> {
         used += match rest {
             [b'\\', b'u', a, b, c, d, ..] if json && hex(&[*a, *b, *c, *d]) == Some(u32::from(*byte)) => 6,
             [b'\\', short, ..] if json && json_escape(*short) == Some(*byte) => 2,
-            [first, ..] if first == byte => 1,
+            [first, ..] if first == byte && !(coded && *byte == b'%') => 1,
             [b'%', high, low, ..] if hex(&[*high, *low]) == Some(u32::from(*byte)) => 3,
             [b'+', ..] if *byte == b' ' => 1,
             _ => return None,
@@ -216,6 +220,18 @@ mod tests {
     fn redactor(secrets: &[&str]) -> Redactor {
         let secrets: Vec<Secret> = secrets.iter().map(|text| Secret::new(*text)).collect();
         Redactor::new(&secrets)
+    }
+
+    #[test]
+    fn a_secret_with_a_percent_sign() {
+        for secret in ["p%ss/w", "%25x%", "50%25off", "a%2fb/"] {
+            let redactor = Redactor::new(&[Secret::new(secret)]);
+            let mut coded = String::new();
+            crate::provider::web::encode(secret, "", &mut coded);
+            for text in [secret, &coded, &coded.to_ascii_lowercase()] {
+                assert_eq!(redactor.redact(&format!("k={text}&")), "k=***&", "{secret} as {text}");
+            }
+        }
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub struct RecordState {
     pub known: Known,
     /// When we last changed it, Unix seconds.
     pub changed_at: Option<u64>,
+    /// When a job with it last went well, Unix seconds, or since when it is known to be right. Only of records that are
+    /// sent once more though nothing changed.
+    pub sent_at: Option<u64>,
     /// Read-back of the last change.
     pub seen: Seen,
     /// When the last job with it was started, for the debounce window.
@@ -219,13 +222,7 @@ impl State {
     /// The file's text. What is in flight is written as unknown: after a kill it is asked, not sent again.
     pub fn to_text(&self, boot_id: &str) -> String {
         let mut body = String::new();
-        let mut line = |fields: &[&str]| {
-            for (i, field) in fields.iter().enumerate() {
-                body.push_str(if i > 0 { "\t" } else { "" });
-                body.extend(field.chars().map(|c| if c.is_control() { ' ' } else { c }));
-            }
-            body.push('\n');
-        };
+        let mut line = |fields: &[&str]| add_line(&mut body, fields);
         line(&["boot", boot_id]);
         line(&["change", &self.change.to_string()]);
         for (id, record) in &self.records {
@@ -236,6 +233,9 @@ impl State {
                 let at = record.changed_at.unwrap_or(0).to_string();
                 let (addr, rtype) = (addr.to_string(), id.family.rtype());
                 line(&["record", &id.record, &id.domain, rtype, &record.account, &addr, &at]);
+            }
+            if let Some(at) = record.sent_at {
+                line(&["sent", &id.record, &id.domain, id.family.rtype(), &record.account, &at.to_string()]);
             }
             if let Some(retry) = &record.retry {
                 if retry.next.is_none() {
@@ -280,7 +280,33 @@ impl State {
         for change in &self.history {
             line(&["history", &change.number.to_string(), &change.at.to_string(), &change.text]);
         }
-        format!("porchlight-state {VERSION} {}\n{body}", digest(&body))
+        headed(&body)
+    }
+
+    /// The text of the file that outlives the boot: when the records were sent which are sent once more in time.
+    /// [`State::from_text`] reads it too.
+    pub fn to_kept_text(&self) -> String {
+        let mut body = String::new();
+        for (id, record) in &self.records {
+            if let Some(at) = record.sent_at {
+                let (at, rtype) = (at.to_string(), id.family.rtype());
+                add_line(&mut body, &["sent", &id.record, &id.domain, rtype, &record.account, &at]);
+            }
+        }
+        headed(&body)
+    }
+
+    /// Takes over from the file that outlives the boot what is not known better, of these records.
+    pub fn recall(&mut self, kept: &State, ids: &[RecordId]) {
+        for (id, old) in kept.records.iter().filter(|(id, _)| ids.contains(id)) {
+            let record = self.records.entry(id.clone()).or_default();
+            if record.account.is_empty() {
+                record.account.clone_from(&old.account);
+            }
+            if record.account == old.account {
+                record.sent_at = record.sent_at.or(old.sent_at);
+            }
+        }
     }
 
     /// Reads what [`State::to_text`] wrote. Published values come back as remembered; times of another
@@ -323,6 +349,11 @@ impl State {
                 state.account = (*account).to_string();
                 state.known = Known::Remembered(addr.parse().ok()?);
                 state.changed_at = at.parse().ok().filter(|at| *at != 0);
+            }
+            ["sent", record, domain, rtype, account, at] => {
+                let state = self.records.entry(record_id(record, domain, rtype)?).or_default();
+                state.account = (*account).to_string();
+                state.sent_at = Some(at.parse().ok()?);
             }
             ["rest", record, domain, rtype, account, kind, text] => {
                 let state = self.records.entry(record_id(record, domain, rtype)?).or_default();
@@ -413,6 +444,58 @@ pub fn save(path: &Path, text: &str) -> Result<(), String> {
     let new = path.with_extension("new");
     let done = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path));
     done.map_err(|e| format!("cannot write the state file {}: {e}", path.display()))
+}
+
+/// Reads the file that outlives the boot. A missing file is an empty state.
+///
+/// # Errors
+/// Why it is not taken.
+pub fn load_kept(path: &Path) -> Result<State, String> {
+    let read = || -> Result<State, String> {
+        match std::fs::metadata(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
+            Ok(meta) if meta.len() > SIZE_CAP => return Err("it is too large".into()),
+            _ => {}
+        }
+        State::from_text(&std::fs::read_to_string(path).map_err(|e| e.to_string())?, "")
+    };
+    read().map_err(|why| format!("{} is not taken: {why}", path.display()))
+}
+
+/// Writes the file that outlives the boot, which a power cut leaves as it was or as it is to be. Nobody else reads it.
+///
+/// # Errors
+/// Names the file.
+pub fn save_kept(path: &Path, text: &str) -> Result<(), String> {
+    use std::io::Write as _;
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+    let new = path.with_extension("new");
+    let write = || -> io::Result<()> {
+        if let Some(dir) = path.parent() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        }
+        // One that another left may be readable.
+        let _ = std::fs::remove_file(&new);
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)
+    };
+    write().map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+/// Adds a line: fields parted by tabs.
+fn add_line(body: &mut String, fields: &[&str]) {
+    for (i, field) in fields.iter().enumerate() {
+        body.push_str(if i > 0 { "\t" } else { "" });
+        body.extend(field.chars().map(|c| if c.is_control() { ' ' } else { c }));
+    }
+    body.push('\n');
+}
+
+/// The file's text: its head and its lines.
+fn headed(body: &str) -> String {
+    format!("porchlight-state {VERSION} {}\n{body}", digest(body))
 }
 
 fn digest(body: &str) -> String {
@@ -542,6 +625,48 @@ mod tests {
         state.accounts.get_mut("y:2").unwrap().in_flight = Some(job);
         let back = State::from_text(&state.to_text("boot"), "boot").unwrap();
         assert!(!back.records.contains_key(&id));
+    }
+
+    #[test]
+    fn what_outlives_the_boot_is_taken_for_the_same_account_only() {
+        let id = |domain: &str| RecordId { record: "home".into(), domain: domain.into(), family: Family::V6 };
+        let record = |account: &str, sent_at| RecordState {
+            account: account.into(),
+            sent_at,
+            ..RecordState::default()
+        };
+        let mut old = sample();
+        for (domain, account) in
+            [("same", "a:1"), ("other", "a:1"), ("known", "a:1"), ("new", "a:1"), ("gone", "a:1")]
+        {
+            old.records.insert(id(domain), record(account, Some(7)));
+        }
+        let text = old.to_kept_text();
+        assert_eq!(text.lines().count(), 6, "{text}");
+        let kept = State::from_text(&text, "").unwrap();
+        let mut state = State::default();
+        state.records.insert(id("same"), record("a:1", None));
+        state.records.insert(id("other"), record("b:2", None));
+        state.records.insert(id("known"), record("a:1", Some(9)));
+        state.recall(&kept, &["same", "other", "known", "new"].map(id));
+        let sent = |domain| state.records.get(&id(domain)).map(|record| record.sent_at);
+        assert_eq!(
+            ["same", "other", "known", "new", "gone"].map(sent),
+            [Some(Some(7)), Some(None), Some(Some(9)), Some(Some(7)), None]
+        );
+        // An agent that is started again within the boot has it from its own file.
+        assert_eq!(
+            State::from_text(&state.to_text("boot"), "boot")
+                .unwrap()
+                .records
+                .get(&id("known"))
+                .unwrap()
+                .sent_at,
+            Some(9)
+        );
+        for end in 0..text.len() - 1 {
+            assert!(State::from_text(&text[..end], "").is_err(), "cut at {end}");
+        }
     }
 
     #[test]

@@ -47,14 +47,20 @@ const fn entry(name: &'static str, options: &'static [ProviderOption], families:
     }
 }
 
+/// It does not read before it writes.
+const fn unread(mut entry: Entry) -> Entry {
+    entry.reads = false;
+    entry
+}
+
 static PROVIDERS: &[Entry] = &[
     entry("cloudflare", &[needed(dark(plain("token"))), plain("proxied")], &Family::BOTH),
-    entry("noip", &[needed(plain("username")), needed(dark(plain("password")))], &[Family::V4]),
-    entry(
+    unread(entry("noip", &[needed(plain("username")), needed(dark(plain("password")))], &[Family::V4])),
+    unread(entry(
         "custom",
         &[needed(dark(plain("url"))), dark(plain("header")), plain("body"), plain("answer")],
         &Family::BOTH,
-    ),
+    )),
 ];
 
 /// Files and environment of a case.

@@ -1,6 +1,6 @@
 //! Planner scripts: what is sensed and answered, when, and what the plan makes of it. Pure data and a fake
 //! clock. Each file in `tests/plan/` says first why it exists, then `-- Config --`, `-- Script --` (a time
-//! and an event a line) and `-- Expect --` (every action, and what was asked with `wake?`, `exposure?`,
+//! and an event a line; `wake` in place of the time: when the plan said) and `-- Expect --` (every action, and what was asked with `wake?`, `exposure?`,
 //! `failing?`, `memory?` or `standing?`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
@@ -10,7 +10,7 @@ use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{exposure, unheard, Exposure};
 use porchlight::plan::publish::ids;
-use porchlight::plan::{camera, fold, plan, settle, Action, Carried, Plan};
+use porchlight::plan::{camera, fold, plan, refresh, settle, Action, Carried, Plan};
 use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
 use porchlight::state::{kind_of, kind_word, Known, State};
 use porchlight::status::{Standing, View};
@@ -32,6 +32,10 @@ struct Stage {
     config: Config,
     world: World,
     state: State,
+    /// What the file on flash says.
+    kept: State,
+    /// The wall clock was not set since the boot.
+    unset: bool,
     now: Now,
     flying: Vec<Action>,
     wake_at: Option<Time>,
@@ -53,6 +57,7 @@ fn millis(text: &str) -> u64 {
         "s" => 1000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         other => panic!("time unit {other} in {text}"),
     };
     (number.parse::<f64>().unwrap() * factor as f64) as u64
@@ -66,19 +71,25 @@ impl Stage {
     fn new(text: &str) -> Stage {
         let now = Now { boot: Time(0), wall: 1_800_000_000 };
         let world = World { complete: true, resolver: true, ..World::default() };
-        let (state, out) = (State::default(), String::new());
-        Stage { config: config(text), world, state, now, flying: Vec::new(), wake_at: None, out }
+        let (state, kept, out) = (State::default(), State::default(), String::new());
+        let (config, flying) = (config(text), Vec::new());
+        Stage { config, world, state, kept, unset: false, now, flying, wake_at: None, out }
     }
 
     fn decide(&mut self) {
         camera::observe(&self.config, &self.world, &mut self.state, self.now.boot);
-        let Plan { actions, wake_at } = plan(&self.config, &self.world, &self.state, self.now.boot);
+        refresh::observe(&self.config, &mut self.state, self.now);
+        let Plan { actions, wake_at } = plan(&self.config, &self.world, &self.state, self.now);
         self.wake_at = wake_at;
         for action in actions {
             settle::begin(&mut self.state, &action, self.now);
             let line = show(&action);
             self.say(&line);
             self.flying.push(action);
+        }
+        if refresh::is_owed(&self.config, &self.state, &self.kept) {
+            self.kept = State::from_text(&self.state.to_kept_text(), "").unwrap();
+            self.say("flash is written");
         }
     }
 
@@ -90,17 +101,22 @@ impl Stage {
         fold::event(&mut self.world, event, self.now);
     }
 
+    fn at(&self, millis: u64) -> Now {
+        let since = if self.unset { 0 } else { 1_800_000_000 };
+        Now { boot: Time(millis), wall: since + millis / 1000 }
+    }
+
     fn line(&mut self, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         if words[0] == "wake" {
             match self.wake_at {
-                Some(at) => self.now.boot = at,
+                Some(at) => self.now = self.at(at.0),
                 None => self.say("nothing is planned"),
             }
         } else {
             let at = millis(words[0]);
             assert!(at >= self.now.boot.0, "{line}: back in time");
-            self.now = Now { boot: Time(at), wall: 1_800_000_000 + at / 1000 };
+            self.now = self.at(at);
         }
         match &words[1..] {
             [] => {}
@@ -131,7 +147,24 @@ impl Stage {
             ["fw4", "procd"] => (self.world.fw4, self.world.procd) = (true, true),
             ["fw4", "came"] => settle::firewall_came(&mut self.state),
             ["trigger"] => self.event(Event::Trigger),
-            ["clock"] => self.event(Event::ClockSet),
+            ["clock"] => {
+                self.unset = false;
+                self.now = self.at(self.now.boot.0);
+                self.event(Event::ClockSet);
+            }
+            // All but flash is gone, and the clock too where there is none that runs on.
+            ["reboot", rest @ ..] => {
+                self.unset = rest.contains(&"clockless");
+                if rest.contains(&"bare") {
+                    self.kept = State::default();
+                }
+                self.world = World { complete: true, resolver: true, ..World::default() };
+                self.state = State::default();
+                let ids: Vec<RecordId> = self.config.records.iter().flat_map(ids).collect();
+                self.state.recall(&self.kept, &ids);
+                self.now = self.at(self.now.boot.0);
+                self.flying.clear();
+            }
             ["person"] => settle::try_again(&mut self.state),
             ["config", rest @ ..] => self.edit(rest),
             ["filter", "flushed"] => self.state.mapping.applied = None,

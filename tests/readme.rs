@@ -82,6 +82,15 @@ fn other_names() -> String {
     out
 }
 
+/// Services that take unused names away.
+fn refreshes() -> String {
+    let mut out = String::from("\n| `option provider` | sent once more after |\n|---|---|\n");
+    for entry in by_name().into_iter().filter(|entry| !entry.refresh().is_zero()) {
+        writeln!(out, "| `{}` | {} days |", entry.name, entry.refresh().as_secs() / 86_400).unwrap();
+    }
+    out
+}
+
 /// One table a set of options, with the providers that share it.
 fn provider_options() -> String {
     let mut sets: BTreeMap<String, Vec<&str>> = BTreeMap::new();
@@ -126,7 +135,10 @@ fn check(path: &str, tables: &[(&str, String)]) {
 #[test]
 fn tables_are_the_codes() {
     check("README.md", &[("options", options()), ("providers", providers())]);
-    check("docs/providers.md", &[("provider options", provider_options()), ("other names", other_names())]);
+    check(
+        "docs/providers.md",
+        &[("provider options", provider_options()), ("refresh", refreshes()), ("other names", other_names())],
+    );
 }
 
 #[test]

@@ -301,7 +301,7 @@ fn happy(form: fn(&Reply) -> bool) -> Vec<Case> {
 }
 
 fn is_json(reply: &Reply) -> bool {
-    reply.body.starts_with(b"{") || reply.body.starts_with(b"[") || reply.body.is_empty()
+    reply.body.is_empty() || reply.body.starts_with(b"{") || reply.body.starts_with(b"[")
 }
 
 /// True if a damaged form of an answer is no whole answer to its request. One without content has no such form; that a
@@ -323,13 +323,22 @@ fn broken(case: &Case, place: usize, with: &[u8]) -> bool {
     !(whole.body.is_empty() || told || empty_list)
 }
 
+fn is_xml(reply: &Reply) -> bool {
+    reply.body.starts_with(b"<?xml")
+}
+
 fn is_dns(reply: &Reply) -> bool {
     reply.status == 0
 }
 
+/// Of a long answer (a whole page of a list) not each place is broken, only one in some.
+fn step(whole: &Reply) -> usize {
+    1 + whole.body.len() / 2048
+}
+
 /// How many records an outcome calls updated.
 fn updated(outcome: &str) -> usize {
-    outcome.lines().filter(|line| line.ends_with(" updated")).count()
+    outcome.lines().filter(|line| line.ends_with(" updated") && !line.contains(" failed")).count()
 }
 
 /// Checks that after a broken answer nothing is written, and nothing is said to be done that the answer did not say.
@@ -350,10 +359,10 @@ fn check_broken(case: &Case, place: usize, played: &Played, what: &str) {
 
 #[test]
 fn an_answer_cut_at_any_length_is_a_failure_and_nothing_is_written_after_it() {
-    for case in happy(is_json).into_iter().chain(happy(is_dns)) {
+    for case in happy(is_json).into_iter().chain(happy(is_xml)).chain(happy(is_dns)) {
         for (place, (_, text)) in case.talk.iter().enumerate() {
             let whole = reply(text).unwrap();
-            for end in 0..whole.body.len() {
+            for end in (0..whole.body.len()).step_by(step(&whole)) {
                 let cut = Reply { body: whole.body[..end].to_vec(), ..whole.clone() };
                 if whole.status != 0 && !broken(&case, place, &cut.body) {
                     continue;
@@ -381,14 +390,14 @@ fn an_answer_of_nonsense_is_a_failure_and_nothing_is_written_after_it() {
         b"\x12\x34\xa8\x00\xff\xff\xff\xff\xff\xff\xff\xff",
         deep.as_bytes(),
     ];
-    for case in happy(is_json).into_iter().chain(happy(is_dns)) {
+    for case in happy(is_json).into_iter().chain(happy(is_xml)).chain(happy(is_dns)) {
         for place in 0..case.talk.len() {
             for (index, body) in nonsense.iter().enumerate() {
-                let status = reply(&case.talk[place].1).unwrap().status;
+                let Reply { status, headers, .. } = reply(&case.talk[place].1).unwrap();
                 if status != 0 && !broken(&case, place, body) {
                     continue;
                 }
-                let with = Reply { status, headers: Vec::new(), body: body.to_vec() };
+                let with = Reply { status, headers, body: body.to_vec() };
                 check_broken(
                     &case,
                     place,
@@ -407,10 +416,10 @@ fn a_value_of_the_wrong_type_never_leads_to_another_write() {
         for (place, (_, text)) in case.talk.iter().enumerate() {
             let whole = reply(text).unwrap();
             let Ok(json) = Json::parse(&whole.text()) else { continue };
-            for path in paths(&json) {
+            for path in paths(&json).into_iter().step_by(step(&whole)) {
                 // What is sent back as it came has no type of ours.
-                let mut above = (1..=path.len()).filter_map(|end| key(&json, &path[..end]));
-                if above.any(|key| kept.contains(&key)) {
+                let within = |name: &str| (1..=path.len()).any(|end| key(&json, &path[..end]) == Some(name));
+                if kept.iter().any(|name| within(name)) {
                     continue;
                 }
                 for other in ["null", "true", "7", "-1.5", "\"x\"", "[]", "{}", "[[]]"] {

@@ -475,7 +475,7 @@ fn check_headers(who: &str, headers: &[(String, String)]) -> Result<(), Failure>
 
 /// A Unix time's date, `2026-01-31`.
 fn date(unix: u64) -> String {
-    let mut text = crate::sign::iso(unix);
+    let mut text = crate::sign::stamp(unix, true);
     text.truncate(10);
     text
 }

@@ -15,14 +15,14 @@ use crate::act::nudge;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
 use crate::config::{BackendChoice, Config, Problem};
-use crate::control::{Asked, Nudge, Question};
+use crate::control::{Answer, Asked, Nudge, Question};
 use crate::map::{Map, Set};
 use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
 use crate::mapping::fw4::Look;
 use crate::mapping::nft::MapReport;
 use crate::model::{Event, Mac, Now, RecordId, Time, World};
 use crate::paths::Paths;
-use crate::plan::{self, camera, fold, settle, LookJob, MapJob, PublishJob};
+use crate::plan::{self, camera, fold, refresh, settle, LookJob, MapJob, PublishJob};
 use crate::provider::{Failure, Verdicts};
 use crate::secret::Redactor;
 use crate::sense::clock;
@@ -115,6 +115,8 @@ pub struct Agent {
     saved: String,
     /// It could not be written, which was told.
     unsaved: bool,
+    /// What the file on flash says.
+    kept: State,
     boot_id: String,
     /// Sensors that stopped and do not run yet again, and why.
     pub(crate) deaf: Map<&'static str, String>,
@@ -124,7 +126,7 @@ pub struct Agent {
     /// Addresses to which something was sent since the last look, so that the kernel looks who is there.
     nudged: Set<IpAddr>,
     next_look: Time,
-    waiting: Vec<Sender<String>>,
+    waiting: Vec<Answer>,
     /// Why it cannot go on.
     failed: Option<String>,
 }
@@ -149,6 +151,7 @@ impl Agent {
             log::warn!("{why}; starting with an empty memory, so what is published is asked first");
             State::default()
         });
+        let (state, kept) = recalled(state, &paths, &reading.config);
         let agent = Agent {
             backend: Rc::new(smol::lock::Mutex::new(Backend::new(&paths.root))),
             config: reading.config,
@@ -171,6 +174,7 @@ impl Agent {
             following_filter: false,
             saved: String::new(),
             unsaved: false,
+            kept,
             boot_id,
             deaf: Map::new(),
             awaited: Set::from([NETWORK, "leases", "resolver"]),
@@ -230,6 +234,7 @@ impl Agent {
     /// Plans, starts what is due, and says when to plan again at the latest.
     fn decide(&mut self, now: Now) -> Time {
         camera::observe(&self.config, &self.world, &mut self.state, now.boot);
+        refresh::observe(&self.config, &mut self.state, now);
         self.tell_interest();
         if now.boot >= self.next_look {
             self.next_look = now.boot.plus(self.config.global.check_interval);
@@ -240,7 +245,7 @@ impl Agent {
             self.nudged = Set::new();
         }
         self.nudge_unheard();
-        let plan = plan::plan(&self.config, &self.world, &self.state, now.boot);
+        let plan = plan::plan(&self.config, &self.world, &self.state, now);
         let started: Vec<_> = plan
             .actions
             .into_iter()
@@ -248,6 +253,7 @@ impl Agent {
             .collect();
         // Before anything leaves: after a kill, what is in flight is asked for, not sent again.
         self.save();
+        self.keep();
         for (change, action) in started {
             self.start(action, change, now);
         }
@@ -392,7 +398,7 @@ impl Agent {
                 return;
             }
         };
-        let _ = asked.answer.try_send(answer);
+        asked.answer.give(answer);
     }
 
     /// Ends the waits that `nudge` says are over, and looks.
@@ -419,7 +425,7 @@ impl Agent {
         }
         let answer = self.view(now).to_json();
         for waiting in self.waiting.drain(..) {
-            let _ = waiting.try_send(answer.clone());
+            waiting.give(answer.clone());
         }
     }
 
@@ -447,6 +453,19 @@ impl Agent {
                 }
             }
         }
+    }
+
+    /// Writes the file on flash, if what it says is too old.
+    fn keep(&mut self) {
+        if !refresh::is_owed(&self.config, &self.state, &self.kept) {
+            return;
+        }
+        let text = self.state.to_kept_text();
+        if let Err(why) = state::save_kept(&self.paths.kept, &text) {
+            log::warn!("{why}; after a restart it is not known when records were sent that expire");
+        }
+        // Not tried again before it is owed once more: what cannot be written now could not be for long.
+        self.kept = State::from_text(&text, "").unwrap_or_default();
     }
 
     /// A clean end: the mapping goes, unless the owner wants it to stay.
@@ -478,6 +497,17 @@ impl Agent {
         }
         self.save();
     }
+}
+
+/// The memory with what the file on flash adds to it, and what that file says.
+fn recalled(mut state: State, paths: &Paths, config: &Config) -> (State, State) {
+    let kept = state::load_kept(&paths.kept).unwrap_or_else(|why| {
+        log::warn!("{why}; the days until a record is sent once more count anew");
+        State::default()
+    });
+    let ids: Vec<RecordId> = config.records.iter().flat_map(plan::publish::ids).collect();
+    state.recall(&kept, &ids);
+    (state, kept)
 }
 
 /// The next message, or none when it is time to plan again.

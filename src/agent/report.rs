@@ -73,7 +73,12 @@ impl Agent {
     }
 
     pub(crate) fn say_publishing(&self, change: u64, wanted: &Wanted) {
-        let before = match self.state.records.get(&wanted.id).map(|memory| memory.known) {
+        let known = self.state.records.get(&wanted.id).map(|memory| memory.known);
+        if known == Some(Known::Published(wanted.addr)) {
+            let text = "is right, and sent once more: unused names are taken away there (option refresh)";
+            return self.info(&format!("#{change} {} {text}", wanted.id));
+        }
+        let before = match known {
             Some(Known::Published(addr) | Known::Remembered(addr)) => addr.to_string(),
             _ => "unknown".into(),
         };

@@ -3,6 +3,7 @@
 
 use super::output::{complain, say};
 use super::{unexpected, Fault, OK, USAGE};
+use crate::config::value::span;
 use crate::model::Family;
 use crate::paths::Paths;
 use crate::provider::{aliases, find, nearest, Entry, ProviderOption, Update, PROVIDERS};
@@ -89,6 +90,11 @@ fn families(entry: &Entry, four: &str, six: &str, and: &str) -> String {
 fn about(entry: &Entry) -> String {
     let mut out = format!("{}: {}\n{}\n", entry.name, entry.title, entry.url);
     let _ = writeln!(out, "publishes {}", families(entry, "IPv4", "IPv6", " and "));
+    if !entry.refresh().is_zero() {
+        let text =
+            "sent once more after {} without a change, since unused names are taken away (option refresh)";
+        paragraph(&mut out, "", &text.replace("{}", &span(entry.refresh())));
+    }
     let also = aliases(entry);
     if !also.is_empty() {
         paragraph(&mut out, "", &format!("also called {}", also.join(", ")));
@@ -178,6 +184,7 @@ fn in_json(entry: &Entry) -> String {
         .str("title", entry.title)
         .str("url", entry.url)
         .raw("aliases", &words(&aliases(entry)))
+        .num("refresh", entry.refresh().as_secs() as i64)
         .raw("families", &words(&entry.families.iter().map(family_word).collect::<Vec<_>>()))
         .raw("options", &array(entry.options.iter().map(option)))
         .str("example", &example(entry))
@@ -269,8 +276,9 @@ mod tests {
             }
         }
         let text = about(find("default@no-ip.com").unwrap());
-        let begin = "noip: No-IP\nhttps://www.noip.com/\npublishes IPv4 and IPv6\nalso called no-ip.com, ";
-        assert!(text.starts_with(begin), "{text}");
+        let begin =
+            "noip: No-IP\nhttps://www.noip.com/\npublishes IPv4 and IPv6\nsent once more after 25d without";
+        assert!(text.starts_with(begin) && text.contains("\nalso called no-ip.com, "), "{text}");
         let password = "\n  password (must be set, secret, or as password_file)\n";
         assert!(text.contains(password), "{text}");
         assert!(text.ends_with("\toption password 'your password'\n"), "{text}");

@@ -79,6 +79,9 @@ fn about_record(record: &Record) -> String {
     if let Some(ttl) = record.ttl {
         let _ = write!(text, "; time to live {}", span(Duration::from_secs(ttl.into())));
     }
+    if !record.refresh.is_zero() {
+        let _ = write!(text, "; sent once more after {} without a change", span(record.refresh));
+    }
     if let Some(zone) = &record.zone {
         let _ = write!(text, "; zone {zone}");
     }

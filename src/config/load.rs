@@ -97,7 +97,7 @@ struct Loader<'a> {
 impl<'a> Loader<'a> {
     fn unknown_sections(&mut self, sections: &[Section]) {
         for section in sections.iter().filter(|section| schema::section(&section.kind).is_none()) {
-            let near = did_you_mean(&section.kind, SECTIONS.iter().map(|row| row.kind));
+            let near = did_you_mean(&section.kind, &mut SECTIONS.iter().map(|row| row.kind));
             let text = format!("section type {} is not known and has no effect{near}", quoted(&section.kind));
             self.reader.problems.warning(section.line, text);
         }
@@ -273,8 +273,8 @@ impl<'a> Loader<'a> {
 
     /// `there is no camera 'frnt'; did you mean 'front'?`
     fn no_such(&self, kind: &str, name: &str) -> String {
-        let names = self.known.iter().filter(|known| known.kind == kind).map(|known| known.name.as_str());
-        format!("there is no {kind} {}{}", quoted(name), did_you_mean(name, names))
+        let mut names = self.known.iter().filter(|known| known.kind == kind).map(|known| known.name.as_str());
+        format!("there is no {kind} {}{}", quoted(name), did_you_mean(name, &mut names))
     }
 }
 

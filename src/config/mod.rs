@@ -208,6 +208,8 @@ pub struct Record {
     pub families: Vec<Family>,
     /// `option ttl` in seconds, if set.
     pub ttl: Option<u32>,
+    /// `option refresh`, else what the provider needs: unchanged for so long it is sent once more; zero: never.
+    pub refresh: Duration,
     /// `option zone`.
     pub zone: Option<String>,
     /// The provider's own options.

@@ -7,22 +7,24 @@ const NAME_CAP: usize = 64;
 pub const FAR: usize = 3;
 
 /// The nearest of `known` to `word`, if it is near enough to be meant; the first of several equally near.
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     near(word, known).into_iter().min_by_key(|(far, _)| *far).map(|(_, name)| name)
 }
 
 /// All of `known` that are near enough to `word` to be meant, each with its distance, in the order of `known`.
-pub fn near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<(usize, &'a str)> {
+pub fn near<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Vec<(usize, &'a str)> {
     let lower = word.to_ascii_lowercase();
     let limit = (word.len() / 3).clamp(1, FAR);
-    let known = known.into_iter();
-    let far = known
-        .filter_map(|name| Some((distance(lower.as_bytes(), name.to_ascii_lowercase().as_bytes())?, name)));
-    far.filter(|(far, name)| *far <= limit && *far < name.len()).collect()
+    let mut found = Vec::new();
+    for name in known {
+        let far = distance(lower.as_bytes(), name.to_ascii_lowercase().as_bytes());
+        found.extend(far.filter(|far| *far <= limit && *far < name.len()).map(|far| (far, name)));
+    }
+    found
 }
 
 /// `; did you mean 'NAME'?`, or nothing where no name is near.
-pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub fn did_you_mean<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> String {
     nearest(word, known).map_or(String::new(), |name| format!("; did you mean '{name}'?"))
 }
 
@@ -75,11 +77,11 @@ mod tests {
     #[test]
     fn only_near_names_are_offered() {
         let known = ["provider", "domain", "wan", "ttl", "token"];
-        assert_eq!(nearest("provdier", known), Some("provider"));
-        assert_eq!(nearest("domains", known), Some("domain"));
-        assert_eq!(nearest("TTL", known), Some("ttl"));
-        assert_eq!(nearest("password", known), None);
-        assert_eq!(nearest("x", ["y"]), None);
-        assert_eq!(nearest(&"x".repeat(1000), known), None);
+        assert_eq!(nearest("provdier", &mut known.into_iter()), Some("provider"));
+        assert_eq!(nearest("domains", &mut known.into_iter()), Some("domain"));
+        assert_eq!(nearest("TTL", &mut known.into_iter()), Some("ttl"));
+        assert_eq!(nearest("password", &mut known.into_iter()), None);
+        assert_eq!(nearest("x", &mut ["y"].into_iter()), None);
+        assert_eq!(nearest(&"x".repeat(1000), &mut known.into_iter()), None);
     }
 }

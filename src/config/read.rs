@@ -237,7 +237,7 @@ impl<'a> Reader<'a> {
         let twins: Vec<String> =
             own().filter(|own| own.secret).map(|own| format!("{}_file", own.name)).collect();
         let known = fields.row.options.iter().map(|row| row.name).chain(own().map(|own| own.name));
-        let near = did_you_mean(name, known.chain(twins.iter().map(String::as_str)));
+        let near = did_you_mean(name, &mut known.chain(twins.iter().map(String::as_str)));
         let whose = match entry {
             Some(entry) if elsewhere => format!("provider {} has no such option", entry.name),
             _ => "is not known".to_string(),

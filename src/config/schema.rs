@@ -17,6 +17,13 @@ pub enum Kind {
         /// The longest.
         max: Duration,
     },
+    /// `never`, or a time span between these, inclusive.
+    Refresh {
+        /// The shortest.
+        min: Duration,
+        /// The longest.
+        max: Duration,
+    },
     /// A whole number between these, inclusive.
     Number {
         /// The least.
@@ -267,6 +274,12 @@ static RECORD: &[OptionRow] = &[
         "The first of them that is publicly reachable; default: all, in order",
     ),
     option("family", FAMILY, "ipv4", "Which addresses to publish"),
+    option(
+        "refresh",
+        Kind::Refresh { min: Duration::from_secs(DAY), max: Duration::from_secs(365 * DAY) },
+        "",
+        "Send it once more after so long without a change, or never; default: where names expire, before that",
+    ),
     option("ttl", seconds(1, 7 * DAY), "", "Time to live; default: the record's own, or the provider's"),
     option(
         "on_lost",

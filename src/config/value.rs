@@ -21,6 +21,10 @@ const TEXT_CAP: usize = 4 * (NAME_CAP + 1);
 const DEVICE_CAP: usize = 15;
 /// The longest name of an interface of netifd.
 const INTERFACE_CAP: usize = 64;
+/// A day in milliseconds.
+const DAY_MS: u64 = 86_400_000;
+/// In place of a duration: what is not to happen.
+const NEVER: &str = "never";
 
 /// A value in quotes, cut to a bearable length, harmless to a terminal.
 pub fn quoted(text: &str) -> String {
@@ -41,12 +45,10 @@ impl Kind {
         match self {
             Kind::Bool => flag(text).map(|on| if on { "1".into() } else { "0".into() }),
             Kind::Word(known) => word(text, known),
-            Kind::Duration { min, max } => {
-                let value = duration(text)?;
-                if value < *min || value > *max {
-                    return Err(format!("{} is not from {} to {}", quoted(text), span(*min), span(*max)));
-                }
-                Ok(span(value))
+            Kind::Duration { min, max } => within(text, *min, *max),
+            Kind::Refresh { .. } if text == NEVER => Ok(text.into()),
+            Kind::Refresh { min, max } => {
+                within(text, *min, *max).map_err(|why| format!("{why}; or write {NEVER}"))
             }
             Kind::Number { min, max } => match text.parse::<u32>() {
                 Ok(number) if (*min..=*max).contains(&number) => Ok(number.to_string()),
@@ -83,6 +85,15 @@ impl Kind {
     }
 }
 
+/// A time span between two, in its one spelling.
+fn within(text: &str, min: Duration, max: Duration) -> Result<String, String> {
+    let value = duration(text)?;
+    if value < min || value > max {
+        return Err(format!("{} is not from {} to {}", quoted(text), span(min), span(max)));
+    }
+    Ok(span(value))
+}
+
 /// A switch, in all spellings that UCI knows.
 ///
 /// # Errors
@@ -99,11 +110,11 @@ fn word(text: &str, known: &[&str]) -> Result<String, String> {
     if known.contains(&text) {
         return Ok(text.to_string());
     }
-    let near = did_you_mean(text, known.iter().copied());
+    let near = did_you_mean(text, &mut known.iter().copied());
     Err(format!("{} is none of {}{near}", quoted(text), known.join(", ")))
 }
 
-/// `30`, `30s`, `10m`, `1h`, `200ms`.
+/// `30`, `30s`, `10m`, `1h`, `2d`, `200ms`.
 ///
 /// # Errors
 /// The reason why it is none.
@@ -115,18 +126,20 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "" | "s" => Some(1_000),
         "m" => Some(60_000),
         "h" => Some(3_600_000),
+        "d" => Some(DAY_MS),
         _ => None,
     };
     let millis = number.parse::<u64>().ok().zip(scale).and_then(|(number, scale)| number.checked_mul(scale));
     millis
         .map(Duration::from_millis)
-        .ok_or_else(|| format!("{} is not a duration; write 30, 30s, 10m, 1h or 200ms", quoted(text)))
+        .ok_or_else(|| format!("{} is not a duration; write 30, 30s, 10m, 1h, 2d or 200ms", quoted(text)))
 }
 
 /// A duration in the largest unit that needs no fraction, as it is written in the file.
 pub fn span(value: Duration) -> String {
     match millis(value) {
         0 => "0s".into(),
+        ms if ms % DAY_MS == 0 => format!("{}d", ms / DAY_MS),
         ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
         ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
         ms if ms % 1_000 == 0 => format!("{}s", ms / 1_000),
@@ -348,7 +361,7 @@ mod tests {
         for text in [
             "",
             "s",
-            "1d",
+            "1w",
             "1.5s",
             "-1",
             "+1",
@@ -360,9 +373,14 @@ mod tests {
         ] {
             assert!(duration(text).is_err(), "{text}");
         }
-        for (ms, text) in
-            [(0, "0s"), (200, "200ms"), (90_000, "90s"), (600_000, "10m"), (604_800_000, "168h")]
-        {
+        for (ms, text) in [
+            (0, "0s"),
+            (200, "200ms"),
+            (90_000, "90s"),
+            (600_000, "10m"),
+            (7_200_000, "2h"),
+            (604_800_000, "7d"),
+        ] {
             assert_eq!(span(Duration::from_millis(ms)), text);
             assert_eq!(duration(text).unwrap().as_millis(), u128::from(ms));
         }
@@ -465,7 +483,9 @@ mod tests {
     #[test]
     fn canonical_is_canonical() {
         let second = Duration::from_secs(1);
-        let kinds: [(Kind, &str, &str); 7] = [
+        let kinds: [(Kind, &str, &str); 9] = [
+            (Kind::Refresh { min: second, max: second * 999_999 }, "never", "never"),
+            (Kind::Refresh { min: second, max: second * 999_999 }, "48h", "2d"),
             (Kind::Bool, "off", "0"),
             (Kind::Duration { min: second, max: second * 9999 }, "600", "10m"),
             (Kind::Mac, "AA-BB-CC-DD-EE-FF", "aa:bb:cc:dd:ee:ff"),

@@ -9,11 +9,12 @@ pub mod fold;
 pub mod mapping;
 pub mod publish;
 pub mod reach;
+pub mod refresh;
 pub mod retry;
 pub mod settle;
 
 use crate::config::{Config, Network, Proto};
-use crate::model::{RecordId, Time, World};
+use crate::model::{Now, RecordId, Time, World};
 use crate::provider::Wanted;
 use crate::state::State;
 use std::net::IpAddr;
@@ -36,9 +37,9 @@ impl Plan {
 
 /// Decides. Closing comes first, and it does not wait for the change of the packet filter that is under way, so that
 /// a close overtakes everything.
-pub fn plan(config: &Config, world: &World, state: &State, now: Time) -> Plan {
+pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     let mut plan = Plan::default();
-    mapping::plan(config, world, state, now, &mut plan);
+    mapping::plan(config, world, state, now.boot, &mut plan);
     publish::plan(config, world, state, now, &mut plan);
     plan
 }

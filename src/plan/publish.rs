@@ -2,10 +2,11 @@
 
 use super::account::{account_key, same_job};
 use super::reach::reach;
+use super::refresh;
 use super::retry::due;
 use super::{Action, LookJob, Plan, PublishJob};
 use crate::config::{Config, Record};
-use crate::model::{Family, Reach, RecordId, Time, World};
+use crate::model::{Family, Now, Reach, RecordId, Time, World};
 use crate::provider::{self, Wanted};
 use crate::state::{AccountState, Known, RecordState, Retry, State};
 use std::net::IpAddr;
@@ -66,7 +67,7 @@ struct Pending<'a> {
 }
 
 /// Adds what is to be published now.
-pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut Plan) {
+pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut Plan) {
     let mut accounts: Vec<(String, Vec<&Record>)> = Vec::new();
     for record in &config.records {
         let key = account_key(record);
@@ -105,7 +106,7 @@ fn pending<'a>(
     config: &Config,
     world: &World,
     state: &State,
-    now: Time,
+    now: Now,
     plan: &mut Plan,
     account: &Account<'a, '_>,
 ) -> Vec<Pending<'a>> {
@@ -115,11 +116,12 @@ fn pending<'a>(
             let Wish::Address(addr) = wish(config, world, record, id.family) else { continue };
             let memory = state.records.get(&id).filter(|memory| memory.account == account.key);
             let known = memory.map_or(Known::Unknown, |memory| memory.known);
-            if matches!(known, Known::Published(a) | Known::Remembered(a) if a == addr) {
-                continue;
-            }
-            match record_due(config, memory, world).map(|at| at.max(account.open)) {
-                Some(at) if at <= now => {
+            let right = matches!(known, Known::Published(a) | Known::Remembered(a) if a == addr);
+            // What is right is sent only where that keeps it from being taken away.
+            let again = || memory.and_then(|memory| refresh::due(record, memory, now));
+            let Some(wanted_at) = (if right { again() } else { Some(Time::default()) }) else { continue };
+            match record_due(config, memory, world).map(|at| at.max(account.open).max(wanted_at)) {
+                Some(at) if at <= now.boot => {
                     let failed = memory.is_some_and(|memory| memory.retry.is_some());
                     all.push(Pending { record, wanted: Wanted { id, addr }, known, failed });
                 }

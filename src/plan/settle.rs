@@ -2,7 +2,7 @@
 
 use super::account::account_key;
 use super::retry::{after, Attempt, Spent};
-use super::{mapping, Action, Carried, LookJob, MapJob, PublishJob, Rule};
+use super::{mapping, refresh, Action, Carried, LookJob, MapJob, PublishJob, Rule};
 use crate::config::Config;
 use crate::map::Map;
 use crate::model::{Family, Now, RecordId, Time};
@@ -132,8 +132,20 @@ pub fn published(
         let memory = record_of(state, &job.account, id.clone());
         let before = memory.retry.take();
         match verdict {
-            Ok(outcome) => record_right(memory, wanted.addr, outcome, end.now),
-            Err(failure) => record_failed(memory, before.as_ref(), failure, of_all(failure), &series),
+            Ok(outcome) => {
+                record_right(memory, wanted.addr, outcome, end.now);
+                let section = config.records.iter().find(|record| record.name == id.record);
+                section.into_iter().for_each(|record| refresh::sent(record, memory, end.now.wall));
+            }
+            Err(failure) => {
+                // It was right and was sent once more: it may be gone.
+                let was_right =
+                    matches!(memory.known, Known::Published(a) | Known::Remembered(a) if a == wanted.addr);
+                if was_right && matches!(failure.kind, Kind::Credentials | Kind::NoSuchName | Kind::Refused) {
+                    memory.known = Known::Differs;
+                }
+                record_failed(memory, before.as_ref(), failure, of_all(failure), &series);
+            }
         }
         own.push(before);
         if let Some(failure) = verdict.as_ref().err().filter(|f| f.kind == Kind::Credentials) {

@@ -6,6 +6,7 @@ pub mod api;
 pub mod cloudflare;
 pub mod custom;
 pub mod duckdns;
+mod refresh;
 pub mod rfc2136;
 pub mod url;
 pub mod web;
@@ -392,7 +393,7 @@ const PART: usize = 3;
 pub fn nearest(name: &str) -> Vec<&'static str> {
     let lower = name.to_ascii_lowercase();
     let names = PROVIDERS.iter().map(|entry| entry.name);
-    let spelt = near(&lower, names.chain(PROVIDERS.iter().flat_map(|entry| also::names(entry.name))));
+    let spelt = near(&lower, &mut names.chain(PROVIDERS.iter().flat_map(|entry| also::names(entry.name))));
     let mut found: Vec<&'static str> = Vec::new();
     for steps in 0..=FAR {
         for (_, name) in spelt.iter().filter(|(far, _)| *far == steps) {

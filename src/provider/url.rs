@@ -9,6 +9,7 @@ mod words;
 
 use super::web::{ends_account, garbled, http_failure, not_tried, quote};
 use super::{Ask, Entry, Failure, Http, Job, Kind, Outcome, Reply, Update, Verdicts, Wanted};
+use crate::wire::json::Json;
 pub use row::Row;
 use row::{Login, Other};
 use std::net::IpAddr;
@@ -175,7 +176,11 @@ fn verdict(
             _ => by_status(),
         };
     }
-    if let Some((name, word)) = phrase(row, text, wanted.addr).filter(|(_, word)| success || is_bad(*word)) {
+    if text.starts_with('{') && Json::parse(text).is_err() {
+        // Cut off: what a word in it means depends on what is missing.
+        return by_status();
+    }
+    if let Some((name, word)) = phrase(row, text).filter(|(_, word)| success || is_bad(*word)) {
         // In a page any address may stand.
         return judge(name, word, text, if row.page { "" } else { text }, wanted.addr);
     }
@@ -190,7 +195,7 @@ fn verdict(
     };
     match first_word(line).filter(|(_, word)| success || is_bad(*word)) {
         Some((name, word)) => judge(name, word, line, line.get(name.len()..).unwrap_or(""), wanted.addr),
-        None if success && row.other == Other::Any && is_well(row, text) => Ok(Outcome::Updated),
+        None if success && is_well(row, text, wanted.addr) => Ok(Outcome::Updated),
         None => by_status(),
     }
 }

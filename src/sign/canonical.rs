@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 /// The last second that a date of four-digit years has: 31 December 9999.
 const LAST: u64 = 253_402_300_799;
 
-/// Names and values.
+/// Pairs of texts, sorted.
 pub(super) type Pairs = Vec<(String, String)>;
 
 /// How a query is sorted. The three differ only for names that hold characters to be encoded, or of which one begins
@@ -24,61 +24,63 @@ pub(super) enum Order {
     Joined,
 }
 
-/// A request's URL in pieces.
-pub(super) struct Url {
-    /// `https` or `http`.
-    scheme: String,
+/// Where a request goes to, in canonical form.
+pub(super) struct Target {
     /// As in the Host header: in lower case, with a port that is not the scheme's own.
     pub(super) host: String,
     /// Encoded as the caller had it, `/` at least.
     pub(super) path: String,
-    /// Encoded strictly (all but unreserved characters), in the caller's order.
-    pub(super) query: Pairs,
+    /// Encoded strictly (all but unreserved characters) and sorted.
+    pub(super) query: String,
+    /// The encoded value of the parameter `Action`, if it was taken out.
+    pub(super) action: String,
 }
 
-impl Url {
-    /// Takes a URL apart. Of one that is faulty (which is refused when it is to be sent) any pieces.
-    pub(super) fn of(url: &str) -> Url {
-        let (scheme, rest) = url.split_once("://").unwrap_or_default();
+impl Target {
+    /// Brings the URL of a request into canonical form and takes it apart; if `take`, the parameter `Action` is taken
+    /// out of it. Of a faulty URL (which is refused when it is to be sent) any pieces.
+    pub(super) fn settle(http: &mut Http, order: Order, take: bool) -> Target {
+        let (scheme, rest) = http.url.split_once("://").unwrap_or_default();
         let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
         let (target, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (host, path) = target.split_at(target.find('/').unwrap_or(target.len()));
         let own_port = if scheme == "https" { ":443" } else { ":80" };
-        let pieces = query.split('&').filter(|piece| !piece.is_empty());
-        let pairs = pieces.map(|piece| piece.split_once('=').unwrap_or((piece, "")));
-        Url {
-            scheme: scheme.to_owned(),
-            host: host.strip_suffix(own_port).unwrap_or(host).to_ascii_lowercase(),
-            path: if path.is_empty() { "/" } else { path }.to_owned(),
-            query: pairs.map(|(key, value)| (normal(key, ""), normal(value, ""))).collect(),
-        }
-    }
-
-    /// Takes a parameter out of the query; its value, empty if it is not there.
-    pub(super) fn take(&mut self, name: &str) -> String {
-        let at = self.query.iter().position(|(key, _)| key == name);
-        at.map(|at| self.query.remove(at).1).unwrap_or_default()
-    }
-
-    /// Adds a parameter to the query.
-    pub(super) fn add(&mut self, name: &str, value: &str) {
-        self.query.push((name.to_owned(), strict(value.as_bytes(), "")));
-    }
-
-    /// Sorts the query and writes the URL with it into the request; the query as a text.
-    pub(super) fn settle(&mut self, http: &mut Http, order: Order) -> String {
-        sort(&mut self.query, order);
-        let mut query = String::new();
-        for (key, value) in &self.query {
-            let mark = if query.is_empty() { "" } else { "&" };
-            for piece in [mark, key, "=", value] {
-                query.push_str(piece);
-            }
-        }
+        let host = host.strip_suffix(own_port).unwrap_or(host).to_ascii_lowercase();
+        let path = if path.is_empty() { "/" } else { path }.to_owned();
+        let (query, action) = sorted(query, order, take);
         let mark = if query.is_empty() { "" } else { "?" };
-        http.url = [&self.scheme, "://", &self.host, &self.path, mark, &query].concat();
-        query
+        http.url = [scheme, "://", &host, &path, mark, &query].concat();
+        Target { host, path, query, action }
     }
+}
+
+/// A query encoded strictly and sorted; and the value of the parameter `Action` which, if `take`, is left out of it.
+fn sorted(query: &str, order: Order, take: bool) -> (String, String) {
+    let (mut pairs, mut action) = (Pairs::new(), String::new());
+    for piece in query.split('&').filter(|piece| !piece.is_empty()) {
+        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+        let (name, value) = (normal(name, ""), normal(value, ""));
+        if take && name == "Action" {
+            action = value;
+            continue;
+        }
+        let place = [name.as_str(), if order == Order::Joined { "=" } else { "\0" }, &value].concat();
+        // A character for each byte, for that keeps the order of the bytes.
+        let decoded = || decode(&place).into_iter().map(char::from).collect();
+        let place = if order == Order::Decoded { decoded() } else { place };
+        insert(&mut pairs, place, [&name, "=", &value].concat());
+    }
+    let mut out = String::new();
+    for (_, piece) in &pairs {
+        push(&mut out, '&', piece);
+    }
+    (out, action)
+}
+
+/// Puts a pair where it belongs by its first text, after those that are alike.
+fn insert(pairs: &mut Pairs, place: String, text: String) {
+    let at = pairs.iter().position(|(other, _)| *other > place).unwrap_or(pairs.len());
+    pairs.insert(at, (place, text));
 }
 
 /// Bytes percent-encoded: all but unreserved characters and those of `also`.
@@ -95,7 +97,7 @@ pub(super) fn normal(text: &str, also: &str) -> String {
 
 /// The bytes that a piece of a URL stands for. A `%` that begins no byte stands for itself.
 fn decode(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
+    let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
         let digit = |at: usize| after.get(at).and_then(|byte| char::from(*byte).to_digit(16));
@@ -111,41 +113,21 @@ fn decode(text: &str) -> Vec<u8> {
 
 /// A path without `.`, `..` and empty segments (RFC 3986 section 5.2.4).
 pub(super) fn tidy(path: &str) -> String {
-    let mut segments = vec![""];
+    let mut out = String::new();
     for segment in path.split('/') {
         match segment {
             "" | "." => {}
-            ".." => segments.truncate(segments.len().saturating_sub(1).max(1)),
-            _ => segments.push(segment),
-        }
-    }
-    if path.ends_with('/') || segments.len() == 1 {
-        segments.push("");
-    }
-    segments.join("/")
-}
-
-/// Sorts pairs. There are few.
-fn sort(pairs: &mut [(String, String)], order: Order) {
-    for end in 1..pairs.len() {
-        for at in (1..=end).rev() {
-            let place = |at: usize| pairs.get(at).map(|pair| place(pair, order));
-            if place(at - 1) > place(at) {
-                pairs.swap(at - 1, at);
+            ".." => out.truncate(out.rfind('/').unwrap_or(0)),
+            _ => {
+                out.push('/');
+                out.push_str(segment);
             }
         }
     }
-}
-
-/// By what a pair is sorted.
-fn place((name, value): &(String, String), order: Order) -> Vec<u8> {
-    let mark = if order == Order::Joined { "=" } else { "\0" };
-    let text = [name, mark, value].concat();
-    if order == Order::Decoded {
-        decode(&text)
-    } else {
-        text.into_bytes()
+    if path.ends_with('/') || out.is_empty() {
+        out.push('/');
     }
+    out
 }
 
 /// The headers to be signed, by their names in lower case, sorted: the host, `content-type`, and those that begin with
@@ -153,20 +135,30 @@ fn place((name, value): &(String, String), order: Order) -> Vec<u8> {
 pub(super) fn headers(http: &Http, host: &str, own: &str) -> Pairs {
     let mut out: Pairs = vec![("host".to_owned(), host.to_owned())];
     for (name, value) in &http.headers {
-        let name = name.to_ascii_lowercase();
-        if name != "content-type" && !name.starts_with(own) {
-            continue;
-        }
+        let (name, value) = (name.to_ascii_lowercase(), value.trim());
         match out.iter_mut().find(|(known, _)| *known == name) {
             Some((_, values)) => {
                 values.push(',');
-                values.push_str(value.trim());
+                values.push_str(value);
             }
-            None => out.push((name, value.trim().to_owned())),
+            None if name == "content-type" || name.starts_with(own) => {
+                insert(&mut out, name, value.to_owned());
+            }
+            None => {}
         }
     }
-    sort(&mut out, Order::Encoded);
     out
+}
+
+/// Adds headers to a request; a name or value that is empty stands for none. What cannot be sent (control characters)
+/// is refused when it is to be sent, as it is in any header.
+#[inline(never)]
+pub(super) fn add(http: &mut Http, headers: &[(&str, &str)]) {
+    for (name, value) in headers {
+        if !name.is_empty() && !value.is_empty() {
+            http.headers.push(((*name).to_owned(), (*value).to_owned()));
+        }
+    }
 }
 
 /// A request in canonical form.
@@ -180,35 +172,47 @@ pub(super) struct Canonical {
 impl Canonical {
     /// The form that all schemes but one have: method, path, query, header lines, their names, hash of the body, each
     /// on lines of its own.
-    pub(super) fn of(http: &Http, path: &str, query: &str, headers: &Pairs) -> Canonical {
-        let mut lines = String::new();
-        for (name, value) in headers {
-            for piece in [name, ":", value, "\n"] {
-                lines.push_str(piece);
-            }
-        }
-        let (names, hash) = (names(headers), sha256(http.body.as_bytes()));
-        let text = [http.method, "\n", path, "\n", query, "\n", &lines, "\n", &names, "\n", &hash].concat();
+    pub(super) fn of(method: &str, path: &str, query: &str, headers: &Pairs, hash: &str) -> Canonical {
+        let lines = lines(headers);
+        let names = names(headers);
+        let text = [method, "\n", path, "\n", query, "\n", &lines, "\n", &names, "\n", hash].concat();
         Canonical { text, names }
     }
+}
+
+/// Headers as lines, each with its end.
+pub(super) fn lines(headers: &Pairs) -> String {
+    let mut out = String::new();
+    for (name, value) in headers {
+        for piece in [name, ":", value, "\n"] {
+            out.push_str(piece);
+        }
+    }
+    out
 }
 
 /// The names of headers, joined by semicolons.
 pub(super) fn names(headers: &Pairs) -> String {
     let mut out = String::new();
     for (name, _) in headers {
-        if !out.is_empty() {
-            out.push(';');
-        }
-        out.push_str(name);
+        push(&mut out, ';', name);
     }
     out
 }
 
+/// Appends a piece, after `mark` if it is not the first.
+#[inline(never)]
+pub(super) fn push(out: &mut String, mark: char, piece: &str) {
+    if !out.is_empty() {
+        out.push(mark);
+    }
+    out.push_str(piece);
+}
+
 /// SHA-256 in lower-case hexadecimal digits.
 #[inline(never)]
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+pub(super) fn sha256(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// HMAC-SHA256.
@@ -219,43 +223,50 @@ pub(super) fn hmac(key: &[u8], text: &str) -> Vec<u8> {
 
 /// The key that is derived from a secret by HMAC, step by step.
 pub(super) fn derive(secret: &str, steps: &[&str]) -> Vec<u8> {
-    steps.iter().fold(secret.as_bytes().to_vec(), |key, step| hmac(&key, step))
+    let mut key = secret.as_bytes().to_vec();
+    for step in steps {
+        key = hmac(&key, step);
+    }
+    key
 }
 
 /// Lower-case hexadecimal digits.
 #[inline(never)]
 pub(super) fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')).collect()
+    let mut out = String::new();
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            out.push(char::from(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit }));
+        }
+    }
+    out
 }
 
-/// Unix time as `2026-01-02T03:04:05Z` (Hinnant's days_from_civil, turned round).
-pub(crate) fn iso(unix: u64) -> String {
+/// Unix time as `2026-01-02T03:04:05Z`, or without `marks` as `20260102T030405Z` (Hinnant's days_from_civil, turned
+/// round).
+#[inline(never)]
+pub(crate) fn stamp(unix: u64, marks: bool) -> String {
     let unix = unix.min(LAST);
-    let days = unix / 86_400 + 719_468;
+    // 32 bits hold either, and small processors divide no more at once.
+    let (days, seconds) = ((unix / 86_400) as u32 + 719_468, (unix % 86_400) as u32);
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let year = year_of_era + era * 400 + u32::from(month <= 2);
+    let fields = [year / 100, year % 100, month, day, seconds / 3600, seconds / 60 % 60, seconds % 60];
     let mut out = String::new();
-    let fields = [(year / 100, ""), (year % 100, "-"), (month, "-"), (day, "T"), (unix / 3600 % 24, ":")];
-    for (field, mark) in fields.into_iter().chain([(unix / 60 % 60, ":"), (unix % 60, "Z")]) {
+    for (field, mark) in fields.into_iter().zip(" --T::Z".chars()) {
         for digit in [field / 10, field % 10] {
             out.push(char::from(b'0' + digit as u8));
         }
-        out.push_str(mark);
+        if mark.is_ascii_alphabetic() || (marks && mark != ' ') {
+            out.push(mark);
+        }
     }
     out
-}
-
-/// Unix time as `20260102T030405Z`.
-pub(super) fn basic(unix: u64) -> String {
-    let mut text = iso(unix);
-    text.retain(|c| c != '-' && c != ':');
-    text
 }
 
 #[cfg(test)]
@@ -266,7 +277,7 @@ mod tests {
 
     fn settled(url: &str, order: Order) -> String {
         let mut http = Http::get(url);
-        Url::of(url).settle(&mut http, order);
+        Target::settle(&mut http, order, true);
         http.url
     }
 
@@ -283,6 +294,7 @@ mod tests {
                 "https://a.example/?v=2001:db8::1&w=%2a%7e%E9%BB%98",
                 "https://a.example/?v=2001%3Adb8%3A%3A1&w=%2A~%E9%BB%98",
             ),
+            ("https://a.example/?Action=1&a=2", "https://a.example/?a=2"),
             ("https://a.example/?%=%4&=x&&a=b=c", "https://a.example/?=x&%25=%254&a=b%3Dc"),
         ] {
             assert_eq!(settled(given, Order::Decoded), form, "{given}");
@@ -309,17 +321,17 @@ mod tests {
 
     #[test]
     fn dates() {
-        assert_eq!(iso(0), "1970-01-01T00:00:00Z");
-        assert_eq!(iso(951_782_399), "2000-02-28T23:59:59Z");
-        assert_eq!(iso(1_767_323_045), "2026-01-02T03:04:05Z");
-        assert_eq!(basic(4_107_542_399), "21000228T235959Z");
-        assert_eq!(iso(u64::MAX), "9999-12-31T23:59:59Z");
+        assert_eq!(stamp(0, true), "1970-01-01T00:00:00Z");
+        assert_eq!(stamp(951_782_399, true), "2000-02-28T23:59:59Z");
+        assert_eq!(stamp(1_767_323_045, true), "2026-01-02T03:04:05Z");
+        assert_eq!(stamp(4_107_542_399, false), "21000228T235959Z");
+        assert_eq!(stamp(u64::MAX, true), "9999-12-31T23:59:59Z");
     }
 
     #[test]
     fn hashes() {
         // FIPS 180-2 appendix B.1, RFC 4231 section 4.3.
-        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         let mac = hmac(b"Jefe", "what do ya want for nothing?");
         assert_eq!(hex(&mac), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
@@ -327,7 +339,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_date_is_read_back(unix in 0..=LAST) {
-            let (date, time) = (iso(unix), iso(unix));
+            let (date, time) = (stamp(unix, true), stamp(unix, true));
             let month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
             let month = month[date[5..7].parse::<usize>().unwrap() - 1];
             let text = format!("x, {} {month} {} {} GMT", &date[8..10], &date[..4], &time[11..19]);

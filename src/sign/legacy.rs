@@ -1,23 +1,24 @@
 //! Signatures by SHA-1, where services know no other: Alibaba's old RPC scheme as now.cn and its sisters have it, and
 //! OVH's. SHA-1 is broken for collisions, not for these: both keep a secret in what is hashed.
 
-use super::canonical::{hex, iso, strict, Order, Url};
+use super::canonical::{add, hex, stamp, strict, Order, Target};
 use super::Keys;
 use crate::provider::Http;
 use base64ct::{Base64, Encoding};
 use ring::digest::{digest, SHA1_FOR_LEGACY_USE_ONLY};
 use ring::hmac::{self, HMAC_SHA1_FOR_LEGACY_USE_ONLY};
 
-/// now.cn, eranet.com and tnet.hk: adds who asks, time, nonce and signature to the query. The path is not signed.
+/// now.cn, eranet.com and tnet.hk: adds who asks, time and nonce to the query, and last the signature. The path is not
+/// signed.
 pub fn rpc_sha1(mut http: Http, keys: &Keys, now: u64, nonce: &[u8; 16]) -> Http {
-    let mut url = Url::of(&http.url);
-    url.add("AccessInstanceID", keys.id);
-    url.add("SignatureMethod", "HMAC-SHA1");
-    url.add("SignatureNonce", &hex(nonce));
-    url.add("Timestamp", &iso(now));
-    let query = url.settle(&mut http, Order::Decoded);
-    url.add("Signature", &rpc_signature(&rpc_text(http.method, &query), keys.secret));
-    url.settle(&mut http, Order::Decoded);
+    let mark = if http.url.contains('?') { "&" } else { "?" };
+    let id = strict(keys.id.as_bytes(), "");
+    let common = [mark, "AccessInstanceID=", &id, "&SignatureMethod=HMAC-SHA1&SignatureNonce=", &hex(nonce)];
+    http.url += &common.concat();
+    http.url += &["&Timestamp=", &stamp(now, true)].concat();
+    let target = Target::settle(&mut http, Order::Decoded, false);
+    let signature = rpc_signature(&rpc_text(http.method, &target.query), keys.secret);
+    http.url += &["&Signature=", &strict(signature.as_bytes(), "")].concat();
     http
 }
 
@@ -34,14 +35,18 @@ fn rpc_signature(text: &str, secret: &str) -> String {
 }
 
 /// OVHcloud's API: an application's key and secret, and the key that its owner gave it (`consumer`).
-pub fn ovh(http: Http, application: &str, secret: &str, consumer: &str, now: u64) -> Http {
+pub fn ovh(mut http: Http, application: &str, secret: &str, consumer: &str, now: u64) -> Http {
     let now = now.to_string();
     let text = [secret, consumer, http.method, &http.url, &http.body, &now].join("+");
     let signature = ["$1$", &hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref())].concat();
-    http.header("X-Ovh-Application", application)
-        .header("X-Ovh-Consumer", consumer)
-        .header("X-Ovh-Timestamp", now)
-        .header("X-Ovh-Signature", signature)
+    let headers = [
+        ("X-Ovh-Application", application),
+        ("X-Ovh-Consumer", consumer),
+        ("X-Ovh-Timestamp", &now),
+        ("X-Ovh-Signature", &signature),
+    ];
+    add(&mut http, &headers);
+    http
 }
 
 #[cfg(test)]
@@ -74,11 +79,11 @@ mod tests {
     fn alibaba_s_examples_of_its_rpc_scheme() {
         for (given, signature) in RPC {
             let mut http = Http::get(["https://ecs.aliyuncs.com/?", given].concat());
-            let query = Url::of(&http.url).settle(&mut http, Order::Decoded);
+            let query = Target::settle(&mut http, Order::Decoded, false).query;
             assert_eq!(rpc_signature(&rpc_text("GET", &query), "testsecret"), signature, "{query}");
         }
         let mut http = Http::get(["https://alidns.aliyuncs.com/?", RPC[0].0].concat());
-        let query = Url::of(&http.url).settle(&mut http, Order::Decoded);
+        let query = Target::settle(&mut http, Order::Decoded, false).query;
         assert_eq!(
             rpc_text("GET", &query),
             "GET&%2F&AccessKeyId%3Dtestid%26Action%3DDescribeDomainRecords%26DomainName%3Dexample.com%26Format%3D\

@@ -9,7 +9,7 @@ mod cloud;
 mod legacy;
 pub mod tsig;
 
-pub(crate) use canonical::iso;
+pub(crate) use canonical::stamp;
 pub use cloud::{acs3, bce, huawei, sigv4, tc3, volc};
 pub use legacy::{ovh, rpc_sha1};
 

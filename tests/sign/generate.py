@@ -377,7 +377,7 @@ def rpc_sha1():
         ]
         pairs = Pairs(sorted(case.query + common))
         signature = sign(text(case.method, pairs), case.secret)
-        sent = encode(urlencode(sorted(pairs + [("Signature", signature)])))
+        sent = encode(urlencode(sorted(pairs) + [("Signature", signature)]))
         return case.lines(sent, [], {"nonce": case.nonce.hex(), "bare": ""})
 
     return "aliyun-python-sdk-core", one

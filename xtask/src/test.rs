@@ -1,8 +1,8 @@
 //! `cargo xtask test`: format, lints, house rules, unit tests, then each scenario in a lab of its own.
 //! What cannot run is printed as skipped; in CI (`CI=true`) that is a failure.
 
-use crate::lab::scenarios::{Scenario, SCENARIOS};
-use crate::lab::{process, seal, tools, Lab, Skipped};
+use crate::lab::scenarios::{route53, Scenario, SCENARIOS};
+use crate::lab::{self, process, seal, tools, Lab, Skipped};
 use crate::rules;
 use anstyle::{AnsiColor, Style};
 use anyhow::{anyhow, ensure, Context, Result};
@@ -120,17 +120,20 @@ fn run_scenarios(scenarios: &[&Scenario], options: &Options, total: &mut Tally) 
 
 fn run_scenario(scenario: &Scenario, program: &Path, options: &Options) -> Result<()> {
     if scenario.slow && options.quick {
-        return crate::lab::skip("left out by --quick");
+        return lab::skip("left out by --quick");
     }
     let lacking = [tools::missing(tools::BASE), tools::missing(scenario.needs)].concat();
     if !lacking.is_empty() {
-        return crate::lab::skip(format!("this machine lacks {}", lacking.join(", ")));
+        return lab::skip(format!("this machine lacks {}", lacking.join(", ")));
     }
     crate::machine::prepare(scenario.name)?;
+    if scenario.name == route53::MOTO.name {
+        lab::moto::prepare(!options.no_install)?;
+    }
     let args: [OsString; 4] = ["__scenario".into(), scenario.name.into(), "--program".into(), program.into()];
     match seal::exit_code(seal::run(&args, scenario.limit)?) {
         0 => Ok(()),
-        SKIPPED => crate::lab::skip("see the line above"),
+        SKIPPED => lab::skip("see the line above"),
         seal::INTERRUPTED => std::process::exit(seal::INTERRUPTED),
         code => Err(anyhow!("exit status {code}")),
     }

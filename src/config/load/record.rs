@@ -2,6 +2,7 @@
 
 use super::{families, keep, quoted, value, Entry, Family, Fate, Fields, Loader, Record};
 use crate::provider::own_name;
+use std::time::Duration;
 
 impl Loader<'_> {
     pub(super) fn record(&mut self, fields: &mut Fields, name: &str) -> Option<Fate> {
@@ -27,6 +28,7 @@ impl Loader<'_> {
         if ttl.is_some_and(|ttl| ttl.subsec_millis() != 0) {
             self.reader.fault(fields, "ttl", "is not a whole number of seconds");
         }
+        let refresh = self.refresh(fields, provider);
         let wans = self.record_wans(fields);
         if fields.enabled {
             self.same_domain(fields, name, &domains, &families);
@@ -40,10 +42,27 @@ impl Loader<'_> {
             wans,
             families,
             ttl: ttl.and_then(|ttl| u32::try_from(ttl.as_secs()).ok()),
+            refresh,
             zone,
             options: fields.options.clone(),
         };
         keep(fields, &mut self.loaded.config.records, record)
+    }
+
+    /// After how long an unchanged record is sent again.
+    fn refresh(&mut self, fields: &mut Fields, provider: Option<&Entry>) -> Duration {
+        let Some(entry) = provider else { return Duration::ZERO };
+        let Some(written) = fields.one("refresh") else { return entry.refresh() };
+        // The word `never` is no duration.
+        let wanted = value::duration(written).unwrap_or_default();
+        if entry.reads && !wanted.is_zero() {
+            let text = format!(
+                "provider {} is asked what is published, and what is right is not written; take this out, or write never",
+                entry.name
+            );
+            self.reader.fault(fields, "refresh", &text);
+        }
+        wanted
     }
 
     /// The families that are wanted and that the provider can publish.

@@ -44,11 +44,33 @@ pub(super) fn scalar(json: &Json) -> Option<String> {
     }
 }
 
-/// A field's text. A path that begins with `#` leads to a number, any other to a string; nothing else will do.
+/// A field's text. A path that begins with `#` leads to a number, with `~` to a number or a string, any other to a
+/// string; nothing else will do.
 pub(super) fn field(json: &Json, path: &str) -> Option<String> {
-    match path.strip_prefix('#') {
-        Some(path) => first(json, path).num().map(|number| number.to_string()),
-        None => first(json, path).str().map(str::to_owned),
+    let value = first(json, path.trim_start_matches(['#', '~']));
+    match path.as_bytes().first() {
+        Some(b'~') => scalar(value),
+        Some(b'#') => value.num().map(|number| number.to_string()),
+        _ => value.str().map(str::to_owned),
+    }
+}
+
+/// A zone's name: labels from some paths (`subdomain,domain`), those that are empty left out. After `?` it may be null.
+pub(super) fn named(json: &Json, paths: &str) -> Option<String> {
+    let parts: Option<Vec<String>> =
+        paths.trim_start_matches('?').split(',').map(|path| field(json, path)).collect();
+    Some(parts?.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("."))
+}
+
+/// True if a path ends at an object that has no such key.
+pub(super) fn missing(json: &Json, path: &str) -> bool {
+    let (step, rest) = path.split_once('.').unwrap_or((path, ""));
+    match json {
+        Json::Object(entries) => match entries.iter().find(|(key, _)| **key == *step) {
+            Some((_, value)) => missing(value, rest),
+            None => !matches!(step, "" | "*" | "%"),
+        },
+        _ => false,
     }
 }
 
@@ -67,7 +89,7 @@ pub(super) fn first<'a>(json: &'a Json, paths: &str) -> &'a Json {
 }
 
 /// Everything that a path leads to: keys and places with dots between, `*` for each element of an array, `%` for each
-/// value of an object that has some. False where the tree has another form.
+/// value of an object. False where the tree has another form.
 pub(super) fn gather<'a>(json: &'a Json, path: &str, out: &mut Vec<&'a Json>) -> bool {
     let (step, rest) = path.split_once('.').unwrap_or((path, ""));
     match (step, json) {
@@ -76,9 +98,7 @@ pub(super) fn gather<'a>(json: &'a Json, path: &str, out: &mut Vec<&'a Json>) ->
             true
         }
         ("*", Json::Array(items)) => items.iter().all(|item| gather(item, rest, out)),
-        ("%", Json::Object(entries)) if !entries.is_empty() => {
-            entries.iter().all(|(_, item)| gather(item, rest, out))
-        }
+        ("%", Json::Object(entries)) => entries.iter().all(|(_, item)| gather(item, rest, out)),
         ("*" | "%", _) => false,
         (key, Json::Object(_)) => {
             let value = json.get(key);
@@ -119,13 +139,16 @@ pub(super) fn judge(service: &Service, reply: &Reply, now: u64) -> Result<Json, 
     if well && yes {
         return Ok(json);
     }
-    let code = scalar(first(&json, service.code)).unwrap_or_default();
-    let words = scalar(first(&json, service.text)).unwrap_or_default();
+    let code = match service.code {
+        "" => String::new(),
+        path => scalar(first(&json, path)).unwrap_or_default(),
+    };
+    let words = first(&json, service.text).str().unwrap_or_default().to_owned();
     if well && code.is_empty() && words.is_empty() {
         return Err(garbled(reply).into());
     }
     let mut whole = trouble(service, reply, now, &code, &words);
-    if service.batch.each && matches!(whole.failure.kind, Kind::Refused | Kind::NoSuchName) {
+    if service.each && matches!(whole.failure.kind, Kind::Refused | Kind::NoSuchName) {
         let of = |item: &Json| {
             let words = scalar(first(item, service.text)).unwrap_or_default();
             trouble(service, reply, now, "", &words).failure

@@ -1,7 +1,7 @@
 //! Brings records up to date at a [`Service`]: zones, then what is there, then what is to be written. What the
 //! service was not seen to have is never written over, and nothing is written after an answer that makes no sense.
 
-use super::answer::{field, first, gather, judge, scalar, Trouble};
+use super::answer::{field, first, gather, judge, missing, named, scalar, Trouble};
 use super::template::{fill, request, Place, Values};
 use super::{List, Means, Names, Pages, Service};
 use crate::model::Family;
@@ -12,6 +12,8 @@ use std::net::IpAddr;
 
 /// What a key of the memo begins with; a zone's name follows, its value is the zone's id.
 const MEMO: &str = "zone ";
+/// What a key of the memo begins with for a zone in which something written is not in force yet.
+const OWED: &str = "owed ";
 /// The most pages of a list.
 const PAGES: usize = 100;
 /// With more requests than this, a whole zone is read at once where that can be done.
@@ -114,7 +116,11 @@ impl Run<'_, '_> {
                     None => self.in_zone(&zone, &id, &members),
                 };
                 match done {
-                    Ok(done) => verdicts.extend(done),
+                    Ok(done) => {
+                        let mut failures = done.iter().filter_map(|(_, verdict)| verdict.as_ref().err());
+                        ended = ended.or(failures.find(|failure| ends(failure)).cloned());
+                        verdicts.extend(done);
+                    }
                     Err(trouble) if trouble.no_zone() && !last && self.forget(&zone) => {
                         again.extend(members);
                     }
@@ -199,7 +205,11 @@ impl Run<'_, '_> {
             let mut items = Vec::new();
             let there = list.items.split('|').any(|path| {
                 items.clear();
-                gather(&answer, path, &mut items)
+                match path.strip_prefix('?') {
+                    Some(path) => missing(&answer, path) || gather(&answer, path, &mut items),
+                    // An answer that is an object by ids is an array when it is empty.
+                    None => gather(&answer, path, &mut items) && (path != "%" || !items.is_empty()),
+                }
             });
             if !(there && items.iter().all(|item| take(item))) {
                 return Err(garbled("a list of another form than expected").into());
@@ -239,7 +249,7 @@ impl Run<'_, '_> {
         let known = |zone: &str| self.job.memo.get(&format!("{MEMO}{zone}")).cloned();
         if let Some(zone) = self.named() {
             let id = match self.job.option("zone_id") {
-                Some(id) => Some(id.to_owned()),
+                Some(id) => Some(bare(id).to_owned()),
                 None if self.service.zone_id.is_empty() => Some(zone.clone()),
                 None => known(&zone),
             };
@@ -292,6 +302,7 @@ impl Run<'_, '_> {
         let call = self.service.zones.call;
         let named = self.named();
         if !call.contains("$try") {
+            let domain = domain.trim_start_matches("*.");
             let asked = if call.contains("$fqdn") { domain } else { "" };
             if tried.iter().any(|name| name == asked) {
                 return Ok(());
@@ -328,11 +339,18 @@ impl Run<'_, '_> {
         self.list(service.zones, &pairs, &mut |item| {
             let name = match service.zone_name {
                 "" => Some(zone.to_owned()),
-                path => field(item, path),
+                path => named(item, path),
             };
+            if name.is_none() && service.zone_name.starts_with('?') {
+                return true;
+            }
+            let (path, other) = service.zone_not;
+            if !path.is_empty() && scalar(first(item, path)).is_some_and(|is| is == other) {
+                return true;
+            }
             let id = match service.zone_id {
                 "" => name.clone(),
-                path => field(item, path).map(|id| id.trim_start_matches("/hostedzone/").to_owned()),
+                path => field(item, path).map(|id| bare(&id).to_owned()),
             };
             let (Some(name), Some(id)) = (name, id) else { return false };
             let name = name.trim_end_matches('.').to_ascii_lowercase();
@@ -423,16 +441,36 @@ impl Run<'_, '_> {
         for chunk in writes.chunks(most) {
             self.write(zone, id, chunk, &found, &mut done, &mut ended);
         }
-        if !self.service.commit.is_empty() && done.iter().any(|(_, verdict)| verdict.is_ok()) {
-            let pairs = self.values(zone, id, None);
-            if let Err(Trouble { failure, .. }) = self.call(self.service.commit, &pairs, None, true) {
-                for (_, verdict) in done.iter_mut().filter(|(_, verdict)| verdict.is_ok()) {
+        verdicts.extend(done);
+        self.put_in_force(zone, id, ended.as_ref(), &mut verdicts);
+        Ok(verdicts)
+    }
+
+    /// Puts in force what was written, where the service wants to be told. What could not be put in force is owed to
+    /// the next job, which would find nothing to write.
+    fn put_in_force(&mut self, zone: &str, id: &str, ended: Option<&Failure>, verdicts: &mut Verdicts) {
+        let owed = format!("{OWED}{zone}");
+        let wrote = verdicts.iter().any(|(_, verdict)| match verdict {
+            Ok(outcome) => *outcome != Outcome::Unchanged,
+            Err(failure) => failure.kind == Kind::Unconfirmed,
+        });
+        if self.service.commit.is_empty() || !(wrote || self.job.memo.contains_key(&owed)) {
+            return;
+        }
+        let pairs = self.values(zone, id, None);
+        let done = match ended {
+            Some(failure) => Err(not_tried(failure)),
+            None => self.call(self.service.commit, &pairs, None, true).map_err(|trouble| trouble.failure),
+        };
+        match done {
+            Ok(_) => drop(self.job.memo.remove(&owed)),
+            Err(failure) => {
+                self.job.memo.insert(owed, String::new());
+                for (_, verdict) in verdicts.iter_mut().filter(|(_, verdict)| verdict.is_ok()) {
                     *verdict = Err(failure.clone());
                 }
             }
         }
-        verdicts.extend(done);
-        Ok(verdicts)
     }
 
     /// The records that stand at some names, and those names that could be asked for.
@@ -499,13 +537,25 @@ impl Run<'_, '_> {
         let service = self.service;
         let line = self.line();
         let wants = |name: &str| members.iter().any(|wanted| wanted.id.domain == name);
+        // Asked for one name, a service may answer with its neighbours too, and with them again when asked for those.
+        let mut add = |record: Option<Found>| {
+            if let Some(record) = record.filter(|record| wants(&record.name)) {
+                let same = |other: &Found| {
+                    (&other.name, other.family, &other.id, &other.addrs)
+                        == (&record.name, record.family, &record.id, &record.addrs)
+                };
+                if !found.iter().any(same) {
+                    found.push(record);
+                }
+            }
+        };
         let mut ids: Vec<String> = Vec::new();
         self.list(list, pairs, &mut |item| {
             if !service.detail.is_empty() {
                 return scalar(item).map(|id| ids.push(id)).is_some();
             }
             match take(service, item, zone, &line, of) {
-                Some(record) => found.extend(record.filter(|record| wants(&record.name))),
+                Some(record) => add(record),
                 None => return false,
             }
             true
@@ -513,9 +563,13 @@ impl Run<'_, '_> {
         for id in ids {
             let mut pairs = pairs.to_vec();
             pairs.push(("id", id));
-            let item = self.call(service.detail, &pairs, None, false)?;
+            let item = match self.call(service.detail, &pairs, None, false) {
+                // Removed since it was listed.
+                Err(trouble) if trouble.means == Means::Absent => continue,
+                item => item?,
+            };
             match take(service, &item, zone, &line, of) {
-                Some(record) => found.extend(record.filter(|record| wants(&record.name))),
+                Some(record) => add(record),
                 None => return Err(garbled("a record of another form than expected").into()),
             }
         }
@@ -681,8 +735,13 @@ impl Run<'_, '_> {
             Ok(()) => return Ok(Outcome::Updated),
             Err(trouble) => trouble,
         };
-        // Many services say the same of a record and of a zone that is not there; reading tells.
-        if !matches!(trouble.means, Means::Stale | Means::Same | Means::Absent | Means::NoZone) {
+        let stale = match trouble.means {
+            Means::Stale | Means::Same | Means::Absent => true,
+            // Some say the same of a record and of a zone that is not there; reading tells.
+            Means::NoZone => write.found.is_some(),
+            _ => false,
+        };
+        if !stale {
             return Err(trouble.failure);
         }
         let mut none = Verdicts::new();
@@ -766,6 +825,11 @@ fn ends(failure: &Failure) -> bool {
     ends_account(failure.kind) || failure.kind == Kind::Garbled
 }
 
+/// A zone's id without what AWS writes before it.
+fn bare(id: &str) -> &str {
+    id.trim_start_matches("/hostedzone/")
+}
+
 /// An answer that makes no sense.
 fn garbled(text: &str) -> Failure {
     Failure::new(Kind::Garbled, format!("the service gave {text}"))
@@ -820,7 +884,11 @@ fn take(
         return Some(None);
     }
     let mut values = Vec::new();
-    if !gather(item, fields.value, &mut values) {
+    let there = fields.value.split('|').any(|path| {
+        values.clear();
+        gather(item, path, &mut values)
+    });
+    if !there {
         // An alias has no values at all.
         if !service.xml {
             return None;
@@ -831,7 +899,11 @@ fn take(
     for value in values {
         addrs.extend(value.str()?.split(',').filter_map(|text| text.trim().parse::<IpAddr>().ok()));
     }
-    let id = if fields.id.is_empty() { String::new() } else { field(item, fields.id)? };
+    let id = match fields.id.strip_prefix('?') {
+        None if fields.id.is_empty() => String::new(),
+        None => field(item, fields.id)?,
+        Some(path) => field(item, path).unwrap_or_default(),
+    };
     let ttl = match fields.ttl.strip_prefix('?') {
         None if fields.ttl.is_empty() => None,
         None => Some(field(item, fields.ttl)?.parse().ok()?),

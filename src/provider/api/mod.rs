@@ -22,6 +22,7 @@ pub type Sign = fn(&Job, Http) -> Result<Http, Failure>;
 /// (its id), `$try` (a zone that may exist), of the record: `$fqdn`, `$host` (the name within the zone), `$type`, `$addr`,
 /// `$ttl`, `$line`, `$id`, `$old` (the address that it had), of a list: `$page` (from 1), `$offset`, `$cursor`; and
 /// `$session`. Paths are those of [`answer::gather`]; a field whose path begins with `#` is a number, else a string.
+#[derive(Debug)]
 pub struct Service {
     /// The value of `option provider`.
     pub name: &'static str,
@@ -44,10 +45,13 @@ pub struct Service {
     /// The zones of the account, or with `$try` one of them by its name, or with `$fqdn` those that hold a name.
     /// Empty: `option zone` must be set.
     pub zones: List,
-    /// A zone's name; empty: the answer says no name, that it answers is enough.
+    /// A zone's name; empty: the answer says no name, that it answers is enough. `|`: the item is the name; `a,b`: it
+    /// has several parts; after `?` it may be null, and the item is none.
     pub zone_name: &'static str,
     /// A zone's id; empty: its name is its id.
     pub zone_id: &'static str,
+    /// A field and its value in zones that do not count.
+    pub zone_not: (&'static str, &'static str),
     /// The records of a name (and type), as narrow as the service can.
     pub read: List,
     /// The records of a whole zone, for many names at once; empty: there is no such call.
@@ -70,6 +74,8 @@ pub struct Service {
     pub change: &'static str,
     /// Several at once.
     pub batch: Batch,
+    /// When it refuses several, it says of each what is wrong with it (nothing: it is good), in this order.
+    pub each: bool,
     /// Sent after a change that left the record with the old address in place.
     pub after: &'static str,
     /// Sets the time to live of a record that stands, where a change does not; sent after it if that is to change.
@@ -93,18 +99,18 @@ pub struct Service {
 }
 
 /// A call that lists.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct List {
     /// The call.
     pub call: &'static str,
-    /// Its items.
+    /// Its items. Of several paths the first that leads anywhere; after `?` there are none where the last key is missing.
     pub items: &'static str,
     /// How it goes on.
     pub pages: Pages,
 }
 
 /// How a list goes on.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pages {
     /// All is in the first answer.
     One,
@@ -115,15 +121,15 @@ pub enum Pages {
 }
 
 /// Where a record's fields are.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Fields {
-    /// Its id; empty: it has none.
+    /// Its id; empty: it has none, after `?`: it may have none.
     pub id: &'static str,
     /// Its name; empty: only records of the name are listed.
     pub name: &'static str,
     /// Its type; empty: only records of the type are listed.
     pub rtype: &'static str,
-    /// Its address, or addresses.
+    /// Its address, or addresses: of several paths the first that leads anywhere.
     pub value: &'static str,
     /// Its time to live; empty: it has none. `?ttl`: not all have one, a number or a string.
     pub ttl: &'static str,
@@ -132,7 +138,7 @@ pub struct Fields {
 }
 
 /// How names are written.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names {
     /// Within the zone, with this for the zone itself.
     Within(&'static str),
@@ -143,7 +149,7 @@ pub enum Names {
 }
 
 /// Several writes in one request.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Batch {
     /// The call, with `$items`; empty: there is none.
     pub call: &'static str,
@@ -153,12 +159,10 @@ pub struct Batch {
     pub change: &'static str,
     /// The most in one request.
     pub most: usize,
-    /// When it refuses, it says of each item what is wrong with it (nothing: it is good), in this order.
-    pub each: bool,
 }
 
 /// How an answer says yes, beside a status of success.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Says {
     /// The status is enough.
     Status,
@@ -169,7 +173,7 @@ pub enum Says {
 }
 
 /// What a code means.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Means {
     /// What was asked for is not there: an empty list, or a record that has vanished.
     Absent,
@@ -235,6 +239,7 @@ pub const PLAIN: Service = Service {
     zones: NO_LIST,
     zone_name: "name",
     zone_id: "",
+    zone_not: ("", ""),
     read: NO_LIST,
     all: "",
     detail: "",
@@ -245,7 +250,8 @@ pub const PLAIN: Service = Service {
     line: "",
     create: "",
     change: "",
-    batch: Batch { call: "", create: "", change: "", most: 1, each: false },
+    batch: Batch { call: "", create: "", change: "", most: 1 },
+    each: false,
     after: "",
     retime: "",
     commit: "",

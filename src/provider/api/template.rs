@@ -103,7 +103,7 @@ fn write(name: &str, value: &str, place: Place, out: &mut String) {
     }
 }
 
-/// Sends fields back as they were: `,"name":value` or `&name=value`.
+/// Sends fields back as they were: `,"name":value`, `<name>value</name>` or `&name=value`.
 fn keep(fields: &str, place: Place, values: &dyn Values, out: &mut String) {
     for field in fields.split(',') {
         let (name, path) = field.split_once('=').unwrap_or((field, field));
@@ -113,12 +113,28 @@ fn keep(fields: &str, place: Place, values: &dyn Values, out: &mut String) {
             out.push_str(name);
             out.push_str("\":");
             out.push_str(&value.to_string());
+        } else if place == Place::Xml {
+            keep_xml(name, value, out);
         } else if let Some(text) = super::answer::scalar(value) {
             out.push('&');
             out.push_str(name);
             out.push('=');
             encode(&text, "", out);
         }
+    }
+}
+
+/// An element as [`crate::wire::xml`] read it.
+fn keep_xml(name: &str, value: &Json, out: &mut String) {
+    for piece in ["<", name, ">"] {
+        out.push_str(piece);
+    }
+    for (name, value) in value.entries() {
+        keep_xml(name, value, out);
+    }
+    write("", value.str().unwrap_or(""), Place::Xml, out);
+    for piece in ["</", name, ">"] {
+        out.push_str(piece);
     }
 }
 

@@ -47,11 +47,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     }),
     entry("dhis", "DHIS", "https://www.dhis.org/", &Row {
         url: "https://is{6}.dhis.org/?hostname={host}&password={password}&ipaddr={ip}&updatetimeout=0",
-        words: &[("{ip}", Word::Good)], each: true, ..OPEN
+        other: Other::Address, each: true, ..OPEN
     }),
     entry("dinahosting", "dinahosting", "https://dinahosting.com/", &Row {
         url: "https://dinahosting.com/special/api.php?hostname={sub}&domain={zone}&command=Domain_Zone_UpdateType{type}&ip={ip}",
-        words: &[("success", Word::Good), ("errors_0_message", Word::Said)], ..PLAIN
+        words: &[("errors_0_message", Word::Said), ("success", Word::Good)], ..PLAIN
     }),
     entry("directnic", "Directnic", "https://directnic.com/", &Row {
         url: "https://directnic.com/dns/gateway/{token}/?data={ip}",
@@ -85,11 +85,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     }),
     entry("dondominio", "DonDominio", "https://www.dondominio.com/", &Row {
         url: "https://dondns.dondominio.com/plain/?user={user}&password={password}&host={host}&ip={ip4}",
-        words: &[("error", Word::Said), ("ok", Word::Good), ("{ip}", Word::Good)], ..OPEN
+        words: &[("error", Word::Said), ("ok", Word::Good)], other: Other::Address, ..OPEN
     }),
     entry("dynadot", "Dynadot", "https://www.dynadot.com/", &Row {
         url: "https://www.dynadot.com/set_ddns?domain={zone}&subDomain={sub}&type={type}&ip={ip}&pwd={password}&ttl={ttl|600}&containRoot={root}",
-        words: &[("\"error_code\":-1", Word::Said), ("\"error_code\"", Word::Good), ("ok", Word::Good)], ..OPEN
+        words: &[("\"error_code\":-1", Word::Said), ("\"error_code\":0", Word::Good), ("\"status\":\"success\"", Word::Good), ("ok", Word::Good)], ..OPEN
     }),
     entry("enom", "eNom", "https://www.enom.com/", &Row {
         url: "https://dynamic.name-services.com/interface.asp?Command=SetDNSHost&HostName={label}&Zone={zone}&DomainPassword={password}&Address={ip4}",
@@ -104,7 +104,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     }),
     entry("goip", "GoIP", "https://www.goip.de/", &Row {
         url: "https://www.goip.de/setip?username={user}&password={password}&subdomain={host}&ip={ip4}&ip6={ip6}&shortResponse=true",
-        words: &[("zugriff verweigert", Word::Login), ("{ip}", Word::Good)], joint: true, ..OPEN
+        words: &[("zugriff verweigert", Word::Login)], other: Other::Address, joint: true, ..OPEN
     }),
     entry("ipv64", "IPv64.net", "https://ipv64.net/", &Row {
         url: "https://ipv64.net/nic/update?key={token}&domain={host}&ip={ip4}&ip6={ip6}",
@@ -132,7 +132,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     }),
     entry("regfish", "regfish", "https://www.regfish.de/", &Row {
         url: "https://dyndns.regfish.de/?fqdn={host}&forcehost=1&authtype=secure&token={token}&ipv4={ip4}&ipv6={ip6}",
-        words: &[("100", Word::Good), ("101", Word::Same), ("success", Word::Good)], joint: true, ..OPEN
+        words: &[("success|101", Word::Same), ("success", Word::Good), ("failure|401", Word::Token), ("failure", Word::Said)], joint: true, ..OPEN
     }),
     entry("sitelutions", "Sitelutions", "https://sitelutions.com/", &Row {
         url: "https://api2.sitelutions.com/dnsup?id={id}&user={user}&pass={password}&ip={ip4}",

@@ -4,12 +4,12 @@ use crate::model::Family;
 use crate::provider::ProviderOption;
 
 /// A service that is reached by one request.
+#[derive(Debug)]
 pub struct Row {
     /// The request's address with its parameters, see [`super::template`]. Without scheme and host, `option url` must
     /// be set.
     pub(super) url: &'static str,
     /// Words of an answer beyond those of dyndns2; looked for as whole words and in this order, before them.
-    /// `{ip}` is the address that was sent.
     pub(super) words: &'static [(&'static str, Word)],
     /// How it knows us.
     pub(super) login: Login,
@@ -30,7 +30,7 @@ pub struct Row {
 }
 
 /// How a service knows us, beside what the address has.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Login {
     /// By the address alone.
     Open,
@@ -43,7 +43,7 @@ pub(super) enum Login {
 }
 
 /// What an answer means in which no known word stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Other {
     /// Nothing.
     Unknown,
@@ -53,10 +53,12 @@ pub(super) enum Other {
     EmptySame,
     /// Any text: changed, unless it speaks of an error.
     Any,
+    /// The address that was sent stands in it: changed, unless it speaks of an error.
+    Address,
 }
 
 /// What a word means.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     /// Changed.
     Good,

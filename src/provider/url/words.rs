@@ -1,6 +1,6 @@
 //! What services answer: the words of dyndns2, those of a row, and what to do about each.
 
-use super::row::{Row, Word};
+use super::row::{Other, Row, Word};
 use crate::provider::web::quote;
 use crate::provider::{Failure, Kind, Outcome};
 use std::net::IpAddr;
@@ -87,23 +87,25 @@ pub(super) fn first_word(line: &str) -> Option<(&'static str, Word)> {
 }
 
 /// The first of the row's words that stands in a text by itself; in a web page only where the row says so.
-pub(super) fn phrase(row: &Row, text: &str, sent: IpAddr) -> Option<(&'static str, Word)> {
+pub(super) fn phrase(row: &Row, text: &str) -> Option<(&'static str, Word)> {
     if is_page(text) && !row.page {
         return None;
     }
     // JSON is as good with blanks as without.
     let text = text.to_ascii_lowercase().replace("\": ", "\":");
-    let stands = |word: &str| match word {
-        "{ip}" => addresses(&text).any(|addr| addr == sent),
-        word => has_word(&text, word),
-    };
-    row.words.iter().find(|(word, _)| stands(word)).copied()
+    row.words.iter().find(|(word, _)| has_word(&text, word)).copied()
 }
 
-/// True if an answer of which any text means success does not look like an error.
-pub(super) fn is_well(row: &Row, text: &str) -> bool {
+/// True if an answer without a known word means success: where any text does, or the address that was sent; and it
+/// does not look like an error.
+pub(super) fn is_well(row: &Row, text: &str, sent: IpAddr) -> bool {
     let lower = text.to_ascii_lowercase();
-    (row.page || !is_page(text)) && !ERRORS.iter().any(|word| has_word(&lower, word))
+    let well = match row.other {
+        Other::Any => true,
+        Other::Address => addresses(&lower).any(|addr| addr == sent),
+        _ => false,
+    };
+    well && (row.page || !is_page(text)) && !ERRORS.iter().any(|word| has_word(&lower, word))
 }
 
 /// True for a web page.
@@ -112,20 +114,21 @@ fn is_page(text: &str) -> bool {
     begins("<!doctype") || begins("<html")
 }
 
-/// True if `word` stands in `text` with no letter, digit or underscore beside it.
+/// True if `word` stands in `text` as a whole word: no letter, digit or underscore beside one of its own.
 fn has_word(text: &str, word: &str) -> bool {
-    let inner = |c: char| c.is_alphanumeric() || c == '_';
+    let inner = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let (first, last) = (inner(word.chars().next()), inner(word.chars().next_back()));
     text.match_indices(word).any(|(at, found)| {
         let before = text.get(..at).and_then(|head| head.chars().next_back());
         let after = text.get(at + found.len()..).and_then(|tail| tail.chars().next());
-        !before.is_some_and(inner) && !after.is_some_and(inner)
+        !(first && inner(before)) && !(last && inner(after))
     })
 }
 
 /// The addresses in a text.
 fn addresses(text: &str) -> impl Iterator<Item = IpAddr> + '_ {
     let parts = text.split(|c: char| !c.is_ascii_hexdigit() && c != '.' && c != ':');
-    parts.filter_map(|part| part.trim_end_matches(['.', ':']).parse().ok().or_else(|| part.parse().ok()))
+    parts.filter_map(|part| part.parse().ok().or_else(|| part.trim_matches(['.', ':']).parse().ok()))
 }
 
 /// The failure that an answer tells in the protocol's words, if it does; for servers of other protocols
@@ -187,6 +190,7 @@ mod tests {
             ("error-auth-suspend", "error-auth", true),
             ("{\"ok\":true}", "\"ok\":true", true),
             ("{\"code\":01}", "\"code\":0", false),
+            ("<err1>no", "<err1>", true),
             ("", "ok", false),
         ] {
             assert_eq!(has_word(text, word), found, "{word} in {text}");
@@ -199,6 +203,7 @@ mod tests {
         assert_eq!(found("Updated a.example to 192.0.2.7."), ["192.0.2.7"]);
         assert_eq!(found("cam.example (2001:db8::7)"), ["2001:db8::7"]);
         assert_eq!(found("<b>192.0.2.7</b>:2001:db8::"), ["192.0.2.7"]);
+        assert_eq!(found("ip:192.0.2.7"), ["192.0.2.7"]);
         assert_eq!(found("1192.0.2.7.1"), [""; 0]);
     }
 }

@@ -4,12 +4,14 @@
 
 mod clients;
 mod cloudflare;
+pub mod counts;
 mod measure;
 mod proc;
 mod requests;
 pub mod size;
 mod table;
 mod wan;
+pub mod weight;
 
 use crate::lab::{seal, tools};
 use crate::peers::names::{Names, ZONE};
@@ -35,17 +37,20 @@ const LIMIT: Duration = Duration::from_secs(3600);
 
 const HELP: &str = "cargo xtask bench [--quick] [--json FILE] [--program FILE] [--only NAME[,NAME]]
        cargo xtask bench --check-size
+       cargo xtask bench --providers
 
   --quick        fewer samples and ten idle seconds instead of sixty: to try it, not to quote it
   --json FILE    the same figures for programs
   --program FILE this program instead of a new static release build
   --only NAMES   of porchlight, inadyn, ddclient
-  --check-size   only build, and compare with budget.toml; fails when over";
+  --check-size   only build, and compare with budget.toml; fails when over
+  --providers    only the requests that each provider makes";
 
 /// What was asked for.
 struct Order {
     quick: bool,
     check_size: bool,
+    providers: bool,
     json: Option<PathBuf>,
     program: Option<PathBuf>,
     clients: Vec<Client>,
@@ -74,6 +79,10 @@ pub fn main(args: &[String]) -> Result<i32> {
         println!("{HELP}");
         return Ok(0);
     };
+    if order.providers {
+        print!("{}", counts::markdown(&counts::all()?));
+        return Ok(0);
+    }
     let program = match &order.program {
         Some(program) => program.canonicalize().with_context(|| program.display().to_string())?,
         None => size::build()?,
@@ -105,9 +114,12 @@ pub fn sealed(args: &[String]) -> Result<i32> {
         titles.insert(*client, client.title(&room.files)?);
     }
     let table = measure(&mut room, &order)?;
-    print!("{}", table.markdown(&titles));
+    let counts = counts::all()?;
+    print!("{}{}", table.markdown(&titles), counts::markdown(&counts));
     if let Some(path) = &order.json {
-        let text = serde_json::to_string_pretty(&table.json(&titles))?;
+        let mut all = table.json(&titles);
+        all["providers"] = counts::to_json(&counts);
+        let text = serde_json::to_string_pretty(&all)?;
         fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(0)
@@ -127,14 +139,21 @@ fn measure(room: &mut Room, order: &Order) -> Result<Table> {
 }
 
 fn order(args: &[String]) -> Result<Option<Order>> {
-    let mut order =
-        Order { quick: false, check_size: false, json: None, program: None, clients: Client::ALL.to_vec() };
+    let mut order = Order {
+        quick: false,
+        check_size: false,
+        providers: false,
+        json: None,
+        program: None,
+        clients: Client::ALL.to_vec(),
+    };
     let mut words = args.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
         match word.as_str() {
             "--quick" => order.quick = true,
             "--check-size" => order.check_size = true,
+            "--providers" => order.providers = true,
             "--json" => order.json = Some(absolute(value()?)?),
             "--program" => order.program = Some(value()?.into()),
             "--only" => order.clients = clients_by_name(value()?)?,

@@ -48,6 +48,8 @@ pub fn check(program: &Path) -> Result<()> {
     println!("\n{LEDGER}, where the bytes are:");
     let limit = |name: &str| figure(&budget, &format!("{LEDGER}.limit"), name);
     sizes::print(&ledger, &limit, &|name| figure(&budget, &format!("{LEDGER}.goal"), name));
+    sizes::print_providers(&ledger);
+    super::weight::print();
     println!();
     sizes::print_peers();
     let over = over(&ledger, &limit);
@@ -92,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_line_over_its_limit_is_told() {
-        let ledger = Ledger { lines: vec![1025, 1024, 0, 0, 0, 0], parts: Vec::new(), total: 2049 };
+        let ledger = Ledger { lines: vec![1025, 1024, 0, 0, 0, 0], total: 2049, ..Ledger::default() };
         let told = over(&ledger, &|name| (name != "view").then_some(1));
         assert_eq!(told, ["runtime_tls by 1 bytes", "view has no limit", "in_all by 1025 bytes"]);
     }

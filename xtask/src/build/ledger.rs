@@ -87,6 +87,8 @@ pub struct Ledger {
     pub lines: Vec<u64>,
     /// Crates and our own modules with their bytes, the largest first.
     pub parts: Vec<(String, u64)>,
+    /// The code of [`Line::Providers`], by module, the largest first.
+    pub providers: Vec<(String, u64)>,
     /// The whole file.
     pub total: u64,
 }
@@ -113,13 +115,10 @@ pub fn read(program: &Path, map: &Path) -> Result<Ledger> {
 fn count(map: &str, total: u64) -> Ledger {
     let pieces = pieces(map);
     let ours = largest_unnamed(&pieces);
-    let mut ledger = Ledger { lines: vec![0; Line::ALL.len()], parts: Vec::new(), total };
+    let mut ledger = Ledger { lines: vec![0; Line::ALL.len()], total, ..Ledger::default() };
     let mut add = |line: Line, part: String, bytes: u64| {
         ledger.lines[line as usize] += bytes;
-        match ledger.parts.iter_mut().find(|(name, _)| *name == part) {
-            Some((_, sum)) => *sum += bytes,
-            None => ledger.parts.push((part, bytes)),
-        }
+        sum(&mut ledger.parts, part, bytes);
     };
     let mut rest = total;
     for piece in &pieces {
@@ -127,8 +126,21 @@ fn count(map: &str, total: u64) -> Ledger {
         add(line(piece, ours.as_deref()), part(piece), piece.bytes);
     }
     add(Line::Runtime, "headers and padding".into(), rest);
-    ledger.parts.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    for piece in pieces.iter().filter(|piece| line(piece, ours.as_deref()) == Line::Providers) {
+        sum(&mut ledger.providers, module(piece), piece.bytes);
+    }
+    for list in [&mut ledger.parts, &mut ledger.providers] {
+        list.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    }
     ledger
+}
+
+/// Adds to the sum of a name.
+fn sum(list: &mut Vec<(String, u64)>, name: String, bytes: u64) {
+    match list.iter_mut().find(|(other, _)| *other == name) {
+        Some((_, sum)) => *sum += bytes,
+        None => list.push((name, bytes)),
+    }
 }
 
 /// The input sections of ld.lld's map. Its lines are address, address in memory, size, alignment (the first three
@@ -211,6 +223,16 @@ fn part(piece: &Piece) -> String {
     }
 }
 
+/// One of our modules within its parent (`provider::cloudflare`), or the crate.
+fn module(piece: &Piece) -> String {
+    let inner = piece.name.split_once("10porchlight").and_then(|(_, after)| {
+        let outer = word(after)?;
+        let (_, rest) = after.split_once(outer)?;
+        Some(format!("{outer}::{}", word(rest).unwrap_or("(itself)")))
+    });
+    inner.unwrap_or_else(|| part(piece))
+}
+
 /// The identifier of a length and a name: `4core3fmt` is `core`.
 fn word(text: &str) -> Option<&str> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -249,6 +271,7 @@ mod tests {
         assert_eq!(part("porchlight provider"), Some(0x64));
         assert_eq!(part("porchlight agent"), Some(0x32));
         assert_eq!(part("musl"), Some(0xa));
+        assert_eq!(ledger.providers, [("provider::update".to_string(), 0x64)]);
     }
 
     #[test]

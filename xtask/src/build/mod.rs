@@ -9,10 +9,9 @@ pub mod sizes;
 pub mod targets;
 mod tools;
 
-use crate::lab::tools::workspace;
+use crate::lab::tools::target_dir;
 use anyhow::{bail, ensure, Context, Result};
 use ledger::Ledger;
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -118,9 +117,4 @@ fn with(target: &Target, may_install: bool, folder: &str) -> Result<(PathBuf, Du
     let program = router.join(target.name()).join("porchlight");
     fs::copy(&built, &program).with_context(|| format!("no {} after the build", built.display()))?;
     Ok((program, start.elapsed()))
-}
-
-/// Cargo's target directory, absolute.
-fn target_dir() -> PathBuf {
-    workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }

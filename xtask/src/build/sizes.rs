@@ -37,6 +37,14 @@ pub fn print(ledger: &Ledger, limit: &dyn Fn(&str) -> Option<u64>, goal: &dyn Fn
     }
 }
 
+/// Prints the code of the providers' line, module by module.
+pub fn print_providers(ledger: &Ledger) {
+    anstream::println!("\nThe providers' code by module:");
+    for (name, bytes) in &ledger.providers {
+        anstream::println!("{name:24}{bytes:>10}");
+    }
+}
+
 /// Prints what the other clients take on disk, where Debian's packages of them are installed.
 pub fn print_peers() {
     for name in PEERS {

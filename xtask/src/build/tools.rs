@@ -1,9 +1,8 @@
 //! What a build for routers needs: a compiler that comes with the standard library's source, and zig, which is
 //! a C compiler and a linker for every router, with musl in it.
 
-use crate::lab::tools::require_packages;
-use anyhow::{anyhow, bail, ensure, Context, Result};
-use std::fs;
+use crate::lab::tools::{pip, require_packages};
+use anyhow::{anyhow, ensure, Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -75,7 +74,7 @@ fn zig(dir: &Path, may_install: bool) -> Result<String> {
         return Ok("python3 -m ziglang".into());
     }
     if !is_ours(&mut Command::new(&program)) {
-        install(&own, may_install)?;
+        pip(&own, &[&format!("ziglang=={ZIG}")], may_install)?;
         ensure!(
             is_ours(&mut Command::new(&program)),
             "installed zig, yet {} does not run",
@@ -83,26 +82,6 @@ fn zig(dir: &Path, may_install: bool) -> Result<String> {
         );
     }
     Ok(format!("'{}'", program.display()))
-}
-
-fn install(own: &Path, may_install: bool) -> Result<()> {
-    let wanted = format!("ziglang=={ZIG}");
-    let line = format!("python3 -m pip install --target {} {wanted}", own.display());
-    if !may_install {
-        bail!("this machine lacks zig {ZIG}. Install it with: {line}");
-    }
-    if said(Command::new("python3").args(["-m", "pip", "--version"])).is_none() {
-        require_packages("Python's pip", &["python3-pip"], true)?;
-    }
-    anstream::eprintln!("This machine lacks zig {ZIG}: installing it into {}.", own.display());
-    let _ = fs::remove_dir_all(own);
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
-        .arg(own)
-        .arg(&wanted);
-    let status = pip.stdin(Stdio::null()).stdout(std::io::stderr()).status().context("cannot run python3")?;
-    ensure!(status.success(), "could not install zig; try: {line}");
-    Ok(())
 }
 
 /// What a program says on its standard output, if it runs and ends well.

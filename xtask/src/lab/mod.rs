@@ -40,6 +40,7 @@
 
 pub mod agent;
 pub mod camera;
+pub mod moto;
 pub mod named;
 pub mod nameserver;
 pub mod ns;
@@ -56,6 +57,7 @@ pub mod zone;
 
 pub use agent::Agent;
 pub use camera::Camera;
+pub use moto::Moto;
 pub use named::{Named, Software};
 pub use nameserver::{Mood, Nameserver};
 pub use ns::Ns;

@@ -18,6 +18,7 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("pdns_server", "pdns-server"),
     (super::powerdns::SCHEMA, "pdns-backend-sqlite3"),
     ("sqlite3", "sqlite3"),
+    ("python3", "python3"),
     ("dnsmasq", "dnsmasq-base"),
     ("busybox", "busybox"),
     ("nginx", "nginx"),
@@ -120,6 +121,29 @@ fn apt(args: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Installs packages of Python's index into a directory of their own, after saying so, if `may_install`; else the
+/// error holds the line to type. What was there is taken away.
+pub fn pip(dir: &Path, packages: &[&str], may_install: bool) -> Result<()> {
+    let wanted = packages.join(" ");
+    let line = format!("python3 -m pip install --target {} {wanted}", dir.display());
+    if !may_install {
+        bail!("this machine lacks {wanted}. Install it with: {line}");
+    }
+    let mut has_pip = Command::new("python3");
+    has_pip.args(["-m", "pip", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    if !has_pip.status().is_ok_and(|status| status.success()) {
+        require_packages("Python's pip", &["python3-pip"], true)?;
+    }
+    anstream::eprintln!("This machine lacks {wanted}: installing it into {}.", dir.display());
+    let _ = fs::remove_dir_all(dir);
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]).arg(dir);
+    pip.args(packages).stdin(Stdio::null()).stdout(std::io::stderr());
+    let status = pip.status().context("cannot run python3")?;
+    ensure!(status.success(), "could not install {wanted}; try: {line}");
+    Ok(())
+}
+
 /// Whether an os-release text says that the system is this one or descends from it.
 fn is_like(os_release: &str, family: &str) -> bool {
     os_release.lines().any(|line| {
@@ -164,6 +188,11 @@ pub fn build_agent(release: bool) -> Result<PathBuf> {
 pub fn workspace() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here)
+}
+
+/// Cargo's target directory, absolute.
+pub fn target_dir() -> PathBuf {
+    workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub mod story;
 
 use crate::build;
 use crate::emulated::{self, EMULATED};
-use crate::lab::tools::workspace;
+use crate::lab::tools::target_dir;
 use crate::package::{self, Kind};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
@@ -93,11 +93,6 @@ fn package_file(machine: &Machine) -> PathBuf {
 /// Where a machine's kernel lies.
 fn dir(machine: &Machine) -> PathBuf {
     target_dir().join("machine").join(machine.debian)
-}
-
-/// Cargo's target directory, absolute.
-fn target_dir() -> PathBuf {
-    workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// The environment may name a directory with programs that are built already, a folder for each processor.

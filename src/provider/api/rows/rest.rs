@@ -1,6 +1,6 @@
 //! Services with a plain JSON API and a token.
 
-use crate::provider::api::{Fields, List, Names, Pages, Service, PLAIN, TOKEN, URL};
+use crate::provider::api::{Fields, List, Means, Names, Pages, Service, PLAIN, TOKEN, URL};
 
 /// The rows.
 pub(super) const ROWS: &[Service] = &[
@@ -33,7 +33,8 @@ pub(super) const ROWS: &[Service] = &[
         title: "PowerDNS (its HTTP API)",
         page: "https://doc.powerdns.com/authoritative/http-api/",
         options: &[TOKEN, super::super::SERVER],
-        headers: &[("X-API-Key", "$:token")],
+        // Failures have words only for who takes JSON.
+        headers: &[("X-API-Key", "$:token"), ("Accept", "application/json")],
         zones: List { call: "GET /api/v1/servers/localhost/zones", items: "*", pages: Pages::One },
         zone_id: "id",
         read: List {
@@ -49,11 +50,12 @@ pub(super) const ROWS: &[Service] = &[
             create: "{\"name\":\"$fqdn.\",\"type\":\"$type\",\"ttl\":$ttl,\"changetype\":\"REPLACE\",\"records\":[{\"content\":\"$addr\",\"disabled\":false}]$+comments}",
             change: "{\"name\":\"$fqdn.\",\"type\":\"$type\",\"ttl\":$ttl,\"changetype\":\"REPLACE\",\"records\":[{\"content\":\"$addr\",\"disabled\":false}]$+comments}",
             most: 100,
-            ..PLAIN.batch
         },
         ttl: (300, 1),
         code: "",
         text: "error",
+        // Of what is asked for only the zone may not be there.
+        codes: &[("~not found", Means::NoZone), ("~could not find domain", Means::NoZone)],
         ..PLAIN
     },
 ];

@@ -10,6 +10,7 @@ pub mod lease;
 pub mod netifd;
 pub mod powerdns;
 pub mod ready;
+pub mod route53;
 pub mod scripts;
 pub mod service;
 pub mod ten;
@@ -52,6 +53,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ready::BIND,
     powerdns::UPDATE,
     powerdns::API,
+    route53::MOTO,
     lease::DNSMASQ,
     netifd::WAYS,
     netifd::REST,
