@@ -232,6 +232,7 @@ fn ours(note: &Note) -> Http {
         "dondominio" | "freemyip" | "gira" => "OK".to_owned(),
         "dynadot" => "{\"status\":\"success\",\"error_code\":0,\"content\":[\"ok\"]}".to_owned(),
         "enom" => "ErrCount=0\nDone=true".to_owned(),
+        "mydns" => "<html>Login and IP address notify OK.</html>".to_owned(),
         "namecheap" => "<?xml version=\"1.0\"?><r><ErrCount>0</ErrCount></r>".to_owned(),
         "njalla" => "{\"status\": 200, \"message\": \"record updated\"}".to_owned(),
         _ => format!("good {}\n", note.one("address")).repeat(names),

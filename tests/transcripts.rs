@@ -333,7 +333,7 @@ fn is_dns(reply: &Reply) -> bool {
 
 /// Of a long answer (a whole page of a list) not each place is broken, only one in some.
 fn step(whole: &Reply) -> usize {
-    1 + whole.body.len() / 2048
+    1 + whole.body.len() / 512
 }
 
 /// How many records an outcome calls updated.
@@ -346,8 +346,10 @@ fn check_broken(case: &Case, place: usize, played: &Played, what: &str) {
     let name = case.path.display();
     assert!(played.outcome.contains("failed"), "{name}, answer {place} {what}: {}", played.outcome);
     if is_write(&played.asks[place]) {
+        // A write that changes nothing ("it is so already") is one too.
+        let good = |outcome: &str| updated(outcome) + outcome.matches(" unchanged\n").count();
         assert!(
-            updated(&played.outcome) < updated(&case.outcome),
+            good(&played.outcome) < good(&case.outcome),
             "{name}, answer {place} {what}: {}",
             played.outcome
         );

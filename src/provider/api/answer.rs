@@ -134,7 +134,7 @@ pub(super) fn judge(service: &Service, reply: &Reply, now: u64) -> Result<Json, 
             };
             is.is_some_and(|is| words.split('|').any(|word| word == is))
         }
-        Says::No(path) => first(&json, path).is_null(),
+        Says::No(path) => matches!(first(&json, path), Json::Null) || first(&json, path).str() == Some(""),
     };
     if well && yes {
         return Ok(json);
@@ -202,11 +202,13 @@ fn trouble(service: &Service, reply: &Reply, now: u64, code: &str, words: &str) 
     Trouble { failure, means, status: reply.status, each: Vec::new() }
 }
 
-/// The meaning of the first row that fits: its text begins the code, or, after `~`, stands in the words.
+/// The meaning of the first row that fits: its text begins the code, or, after `=`, is the code, or, after `~`, stands
+/// in the words.
 fn meaning(rows: &[(&str, Means)], code: &str, words: &str) -> Option<Means> {
-    let fits = |row: &str| match row.strip_prefix('~') {
-        Some(part) => words.to_ascii_lowercase().contains(part),
-        None => !code.is_empty() && code.starts_with(row),
+    let fits = |row: &str| match row.split_at_checked(1) {
+        Some(("~", part)) => words.to_ascii_lowercase().contains(part),
+        Some(("=", whole)) => code == whole,
+        _ => !code.is_empty() && code.starts_with(row),
     };
     rows.iter().find(|(row, _)| fits(row)).map(|(_, means)| *means)
 }
@@ -252,6 +254,33 @@ mod tests {
         }
         assert_eq!(field(&json, "#n").as_deref(), Some("7"));
         assert_eq!((field(&json, "n"), field(&json, "#a.0.b")), (None, None));
+        assert_eq!((field(&json, "~n"), field(&json, "~a.1.b")), (Some("7".into()), Some("y".into())));
+        assert_eq!((field(&json, "~a"), field(&json, "~q")), (None, None));
         assert_eq!(first(&json, "q|a.9.b|a.0.b").str(), Some("x"));
+    }
+
+    #[test]
+    fn only_a_key_that_is_not_there_is_missing() {
+        let json = Json::parse(r#"{"a":{"b":null,"c":{},"d":7}}"#).unwrap();
+        for path in ["x", "a.x", "a.x.*", "a.c.x"] {
+            assert!(missing(&json, path), "{path}");
+        }
+        for path in ["", "a", "a.b", "a.b.x", "a.c.*", "a.c.%", "a.d", "a.d.x"] {
+            assert!(!missing(&json, path), "{path}");
+        }
+        assert!(!missing(&Json::Null, "x"));
+    }
+
+    #[test]
+    fn a_zone_may_have_its_name_in_parts() {
+        let json =
+            Json::parse(r#"{"sub":"lab","none":"","domain":"example.com","null":null,"n":1}"#).unwrap();
+        assert_eq!(named(&json, "sub,domain").as_deref(), Some("lab.example.com"));
+        assert_eq!(named(&json, "none,domain").as_deref(), Some("example.com"));
+        assert_eq!(named(&json, "?domain").as_deref(), Some("example.com"));
+        for path in ["?null", "sub,null", "n", "x"] {
+            assert_eq!(named(&json, path), None, "{path}");
+        }
+        assert_eq!(named(&Json::Str("example.com".into()), "|").as_deref(), Some("example.com"));
     }
 }

@@ -19,6 +19,8 @@ const PAGES: usize = 100;
 /// With more requests than this, a whole zone is read at once where that can be done.
 const FEW: usize = 4;
 
+/// Zones that were asked for, and how that was refused.
+type Tried = Vec<(String, Option<Failure>)>;
 /// Values of a template by name.
 type Pairs = Vec<(&'static str, String)>;
 
@@ -155,6 +157,11 @@ impl Run<'_, '_> {
         http.write = write;
         if let Some(sign) = service.sign {
             http = sign(self.job, http)?;
+            // A nonce serves once.
+            let _ = self.job.nonce.iter_mut().rev().find_map(|byte| {
+                *byte = byte.wrapping_add(1);
+                (*byte != 0).then_some(())
+            });
         }
         let reply = (self.ask)(http.into())?;
         let json = judge(service, &reply, self.job.now)?;
@@ -205,10 +212,11 @@ impl Run<'_, '_> {
             let mut items = Vec::new();
             let there = list.items.split('|').any(|path| {
                 items.clear();
-                match path.strip_prefix('?') {
-                    Some(path) => missing(&answer, path) || gather(&answer, path, &mut items),
+                match path.split_at_checked(1) {
+                    Some(("?", path)) => missing(&answer, path) || gather(&answer, path, &mut items),
+                    Some(("!", count)) => field(&answer, count).as_deref() == Some("0"),
                     // An answer that is an object by ids is an array when it is empty.
-                    None => gather(&answer, path, &mut items) && (path != "%" || !items.is_empty()),
+                    _ => gather(&answer, path, &mut items) && (path != "%" || !items.is_empty()),
                 }
             });
             if !(there && items.iter().all(|item| take(item))) {
@@ -266,7 +274,7 @@ impl Run<'_, '_> {
     ) -> Result<Vec<Group<'a>>, Failure> {
         let mut groups: Vec<Group> = Vec::new();
         let named = self.named();
-        let mut tried: Vec<String> = Vec::new();
+        let mut tried = Tried::new();
         for (place, wanted) in records.iter().enumerate() {
             let domain = wanted.id.domain.as_str();
             let inside = named.as_deref().is_none_or(|zone| above(domain).any(|other| other == zone));
@@ -298,37 +306,41 @@ impl Run<'_, '_> {
     }
 
     /// Asks for the zone of a domain; with the list of all zones come those of the records `also`.
-    fn look_up(&mut self, domain: &str, also: &[&Wanted], tried: &mut Vec<String>) -> Result<(), Trouble> {
+    fn look_up(&mut self, domain: &str, also: &[&Wanted], tried: &mut Tried) -> Result<(), Trouble> {
         let call = self.service.zones.call;
         let named = self.named();
         if !call.contains("$try") {
             let domain = domain.trim_start_matches("*.");
             let asked = if call.contains("$fqdn") { domain } else { "" };
-            if tried.iter().any(|name| name == asked) {
-                return Ok(());
+            if let Some((_, refused)) = tried.iter().find(|(name, _)| name == asked) {
+                return refused.clone().map_or(Ok(()), |failure| Err(forbidden(failure)));
             }
-            tried.push(asked.to_owned());
             let holds =
                 |zone: &str| also.iter().any(|wanted| above(&wanted.id.domain).any(|name| name == zone));
-            return self.ask_zones(domain, "", &holds);
+            let done = self.ask_zones(domain, "", &holds);
+            let refused = done.as_ref().err().filter(|trouble| trouble.status == 403);
+            tried.push((asked.to_owned(), refused.map(|trouble| trouble.failure.clone())));
+            return done;
         }
-        let mut refused = None;
+        let mut refused: Option<Failure> = None;
         for zone in above(domain).filter(|zone| named.as_deref().is_none_or(|named| named == *zone)) {
-            if tried.iter().any(|name| name == zone) {
+            if let Some((_, before)) = tried.iter().find(|(name, _)| name == zone) {
+                refused = refused.or_else(|| before.clone());
                 continue;
             }
-            tried.push(zone.to_owned());
+            let mut said = None;
             match self.ask_zones(domain, zone, &|name| name == zone) {
                 // Who asks for a zone of somebody else may hear that it is forbidden.
-                Err(trouble) if trouble.status == 403 || trouble.failure.kind == Kind::NoSuchName => {
-                    refused = refused.or((trouble.status == 403).then_some(trouble));
-                }
+                Err(trouble) if trouble.status == 403 => said = Some(trouble.failure),
+                Err(trouble) if trouble.failure.kind == Kind::NoSuchName => {}
                 Err(trouble) => return Err(trouble),
                 Ok(()) if self.zone_of(domain).is_some() => return Ok(()),
                 Ok(()) => {}
             }
+            refused = refused.or_else(|| said.clone());
+            tried.push((zone.to_owned(), said));
         }
-        refused.map_or(Ok(()), Err)
+        refused.map_or(Ok(()), |failure| Err(forbidden(failure)))
     }
 
     /// Asks for zones, and remembers those that `holds` wants.
@@ -437,8 +449,11 @@ impl Run<'_, '_> {
         }
         let mut done = Verdicts::new();
         let mut ended = None;
-        let most = if self.service.batch.call.is_empty() { 1 } else { self.service.batch.most.max(1) };
-        for chunk in writes.chunks(most) {
+        let batch = self.service.batch;
+        let item = |write: &Write| if write.found.is_some() { batch.change } else { batch.create };
+        let (many, single): (Vec<Write>, Vec<Write>) =
+            writes.into_iter().partition(|write| !item(write).is_empty());
+        for chunk in many.chunks(batch.most.max(1)).chain(single.chunks(1)) {
             self.write(zone, id, chunk, &found, &mut done, &mut ended);
         }
         verdicts.extend(done);
@@ -823,6 +838,11 @@ impl Run<'_, '_> {
 /// else than the service may answer.
 fn ends(failure: &Failure) -> bool {
     ends_account(failure.kind) || failure.kind == Kind::Garbled
+}
+
+/// A refusal that was heard before.
+fn forbidden(failure: Failure) -> Trouble {
+    Trouble { failure, means: Means::Auth, status: 403, each: Vec::new() }
 }
 
 /// A zone's id without what AWS writes before it.

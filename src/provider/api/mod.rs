@@ -94,7 +94,8 @@ pub struct Service {
     pub code: &'static str,
     /// Where its words are.
     pub text: &'static str,
-    /// What codes mean (a code's beginning; after `~` a part of the words, in small letters). Before the status.
+    /// What codes mean (a code's beginning; after `=` a whole code, after `~` a part of the words, in small letters).
+    /// Before the status.
     pub codes: &'static [(&'static str, Means)],
 }
 
@@ -103,7 +104,8 @@ pub struct Service {
 pub struct List {
     /// The call.
     pub call: &'static str,
-    /// Its items. Of several paths the first that leads anywhere; after `?` there are none where the last key is missing.
+    /// Its items. Of several paths the first that leads anywhere; after `?` there are none where the last key is missing,
+    /// after `!` none where this number is 0.
     pub items: &'static str,
     /// How it goes on.
     pub pages: Pages,
@@ -153,9 +155,9 @@ pub enum Names {
 pub struct Batch {
     /// The call, with `$items`; empty: there is none.
     pub call: &'static str,
-    /// A new record.
+    /// A new record; empty: made by a request of its own.
     pub create: &'static str,
-    /// A changed one.
+    /// A changed one; the same.
     pub change: &'static str,
     /// The most in one request.
     pub most: usize,
@@ -168,7 +170,7 @@ pub enum Says {
     Status,
     /// A field is one of some values (`0|200`; `|Success`: or is not there).
     Is(&'static str, &'static str),
-    /// A field is not there.
+    /// A field is not there, or empty.
     No(&'static str),
 }
 

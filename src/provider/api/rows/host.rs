@@ -46,9 +46,9 @@ pub(super) const ROWS: &[Service] = &[
         }),
         xml: true,
         zones: List {
-            call: "GET /2013-04-01/hostedzone?maxitems=100(&marker=$cursor)",
-            items: "ListHostedZonesResponse.HostedZones.%",
-            pages: Pages::Cursor("ListHostedZonesResponse.NextMarker"),
+            call: "GET /2013-04-01/hostedzonesbyname?maxitems=100(&dnsname=$cursor)",
+            items: "ListHostedZonesByNameResponse.HostedZones.%",
+            pages: Pages::Cursor("ListHostedZonesByNameResponse.NextDNSName"),
         },
         zone_name: "Name",
         zone_id: "Id",

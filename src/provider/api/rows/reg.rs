@@ -180,13 +180,13 @@ pub(super) const ROWS: &[Service] = &[
         headers: &[("Authorization", "Basic $:username:$:token")],
         zones: List {
             call: "GET /domains?perPage=500&page=$page",
-            items: "domains.*",
+            items: "domains.*|!#totalCount",
             pages: Pages::Of(500),
         },
         zone_name: "domainName",
         read: List {
             call: "GET /domains/$zone/records?perPage=1000&page=$page",
-            items: "records.*",
+            items: "records.*|!#totalCount",
             pages: Pages::Of(1000),
         },
         record: Fields { id: "#id", name: "fqdn", value: "answer", ..PLAIN.record },

@@ -44,6 +44,10 @@ impl Mirror {
     pub fn answer(&self, http: &Http, there: IpAddr) -> Result<Reply> {
         let service = self.service;
         let (asks, captured) = self.recognise(http)?;
+        let another = asks == Asks::Zones && captured.get("try").is_some_and(|zone| zone != self.zone);
+        if another && !service.zones.items.ends_with(['*', '%']) || another && service.zone_name.is_empty() {
+            return Ok(Reply { status: 404, headers: Vec::new(), body: b"{}".to_vec() });
+        }
         let mut tree = Value::Null;
         let mut headers = Vec::new();
         match asks {
@@ -89,7 +93,11 @@ impl Mirror {
             let (own, captured) = fit(call, &text)?;
             Some((own, asks, captured))
         });
-        let best = found.max_by_key(|(own, ..)| *own);
+        // Where a zone and its records are asked for alike, it matters only whether there is such a zone.
+        let strange = |asks: Asks, captured: &Captured| {
+            asks == Asks::Zones && captured.get("try").is_some_and(|zone| zone != self.zone)
+        };
+        let best = found.max_by_key(|(own, asks, captured)| (*own, strange(*asks, captured)));
         best.map(|(_, asks, captured)| (asks, captured))
             .with_context(|| format!("no call of the row is `{text}`"))
     }
@@ -101,9 +109,17 @@ impl Mirror {
         let mut items = Vec::new();
         if tried.is_none_or(|zone| zone == self.zone) && first_page(captured) {
             let mut item = Value::Null;
-            put(&mut item, service.zone_name, self.zone.into());
+            // Of several parts of a name the last is all of it.
+            let parts: Vec<&str> = service.zone_name.split(',').collect();
+            for (at, part) in parts.iter().enumerate() {
+                put(&mut item, part, if at + 1 == parts.len() { self.zone } else { "" }.into());
+            }
             put(&mut item, service.zone_id, ZONE_ID.into());
-            items.push(if item.is_null() { json!({}) } else { item });
+            items.push(match service.zone_name {
+                "|" => self.zone.into(),
+                _ if item.is_null() => json!({}),
+                _ => item,
+            });
         }
         list(tree, service.zones.items, items);
     }
@@ -130,7 +146,10 @@ impl Mirror {
         let skip = number("offset")
             .or(number("page").map(|page| (page.max(1) - 1).saturating_mul(size)))
             .unwrap_or(0);
-        let items = all.into_iter().skip(skip).take(size).map(|place| self.record(place, there));
+        let items = all.into_iter().skip(skip).take(size).map(|place| match service.detail {
+            "" => self.record(place, there),
+            _ => json!(FIRST_ID + place),
+        });
         list(tree, service.read.items, items.collect());
     }
 
@@ -238,11 +257,11 @@ fn fit(template: &str, request: &str) -> Option<(usize, Captured)> {
     rest.is_empty().then_some((own, Captured(captured)))
 }
 
-/// Puts a value where a path leads; of several paths, the first. A path that begins with `#` leads to a number.
+/// Puts a value where a path leads; of several paths, the first. A path that begins with `#` or `~` leads to a number.
 fn put(tree: &mut Value, paths: &str, value: Value) {
     let path = paths.split('|').next().unwrap_or_default();
     let path = path.strip_prefix('?').unwrap_or(path);
-    let (path, value) = match (path.strip_prefix('#'), value) {
+    let (path, value) = match (path.strip_prefix(['#', '~']), value) {
         (Some(path), Value::String(text)) => (path, text.parse::<i64>().map_or(json!(1), Value::from)),
         (Some(path), value) => (path, value),
         (None, value) => (path, value),
@@ -281,7 +300,7 @@ fn put_at(tree: &mut Value, path: &[&str], value: Value) {
 
 /// Puts items where a list's path leads. Without a `*` or `%` at its end it leads to one item, or to nothing.
 fn list(tree: &mut Value, paths: &str, items: Vec<Value>) {
-    let path = paths.split('|').next().unwrap_or_default();
+    let path = paths.split('|').next().unwrap_or_default().trim_start_matches('?');
     let (above, last) = path.rsplit_once('.').unwrap_or(("", path));
     let all = match last {
         "*" => Value::Array(items),
