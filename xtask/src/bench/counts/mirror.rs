@@ -61,7 +61,19 @@ impl Mirror {
             Asks::Write => put(&mut tree, service.wrote, "1".into()),
         }
         if let Says::Is(path, words) = service.says {
-            put(&mut tree, path, words.split('|').next().unwrap_or_default().into());
+            // A field that may be missing is there after a write.
+            let mut words = words.split('|').filter(|word| !word.is_empty() || asks != Asks::Write);
+            if let Some(word) = words.next().filter(|word| !word.is_empty()) {
+                put(&mut tree, path, word.into());
+            }
+        }
+        let pages = match asks {
+            Asks::Zones => service.zones.pages,
+            Asks::Records => service.read.pages,
+            _ => Pages::One,
+        };
+        if let (Pages::Cursor(path), false) = (pages, service.xml) {
+            put(&mut tree, path, Value::Null);
         }
         let body = match (&tree, service.xml) {
             (Value::Null, _) if asks == Asks::Write => String::new(),
@@ -79,7 +91,14 @@ impl Mirror {
         let base = if service.base.is_empty() { BASE } else { service.base };
         let target = http.url.strip_prefix(BASE).or_else(|| http.url.strip_prefix(base)).unwrap_or(&http.url);
         let text = format!("{} {target} {}", http.method, http.body);
-        let writes = [service.create, service.change, service.batch.call, service.after, service.commit];
+        let writes = [
+            service.create,
+            service.change,
+            service.batch.call,
+            service.after,
+            service.retime,
+            service.commit,
+        ];
         let reads = [
             (service.login, Asks::Login),
             (service.zones.call, Asks::Zones),
