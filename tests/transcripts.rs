@@ -304,6 +304,10 @@ fn is_json(reply: &Reply) -> bool {
     reply.body.is_empty() || reply.body.starts_with(b"{") || reply.body.starts_with(b"[")
 }
 
+fn is_xml(reply: &Reply) -> bool {
+    reply.body.starts_with(b"<?xml")
+}
+
 /// True if a damaged form of an answer is no whole answer to its request. One without content has no such form. That a
 /// zone or what is to be deleted is not there, or a list too long, a status says without words. Where a list is an
 /// array, the empty array is one.
@@ -322,10 +326,6 @@ fn broken(case: &Case, place: usize, with: &[u8]) -> bool {
     };
     let empty_list = with == b"[]" && (lists || whole.body.starts_with(b"["));
     !(whole.body.is_empty() || told || empty_list)
-}
-
-fn is_xml(reply: &Reply) -> bool {
-    reply.body.starts_with(b"<?xml")
 }
 
 fn is_dns(reply: &Reply) -> bool {

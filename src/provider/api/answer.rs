@@ -68,7 +68,7 @@ pub(super) fn missing(json: &Json, path: &str) -> bool {
     match json {
         Json::Object(entries) => match entries.iter().find(|(key, _)| **key == *step) {
             Some((_, value)) => missing(value, rest),
-            None => !matches!(step, "" | "*" | "%"),
+            None => !matches!(step, "" | "*" | "%" | "&"),
         },
         _ => false,
     }
@@ -89,7 +89,8 @@ pub(super) fn first<'a>(json: &'a Json, paths: &str) -> &'a Json {
 }
 
 /// Everything that a path leads to: keys and places with dots between, `*` for each element of an array, `%` for each
-/// value of an object. False where the tree has another form.
+/// value of an object that has some, `&` for each element in one of XML, which may be empty. False where the tree has
+/// another form.
 pub(super) fn gather<'a>(json: &'a Json, path: &str, out: &mut Vec<&'a Json>) -> bool {
     let (step, rest) = path.split_once('.').unwrap_or((path, ""));
     match (step, json) {
@@ -98,8 +99,11 @@ pub(super) fn gather<'a>(json: &'a Json, path: &str, out: &mut Vec<&'a Json>) ->
             true
         }
         ("*", Json::Array(items)) => items.iter().all(|item| gather(item, rest, out)),
-        ("%", Json::Object(entries)) => entries.iter().all(|(_, item)| gather(item, rest, out)),
-        ("*" | "%", _) => false,
+        ("%", Json::Object(entries)) if !entries.is_empty() => {
+            entries.iter().all(|(_, item)| gather(item, rest, out))
+        }
+        ("&", Json::Object(entries)) => entries.iter().all(|(_, item)| gather(item, rest, out)),
+        ("*" | "%" | "&", _) => false,
         (key, Json::Object(_)) => {
             let value = json.get(key);
             !value.is_null() && gather(value, rest, out)

@@ -47,7 +47,7 @@ pub(super) const ROWS: &[Service] = &[
         xml: true,
         zones: List {
             call: "GET /2013-04-01/hostedzonesbyname?maxitems=100(&dnsname=$cursor)",
-            items: "ListHostedZonesByNameResponse.HostedZones.%",
+            items: "ListHostedZonesByNameResponse.HostedZones.&",
             pages: Pages::Cursor("ListHostedZonesByNameResponse.NextDNSName"),
         },
         zone_name: "Name",
@@ -56,14 +56,14 @@ pub(super) const ROWS: &[Service] = &[
         // The sets at and after a name: more than there are types, so that both families are among them.
         read: List {
             call: "GET /2013-04-01/hostedzone/$zid/rrset?maxitems=20&name=$fqdn.",
-            items: "ListResourceRecordSetsResponse.ResourceRecordSets.%",
+            items: "ListResourceRecordSetsResponse.ResourceRecordSets.&",
             pages: Pages::One,
         },
         record: Fields {
             id: "?SetIdentifier",
             name: "Name",
             rtype: "Type",
-            value: "ResourceRecords.%.Value",
+            value: "ResourceRecords.&.Value",
             ttl: "?TTL",
             line: "",
         },

@@ -45,7 +45,9 @@ impl Mirror {
         let service = self.service;
         let (asks, captured) = self.recognise(http)?;
         let another = asks == Asks::Zones && captured.get("try").is_some_and(|zone| zone != self.zone);
-        if another && !service.zones.items.ends_with(['*', '%']) || another && service.zone_name.is_empty() {
+        if another && !service.zones.items.ends_with(['*', '%', '&'])
+            || another && service.zone_name.is_empty()
+        {
             return Ok(Reply { status: 404, headers: Vec::new(), body: b"{}".to_vec() });
         }
         let mut tree = Value::Null;
@@ -311,19 +313,19 @@ fn put_at(tree: &mut Value, path: &[&str], value: Value) {
             if !tree.is_object() {
                 *tree = Value::Object(Map::new());
             }
-            let key = if *step == "%" { "item" } else { step };
+            let key = if matches!(*step, "%" | "&") { "item" } else { step };
             put_at(&mut tree[key], rest, value);
         }
     }
 }
 
-/// Puts items where a list's path leads. Without a `*` or `%` at its end it leads to one item, or to nothing.
+/// Puts items where a list's path leads. Without a `*`, `%` or `&` at its end it leads to one item, or to nothing.
 fn list(tree: &mut Value, paths: &str, items: Vec<Value>) {
     let path = paths.split('|').next().unwrap_or_default().trim_start_matches('?');
     let (above, last) = path.rsplit_once('.').unwrap_or(("", path));
     let all = match last {
         "*" => Value::Array(items),
-        "%" => Value::Object(
+        "%" | "&" => Value::Object(
             items.into_iter().enumerate().map(|(at, item)| (format!("item{at}"), item)).collect(),
         ),
         _ => {
