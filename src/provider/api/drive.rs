@@ -749,8 +749,13 @@ impl Run<'_, '_> {
             Ok(()) => return Ok(Outcome::Updated),
             Err(trouble) => trouble,
         };
-        // Many services say the same of a record and of a zone that is not there; reading tells.
-        if !matches!(trouble.means, Means::Stale | Means::Same | Means::Absent | Means::NoZone) {
+        let stale = match trouble.means {
+            Means::Stale | Means::Same | Means::Absent => true,
+            // Some say the same of a record and of a zone that is not there; reading tells.
+            Means::NoZone => write.found.is_some(),
+            _ => false,
+        };
+        if !stale {
             return Err(trouble.failure);
         }
         let mut none = Verdicts::new();
@@ -763,8 +768,8 @@ impl Run<'_, '_> {
             self.compare(zone, id, wanted, &found, &mut again)?;
         }
         match again.first() {
-            None if trouble.means == Means::Same => Ok(Outcome::Unchanged),
-            None => Ok(Outcome::Updated),
+            // Somebody else made it so.
+            None => Ok(Outcome::Unchanged),
             // The same write would be refused for the same reason.
             Some(again) if again.values == write.values => Err(trouble.failure),
             Some(again) => {

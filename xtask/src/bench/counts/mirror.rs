@@ -88,7 +88,14 @@ impl Mirror {
         let base = if service.base.is_empty() { BASE } else { service.base };
         let target = http.url.strip_prefix(BASE).or_else(|| http.url.strip_prefix(base)).unwrap_or(&http.url);
         let sent = Sent::new(http, target);
-        let writes = [service.create, service.change, service.batch.call, service.after, service.commit];
+        let writes = [
+            service.create,
+            service.change,
+            service.batch.call,
+            service.after,
+            service.retime,
+            service.commit,
+        ];
         let reads = [
             (service.login, Asks::Login),
             (service.zones.call, Asks::Zones),
