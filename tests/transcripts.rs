@@ -308,8 +308,9 @@ fn is_xml(reply: &Reply) -> bool {
     reply.body.starts_with(b"<?xml")
 }
 
-/// True if a damaged form of an answer is no whole answer to its request. One without content has no such form; that a
-/// zone or what is to be deleted is not there, or a list too long, a status says without words; where a list is an array, the empty array is one.
+/// True if a damaged form of an answer is no whole answer to its request. One without content has no such form. That a
+/// zone or what is to be deleted is not there, or a list too long, a status says without words. Where a list is an
+/// array, the empty array is one.
 fn broken(case: &Case, place: usize, with: &[u8]) -> bool {
     let whole = reply(&case.talk[place].1).unwrap();
     let next_is_no_write = case.talk.get(place + 1).is_some_and(|(ask, _)| !is_write(ask));
@@ -333,7 +334,7 @@ fn is_dns(reply: &Reply) -> bool {
 
 /// Of a long answer (a whole page of a list) not each place is broken, only one in some.
 fn step(whole: &Reply) -> usize {
-    1 + whole.body.len() / 2048
+    1 + whole.body.len() / 512
 }
 
 /// How many records an outcome calls updated.

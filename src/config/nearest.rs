@@ -24,7 +24,7 @@ pub fn near<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Vec<(us
 }
 
 /// `; did you mean 'NAME'?`, or nothing where no name is near.
-pub fn did_you_mean<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> String {
+pub fn did_you_mean(word: &str, known: &mut dyn Iterator<Item = &str>) -> String {
     nearest(word, known).map_or(String::new(), |name| format!("; did you mean '{name}'?"))
 }
 

@@ -144,7 +144,10 @@ pub(super) fn judge(service: &Service, reply: &Reply, now: u64) -> Result<Json, 
             if well && odd {
                 return Err(garbled(reply).into());
             }
-            is_one(&scalar(value).unwrap_or_default())
+            match value {
+                Json::Null => is_one(""),
+                value => scalar(value).is_some_and(|is| is_one(&is)),
+            }
         }
         Says::No(path) => matches!(first(&json, path), Json::Null) || first(&json, path).str() == Some(""),
     };
@@ -160,7 +163,7 @@ pub(super) fn judge(service: &Service, reply: &Reply, now: u64) -> Result<Json, 
         return Err(garbled(reply).into());
     }
     let mut whole = trouble(service, reply, now, &code, &words);
-    if service.batch.each && matches!(whole.failure.kind, Kind::Refused | Kind::NoSuchName) {
+    if service.each && matches!(whole.failure.kind, Kind::Refused | Kind::NoSuchName) {
         let of = |item: &Json| {
             let words = scalar(first(item, service.text)).unwrap_or_default();
             trouble(service, reply, now, "", &words).failure

@@ -749,8 +749,13 @@ impl Run<'_, '_> {
             Ok(()) => return Ok(Outcome::Updated),
             Err(trouble) => trouble,
         };
-        // Many services say the same of a record and of a zone that is not there; reading tells.
-        if !matches!(trouble.means, Means::Stale | Means::Same | Means::Absent | Means::NoZone) {
+        let stale = match trouble.means {
+            Means::Stale | Means::Same | Means::Absent => true,
+            // Some say the same of a record and of a zone that is not there; reading tells.
+            Means::NoZone => write.found.is_some(),
+            _ => false,
+        };
+        if !stale {
             return Err(trouble.failure);
         }
         let mut none = Verdicts::new();
@@ -763,8 +768,8 @@ impl Run<'_, '_> {
             self.compare(zone, id, wanted, &found, &mut again)?;
         }
         match again.first() {
-            None if trouble.means == Means::Same => Ok(Outcome::Unchanged),
-            None => Ok(Outcome::Updated),
+            // Somebody else made it so.
+            None => Ok(Outcome::Unchanged),
             // The same write would be refused for the same reason.
             Some(again) if again.values == write.values => Err(trouble.failure),
             Some(again) => {
@@ -902,6 +907,10 @@ fn take(
         values.clear();
         gather(item, path, &mut values)
     });
+    if there && values.is_empty() && !fields.value.contains('|') {
+        // A set of none, such as one that has but a comment (where a record is always a set).
+        return Some(None);
+    }
     if !there {
         // An alias has no values at all.
         if !service.xml {
@@ -921,7 +930,7 @@ fn take(
     let ttl = match fields.ttl.strip_prefix('?') {
         None if fields.ttl.is_empty() => None,
         None => Some(field(item, fields.ttl)?.parse().ok()?),
-        Some(path) => scalar(first(item, path)).and_then(|ttl| ttl.parse().ok()),
+        Some(path) => scalar(first(item, path.trim_start_matches('#'))).and_then(|ttl| ttl.parse().ok()),
     };
     Some(Some(Found { name, family, addrs, id, ttl, raw: item.clone() }))
 }

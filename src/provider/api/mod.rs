@@ -74,6 +74,8 @@ pub struct Service {
     pub change: &'static str,
     /// Several at once.
     pub batch: Batch,
+    /// When it refuses several, it says of each what is wrong with it (nothing: it is good), in this order.
+    pub each: bool,
     /// Sent after a change that left the record with the old address in place.
     pub after: &'static str,
     /// Sets the time to live of a record that stands, where a change does not; sent after it if that is to change.
@@ -159,8 +161,6 @@ pub struct Batch {
     pub change: &'static str,
     /// The most in one request.
     pub most: usize,
-    /// When it refuses, it says of each item what is wrong with it (nothing: it is good), in this order.
-    pub each: bool,
 }
 
 /// How an answer says yes, beside a status of success.
@@ -252,7 +252,8 @@ pub const PLAIN: Service = Service {
     line: "",
     create: "",
     change: "",
-    batch: Batch { call: "", create: "", change: "", most: 1, each: false },
+    batch: Batch { call: "", create: "", change: "", most: 1 },
+    each: false,
     after: "",
     retime: "",
     commit: "",

@@ -95,7 +95,6 @@ pub(super) const ROWS: &[Service] = &[
             ("~don't have access", Means::Auth),
             ("~missing domain-name", Means::NoZone),
             ("~record-id", Means::Absent),
-            ("~limit", Means::Busy(60)),
         ],
         ..PLAIN
     },

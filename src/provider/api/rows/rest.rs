@@ -50,8 +50,6 @@ pub(super) const ROWS: &[Service] = &[
             create: "{\"name\":\"$fqdn.\",\"type\":\"$type\",\"ttl\":$ttl,\"changetype\":\"REPLACE\",\"records\":[{\"content\":\"$addr\",\"disabled\":false}]$+comments}",
             change: "{\"name\":\"$fqdn.\",\"type\":\"$type\",\"ttl\":$ttl,\"changetype\":\"REPLACE\",\"records\":[{\"content\":\"$addr\",\"disabled\":false}]$+comments}",
             most: 100,
-            each: false,
-            ..PLAIN.batch
         },
         ttl: (300, 1),
         code: "",

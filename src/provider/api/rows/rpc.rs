@@ -37,7 +37,6 @@ pub(super) const ROWS: &[Service] = &[
             create: "{\"hostname\":\"$host\",\"type\":\"$type\",\"destination\":\"$addr\"}",
             change: "{\"id\":\"$id\",\"hostname\":\"$host\",\"type\":\"$type\",\"destination\":\"$addr\"$+priority,state}",
             most: 50,
-            each: false,
         },
         wrote: "responsedata.dnsrecords",
         says: Says::Is("status", "success"),
