@@ -275,7 +275,6 @@ pub(super) const ROWS: &[Service] = &[
             create: "",
             change: "{\"RecordId\":\"$id\",\"Name\":\"$fqdn\",\"Type\":\"$type\",\"Content\":\"$addr\",\"Location\":\"$line\",\"TTL\":$ttl$+Weight}",
             most: 100,
-            ..PLAIN.batch
         },
         wrote: "Response.RequestId",
         ttl: (300, 60),
@@ -323,7 +322,6 @@ pub(super) const ROWS: &[Service] = &[
             create: "",
             change: "{\"id\":\"$id\",\"records\":[\"$addr\"],\"ttl\":$ttl$+description,weight}",
             most: 50,
-            ..PLAIN.batch
         },
         wrote: "id|recordsets.0.id",
         ttl: (300, 1),
