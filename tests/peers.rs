@@ -23,7 +23,6 @@ struct Accepted {
 const ACCEPTED: &[Accepted] = &[
     Accepted {
         files: &[
-            "ddclient/desec-ipv4",
             "ddclient/dyn-ipv4",
             "ddclient/dyn-ipv4-two",
             "ddclient/dyn-ipv6",
@@ -65,18 +64,6 @@ const ACCEPTED: &[Accepted] = &[
         files: &["ddclient/easydns-ipv4", "inadyn/easydns-ipv4", "inadyn/easydns-ipv6"],
         differences: &["query -wildcard=OFF"],
         because: "it would switch the owner's wildcard off; ddns-scripts (easydns.com.json) updates without it",
-    },
-    Accepted {
-        files: &["ddclient/desec-ipv4"],
-        differences: &[
-            "authorization -Basic Y2FtLmV4YW1wbGUuY29tOnMzY3JldC8r +Token s3cret/+",
-            "path -/nic/update +/",
-            "query -myip=198.51.100.7",
-            "query +myipv4=198.51.100.7",
-            "query +myipv6=preserve",
-        ],
-        because: "as expected/desec-ipv4 with its sources: path and way of authentication are free, myip and myipv4 mean \
-                  the same, and without myipv6=preserve the AAAA record would be deleted or overwritten",
     },
     Accepted {
         files: &["ddclient/duckdns-ipv4"],
@@ -245,6 +232,7 @@ fn ours(note: &Note) -> Http {
         "dondominio" | "freemyip" | "gira" => "OK".to_owned(),
         "dynadot" => "{\"status\":\"success\",\"error_code\":0,\"content\":[\"ok\"]}".to_owned(),
         "enom" => "ErrCount=0\nDone=true".to_owned(),
+        "mydns" => "<html>Login and IP address notify OK.</html>".to_owned(),
         "namecheap" => "<?xml version=\"1.0\"?><r><ErrCount>0</ErrCount></r>".to_owned(),
         "njalla" => "{\"status\": 200, \"message\": \"record updated\"}".to_owned(),
         _ => format!("good {}\n", note.one("address")).repeat(names),

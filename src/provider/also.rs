@@ -62,7 +62,6 @@ const ALSO: &[(&str, &str)] = &[
     ("eurodns", "eurodns.com"),
     ("freemyip", "freemyip.com"),
     ("gandi", "gandi.net"),
-    ("gcloud", "cloud.google.com-v1"),
     ("gira", "gira.de"),
     ("godaddy", "godaddy.com-v1"),
     ("goip", "goip.de"),

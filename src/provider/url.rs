@@ -10,6 +10,7 @@ mod words;
 use super::web::{ends_account, garbled, http_failure, not_tried, quote};
 use super::{Ask, Entry, Failure, Http, Job, Kind, Outcome, Reply, Update, Verdicts, Wanted};
 use crate::wire::json::Json;
+use crate::wire::xml;
 pub use row::Row;
 use row::{Login, Other};
 use std::net::IpAddr;
@@ -153,7 +154,6 @@ fn request(row: &Row, job: &Job, shot: &Shot) -> Result<Http, Failure> {
         },
         Login::Domain => http.basic(shot.names.first().unwrap_or(&""), job.secret("password")?),
         Login::Twice => http.basic(job.secret("token")?, job.secret("token")?),
-        Login::Token => http.header("Authorization", format!("Token {}", job.secret("token")?)),
     })
 }
 
@@ -177,7 +177,9 @@ fn verdict(
             _ => by_status(),
         };
     }
-    if text.starts_with('{') && Json::parse(text).is_err() {
+    let cut = text.starts_with('{') && Json::parse(text).is_err()
+        || text.starts_with("<?xml") && xml::parse(text).is_none();
+    if cut {
         // Cut off: what a word in it means depends on what is missing.
         return by_status();
     }

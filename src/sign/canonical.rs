@@ -217,7 +217,7 @@ pub(super) fn sha256(text: &str) -> String {
 
 /// HMAC-SHA256.
 #[inline(never)]
-pub(super) fn hmac(key: &[u8], text: &str) -> Vec<u8> {
+pub(super) fn mac(key: &[u8], text: &str) -> Vec<u8> {
     Algorithm::Sha256.mac(key, &[text.as_bytes()])
 }
 
@@ -225,7 +225,7 @@ pub(super) fn hmac(key: &[u8], text: &str) -> Vec<u8> {
 pub(super) fn derive(secret: &str, steps: &[&str]) -> Vec<u8> {
     let mut key = secret.as_bytes().to_vec();
     for step in steps {
-        key = hmac(&key, step);
+        key = mac(&key, step);
     }
     key
 }
@@ -332,8 +332,8 @@ mod tests {
     fn hashes() {
         // FIPS 180-2 appendix B.1, RFC 4231 section 4.3.
         assert_eq!(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        let mac = hmac(b"Jefe", "what do ya want for nothing?");
-        assert_eq!(hex(&mac), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        let code = mac(b"Jefe", "what do ya want for nothing?");
+        assert_eq!(hex(&code), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 
     proptest! {

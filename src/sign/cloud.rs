@@ -2,7 +2,7 @@
 //! it has of its own, and Baidu's, which is another form.
 
 use super::canonical::{
-    add, derive, headers, hex, hmac, lines, names, normal, push, sha256, stamp, strict, tidy, Canonical,
+    add, derive, headers, hex, lines, mac, names, normal, push, sha256, stamp, strict, tidy, Canonical,
     Order, Pairs, Target,
 };
 use super::Keys;
@@ -232,7 +232,7 @@ fn authorization(keys: &Keys, scheme: &Scheme, time: &str, scope: &[&str], canon
     let to_sign = [scheme.algorithm, "\n", &time, &scope_text, end, &sha256(&canonical.text)].concat();
     let key = derive(&[scheme.prefix, keys.secret].concat(), scope);
     let (names, separator) = (&canonical.names, scheme.separator);
-    let signature = hex(&hmac(&key, &to_sign));
+    let signature = hex(&mac(&key, &to_sign));
     let signed = ["SignedHeaders=", names, separator, "Signature=", &signature].concat();
     [scheme.algorithm, scheme.id, keys.id, slash, &scope_text, separator, &signed].concat()
 }
@@ -248,8 +248,8 @@ pub fn bce(mut http: Http, keys: &Keys, now: u64) -> Http {
     }
     let prefix = ["bce-auth-v1/", keys.id, "/", &stamp(now, true), "/", BCE_VALID].concat();
     let canonical = bce_canonical(http.method, &normal(&target.path, "/"), &target.query, &headers);
-    let key = hex(&hmac(keys.secret.as_bytes(), &prefix));
-    let signature = hex(&hmac(key.as_bytes(), &canonical));
+    let key = hex(&mac(keys.secret.as_bytes(), &prefix));
+    let signature = hex(&mac(key.as_bytes(), &canonical));
     add(&mut http, &[("Authorization", &[&prefix, "/", &names(&headers), "/", &signature].concat())]);
     http
 }

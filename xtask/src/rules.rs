@@ -33,14 +33,14 @@ const CRATES: [(&str, usize); 13] = [
     ("rustls", 2),
     ("nanoserde", 2),
     ("getrandom", 4),
-    ("hmac", 2),
+    ("hmac", 3),
     ("sha2", 4),
     ("ring", 2),
     ("signal_hook", 2),
     ("socket2", 2),
     ("libc", 2),
     ("lexopt", 2),
-    ("base64ct", 3),
+    ("base64ct", 4),
 ];
 
 /// Checks every file under `src`; the value is one line for each rule broken.

@@ -17,11 +17,20 @@ pub(super) struct Trouble {
     pub(super) means: Means,
     /// The answer's HTTP status; 0 if there was none.
     pub(super) status: u16,
+    /// The same of each item of a batch, `None` where it is good; empty where the service does not say so.
+    pub(super) each: Vec<Option<Failure>>,
+}
+
+impl Trouble {
+    /// True if a zone is not there. A status without words may say so of a list; of one record it has words.
+    pub(super) fn no_zone(&self) -> bool {
+        self.means == Means::NoZone || self.means == Means::NoName && self.status == 404
+    }
 }
 
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Trouble {
-        Trouble { failure, means: Means::Refused, status: 0 }
+        Trouble { failure, means: Means::Refused, status: 0, each: Vec::new() }
     }
 }
 
@@ -59,7 +68,7 @@ pub(super) fn missing(json: &Json, path: &str) -> bool {
     match json {
         Json::Object(entries) => match entries.iter().find(|(key, _)| **key == *step) {
             Some((_, value)) => missing(value, rest),
-            None => !matches!(step, "" | "*" | "%"),
+            None => !matches!(step, "" | "*" | "%" | "&"),
         },
         _ => false,
     }
@@ -80,7 +89,8 @@ pub(super) fn first<'a>(json: &'a Json, paths: &str) -> &'a Json {
 }
 
 /// Everything that a path leads to: keys and places with dots between, `*` for each element of an array, `%` for each
-/// value of an object. False where the tree has another form.
+/// value of an object that has some, `&` for each element in one of XML, which may be empty. False where the tree has
+/// another form.
 pub(super) fn gather<'a>(json: &'a Json, path: &str, out: &mut Vec<&'a Json>) -> bool {
     let (step, rest) = path.split_once('.').unwrap_or((path, ""));
     match (step, json) {
@@ -89,8 +99,11 @@ pub(super) fn gather<'a>(json: &'a Json, path: &str, out: &mut Vec<&'a Json>) ->
             true
         }
         ("*", Json::Array(items)) => items.iter().all(|item| gather(item, rest, out)),
-        ("%", Json::Object(entries)) => entries.iter().all(|(_, item)| gather(item, rest, out)),
-        ("*" | "%", _) => false,
+        ("%", Json::Object(entries)) if !entries.is_empty() => {
+            entries.iter().all(|(_, item)| gather(item, rest, out))
+        }
+        ("&", Json::Object(entries)) => entries.iter().all(|(_, item)| gather(item, rest, out)),
+        ("*" | "%" | "&", _) => false,
         (key, Json::Object(_)) => {
             let value = json.get(key);
             !value.is_null() && gather(value, rest, out)
@@ -119,9 +132,24 @@ pub(super) fn judge(service: &Service, reply: &Reply, now: u64) -> Result<Json, 
     let yes = match service.says {
         Says::Status => true,
         Says::Is(path, words) => {
-            scalar(first(&json, path)).is_some_and(|is| words.split('|').any(|word| word == is))
+            let bare = path.trim_start_matches('#');
+            let value = first(&json, bare);
+            let is_one = |is: &str| words.split('|').any(|word| word == is);
+            // Without a code, or with one of another type than ever, it is something else that answers.
+            let odd = match value {
+                Json::Null => bare == service.code && !is_one(""),
+                Json::Bool(_) => !words.contains("true"),
+                value => scalar(value).is_none() || (bare != path && value.num().is_none()),
+            };
+            if well && odd {
+                return Err(garbled(reply).into());
+            }
+            match value {
+                Json::Null => is_one(""),
+                value => scalar(value).is_some_and(|is| is_one(&is)),
+            }
         }
-        Says::No(path) => first(&json, path).is_null(),
+        Says::No(path) => matches!(first(&json, path), Json::Null) || first(&json, path).str() == Some(""),
     };
     if well && yes {
         return Ok(json);
@@ -134,7 +162,16 @@ pub(super) fn judge(service: &Service, reply: &Reply, now: u64) -> Result<Json, 
     if well && code.is_empty() && words.is_empty() {
         return Err(garbled(reply).into());
     }
-    Err(trouble(service, reply, now, &code, &words))
+    let mut whole = trouble(service, reply, now, &code, &words);
+    if service.each && matches!(whole.failure.kind, Kind::Refused | Kind::NoSuchName) {
+        let of = |item: &Json| {
+            let words = scalar(first(item, service.text)).unwrap_or_default();
+            trouble(service, reply, now, "", &words).failure
+        };
+        let bad = |item: &Json| *item != Json::Object(Vec::new());
+        whole.each = json.items().iter().map(|item| bad(item).then(|| of(item))).collect();
+    }
+    Err(whole)
 }
 
 /// What the service's code and words mean.
@@ -167,7 +204,7 @@ fn trouble(service: &Service, reply: &Reply, now: u64, code: &str, words: &str) 
         if let Some(seconds) = crate::provider::web::skewed(reply, now) {
             let mut failure = crate::provider::web::clock_failure(seconds);
             failure.text = format!("{said}; {}", failure.text);
-            return Trouble { failure, means: Means::Clock, status: reply.status };
+            return Trouble { failure, means: Means::Clock, status: reply.status, each: Vec::new() };
         }
     }
     let mut failure = Failure::new(kind, format!("{said}; {mend}"));
@@ -177,14 +214,16 @@ fn trouble(service: &Service, reply: &Reply, now: u64, code: &str, words: &str) 
         let by_status = by_status.and_then(|failure| failure.retry_after);
         failure.retry_after = retry_after(reply, now).or(said).or(by_status);
     }
-    Trouble { failure, means, status: reply.status }
+    Trouble { failure, means, status: reply.status, each: Vec::new() }
 }
 
-/// The meaning of the first row that fits: its text begins the code, or, after `~`, stands in the words.
+/// The meaning of the first row that fits: its text begins the code, or, after `=`, is the code, or, after `~`, stands
+/// in the words.
 fn meaning(rows: &[(&str, Means)], code: &str, words: &str) -> Option<Means> {
-    let fits = |row: &str| match row.strip_prefix('~') {
-        Some(part) => words.to_ascii_lowercase().contains(part),
-        None => !code.is_empty() && code.starts_with(row),
+    let fits = |row: &str| match row.split_at_checked(1) {
+        Some(("~", part)) => words.to_ascii_lowercase().contains(part),
+        Some(("=", whole)) => code == whole,
+        _ => !code.is_empty() && code.starts_with(row),
     };
     rows.iter().find(|(row, _)| fits(row)).map(|(_, means)| *means)
 }
@@ -230,6 +269,33 @@ mod tests {
         }
         assert_eq!(field(&json, "#n").as_deref(), Some("7"));
         assert_eq!((field(&json, "n"), field(&json, "#a.0.b")), (None, None));
+        assert_eq!((field(&json, "~n"), field(&json, "~a.1.b")), (Some("7".into()), Some("y".into())));
+        assert_eq!((field(&json, "~a"), field(&json, "~q")), (None, None));
         assert_eq!(first(&json, "q|a.9.b|a.0.b").str(), Some("x"));
+    }
+
+    #[test]
+    fn only_a_key_that_is_not_there_is_missing() {
+        let json = Json::parse(r#"{"a":{"b":null,"c":{},"d":7}}"#).unwrap();
+        for path in ["x", "a.x", "a.x.*", "a.c.x"] {
+            assert!(missing(&json, path), "{path}");
+        }
+        for path in ["", "a", "a.b", "a.b.x", "a.c.*", "a.c.%", "a.d", "a.d.x"] {
+            assert!(!missing(&json, path), "{path}");
+        }
+        assert!(!missing(&Json::Null, "x"));
+    }
+
+    #[test]
+    fn a_zone_may_have_its_name_in_parts() {
+        let json =
+            Json::parse(r#"{"sub":"lab","none":"","domain":"example.com","null":null,"n":1}"#).unwrap();
+        assert_eq!(named(&json, "sub,domain").as_deref(), Some("lab.example.com"));
+        assert_eq!(named(&json, "none,domain").as_deref(), Some("example.com"));
+        assert_eq!(named(&json, "?domain").as_deref(), Some("example.com"));
+        for path in ["?null", "sub,null", "n", "x"] {
+            assert_eq!(named(&json, path), None, "{path}");
+        }
+        assert_eq!(named(&Json::Str("example.com".into()), "|").as_deref(), Some("example.com"));
     }
 }

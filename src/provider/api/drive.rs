@@ -19,6 +19,8 @@ const PAGES: usize = 100;
 /// With more requests than this, a whole zone is read at once where that can be done.
 const FEW: usize = 4;
 
+/// Zones that were asked for, and how that was refused.
+type Tried = Vec<(String, Option<Failure>)>;
 /// Values of a template by name.
 type Pairs = Vec<(&'static str, String)>;
 
@@ -43,6 +45,7 @@ struct Group<'a> {
 }
 
 /// One write: a record, or two families in one.
+#[derive(Clone)]
 struct Write<'a> {
     wanted: Vec<&'a Wanted>,
     found: Option<usize>,
@@ -120,7 +123,7 @@ impl Run<'_, '_> {
                         ended = ended.or(failures.find(|failure| ends(failure)).cloned());
                         verdicts.extend(done);
                     }
-                    Err(trouble) if trouble.means == Means::NoZone && !last && self.forget(&zone) => {
+                    Err(trouble) if trouble.no_zone() && !last && self.forget(&zone) => {
                         again.extend(members);
                     }
                     Err(Trouble { failure, .. }) => {
@@ -154,10 +157,16 @@ impl Run<'_, '_> {
         http.write = write;
         if let Some(sign) = service.sign {
             http = sign(self.job, http)?;
+            // A nonce serves once.
+            let _ = self.job.nonce.iter_mut().rev().find_map(|byte| {
+                *byte = byte.wrapping_add(1);
+                (*byte != 0).then_some(())
+            });
         }
         let reply = (self.ask)(http.into())?;
         let json = judge(service, &reply, self.job.now)?;
-        if write && !service.wrote.is_empty() && first(&json, service.wrote).is_null() {
+        let content = write && reply.status != 204;
+        if content && !service.wrote.is_empty() && first(&json, service.wrote).is_null() {
             return Err(crate::provider::web::garbled(&reply).into());
         }
         if call == service.login {
@@ -203,9 +212,10 @@ impl Run<'_, '_> {
             let mut items = Vec::new();
             let there = list.items.split('|').any(|path| {
                 items.clear();
-                match path.strip_prefix('?') {
-                    Some(path) => missing(&answer, path) || gather(&answer, path, &mut items),
-                    None => gather(&answer, path, &mut items),
+                match path.split_at_checked(1) {
+                    Some(("?", path)) => missing(&answer, path) || gather(&answer, path, &mut items),
+                    Some(("!", count)) => field(&answer, count).as_deref() == Some("0"),
+                    _ => gather(&answer, path, &mut items),
                 }
             });
             if !(there && items.iter().all(|item| take(item))) {
@@ -213,11 +223,23 @@ impl Run<'_, '_> {
             }
             cursor = match list.pages {
                 Pages::Of(size) if items.len() >= size => String::new(),
-                Pages::Cursor(path) => match scalar(first(&answer, path)).filter(|cursor| !cursor.is_empty())
-                {
-                    Some(cursor) => cursor,
-                    None => return Ok(()),
-                },
+                Pages::Cursor(path) => {
+                    let (cursor, above) = (first(&answer, path), path.rsplit_once('.'));
+                    match scalar(cursor) {
+                        Some(cursor) if !cursor.is_empty() => cursor,
+                        Some(_) => return Ok(()),
+                        // The last page has none, where the others have it.
+                        None if cursor.is_null()
+                            && matches!(
+                                first(&answer, above.map_or("", |(path, _)| path)),
+                                Json::Object(_)
+                            ) =>
+                        {
+                            return Ok(())
+                        }
+                        None => return Err(garbled("a list that does not say how it goes on").into()),
+                    }
+                }
                 _ => return Ok(()),
             };
         }
@@ -251,7 +273,7 @@ impl Run<'_, '_> {
     ) -> Result<Vec<Group<'a>>, Failure> {
         let mut groups: Vec<Group> = Vec::new();
         let named = self.named();
-        let mut tried: Vec<String> = Vec::new();
+        let mut tried = Tried::new();
         for (place, wanted) in records.iter().enumerate() {
             let domain = wanted.id.domain.as_str();
             let inside = named.as_deref().is_none_or(|zone| above(domain).any(|other| other == zone));
@@ -283,37 +305,41 @@ impl Run<'_, '_> {
     }
 
     /// Asks for the zone of a domain; with the list of all zones come those of the records `also`.
-    fn look_up(&mut self, domain: &str, also: &[&Wanted], tried: &mut Vec<String>) -> Result<(), Trouble> {
+    fn look_up(&mut self, domain: &str, also: &[&Wanted], tried: &mut Tried) -> Result<(), Trouble> {
         let call = self.service.zones.call;
         let named = self.named();
         if !call.contains("$try") {
             let domain = domain.trim_start_matches("*.");
             let asked = if call.contains("$fqdn") { domain } else { "" };
-            if tried.iter().any(|name| name == asked) {
-                return Ok(());
+            if let Some((_, refused)) = tried.iter().find(|(name, _)| name == asked) {
+                return refused.clone().map_or(Ok(()), |failure| Err(forbidden(failure)));
             }
-            tried.push(asked.to_owned());
             let holds =
                 |zone: &str| also.iter().any(|wanted| above(&wanted.id.domain).any(|name| name == zone));
-            return self.ask_zones(domain, "", &holds);
+            let done = self.ask_zones(domain, "", &holds);
+            let refused = done.as_ref().err().filter(|trouble| trouble.status == 403);
+            tried.push((asked.to_owned(), refused.map(|trouble| trouble.failure.clone())));
+            return done;
         }
-        let mut refused = None;
+        let mut refused: Option<Failure> = None;
         for zone in above(domain).filter(|zone| named.as_deref().is_none_or(|named| named == *zone)) {
-            if tried.iter().any(|name| name == zone) {
+            if let Some((_, before)) = tried.iter().find(|(name, _)| name == zone) {
+                refused = refused.or_else(|| before.clone());
                 continue;
             }
-            tried.push(zone.to_owned());
+            let mut said = None;
             match self.ask_zones(domain, zone, &|name| name == zone) {
                 // Who asks for a zone of somebody else may hear that it is forbidden.
-                Err(trouble) if trouble.status == 403 || trouble.failure.kind == Kind::NoSuchName => {
-                    refused = refused.or((trouble.status == 403).then_some(trouble));
-                }
+                Err(trouble) if trouble.status == 403 => said = Some(trouble.failure),
+                Err(trouble) if trouble.failure.kind == Kind::NoSuchName => {}
                 Err(trouble) => return Err(trouble),
                 Ok(()) if self.zone_of(domain).is_some() => return Ok(()),
                 Ok(()) => {}
             }
+            refused = refused.or_else(|| said.clone());
+            tried.push((zone.to_owned(), said));
         }
-        refused.map_or(Ok(()), Err)
+        refused.map_or(Ok(()), |failure| Err(forbidden(failure)))
     }
 
     /// Asks for zones, and remembers those that `holds` wants.
@@ -380,8 +406,8 @@ impl Run<'_, '_> {
         if let Some(wanted) = wanted {
             let domain = &wanted.id.domain;
             let within = match self.service.names {
-                Names::Within(apex) if domain == zone => apex.to_owned(),
-                Names::Within(_) => {
+                Names::Within(apex) | Names::Mixed(apex) if domain == zone => apex.to_owned(),
+                Names::Within(_) | Names::Mixed(_) => {
                     domain.strip_suffix(zone).unwrap_or(domain).trim_end_matches('.').to_owned()
                 }
                 Names::Full => domain.clone(),
@@ -422,8 +448,11 @@ impl Run<'_, '_> {
         }
         let mut done = Verdicts::new();
         let mut ended = None;
-        let most = if self.service.batch.call.is_empty() { 1 } else { self.service.batch.most.max(1) };
-        for chunk in writes.chunks(most) {
+        let batch = self.service.batch;
+        let item = |write: &Write| if write.found.is_some() { batch.change } else { batch.create };
+        let (many, single): (Vec<Write>, Vec<Write>) =
+            writes.into_iter().partition(|write| !item(write).is_empty());
+        for chunk in many.chunks(batch.most.max(1)).chain(single.chunks(1)) {
             self.write(zone, id, chunk, &found, &mut done, &mut ended);
         }
         verdicts.extend(done);
@@ -467,7 +496,7 @@ impl Run<'_, '_> {
         verdicts: &mut Verdicts,
     ) -> Result<(Vec<Found>, Vec<&'a Wanted>), Trouble> {
         let service = self.service;
-        let mut asks: Vec<(String, Pairs, &Wanted)> = Vec::new();
+        let mut asks: Vec<(String, Pairs, Vec<&Wanted>)> = Vec::new();
         for wanted in members {
             let pairs = self.values(zone, id, Some(wanted));
             // Records for which the same would be asked are read together.
@@ -475,33 +504,34 @@ impl Run<'_, '_> {
             for (name, value) in &pairs {
                 path = path.replace(&format!("${name}"), value);
             }
-            if !asks.iter().any(|(other, _, _)| *other == path) {
-                asks.push((path, pairs, wanted));
+            match asks.iter_mut().find(|(other, _, _)| *other == path) {
+                Some((_, _, same)) => same.push(wanted),
+                None => asks.push((path, pairs, vec![wanted])),
             }
         }
         let mut found = Vec::new();
         if !service.all.is_empty() && asks.len() > FEW {
             let list = List { call: service.all, ..service.read };
             let pairs = self.values(zone, id, None);
-            self.collect(list, &pairs, zone, None, members, &mut found)?;
-            return Ok((found, members.to_vec()));
+            match self.collect(list, &pairs, zone, None, members, &mut found) {
+                Ok(()) => return Ok((found, members.to_vec())),
+                // Too large for one list: by names.
+                Err(trouble) if trouble.failure.kind == Kind::Refused => found.clear(),
+                Err(trouble) => return Err(trouble),
+            }
         }
         let mut readable = members.to_vec();
-        for (_, pairs, wanted) in &asks {
-            match self.collect(service.read, pairs, zone, Some(wanted), members, &mut found) {
+        for (_, pairs, same) in &asks {
+            match self.collect(service.read, pairs, zone, same.first().copied(), members, &mut found) {
                 Ok(()) => {}
-                Err(trouble) if ends(&trouble.failure) || trouble.means == Means::NoZone => {
-                    return Err(trouble)
-                }
+                Err(trouble) if ends(&trouble.failure) || trouble.no_zone() => return Err(trouble),
                 Err(Trouble { failure, .. }) => {
-                    readable.retain(|other| other.id.domain != wanted.id.domain);
-                    let same = members.iter().filter(|other| other.id.domain == wanted.id.domain);
-                    let told = |id: &_| verdicts.iter().any(|(other, _)| other == id);
-                    let new: Verdicts = same
-                        .filter(|other| !told(&other.id))
-                        .map(|other| (other.id.clone(), Err(failure.clone())))
-                        .collect();
-                    verdicts.extend(new);
+                    let unread =
+                        |other: &Wanted| same.iter().any(|wanted| wanted.id.domain == other.id.domain);
+                    // Those that were readable till now have no verdict yet.
+                    let new = readable.iter().filter(|other| unread(other));
+                    verdicts.extend(new.map(|other| (other.id.clone(), Err(failure.clone()))));
+                    readable.retain(|other| !unread(other));
                 }
             }
         }
@@ -659,8 +689,32 @@ impl Run<'_, '_> {
         verdicts: &mut Verdicts,
         ended: &mut Option<Failure>,
     ) {
+        let mut writes = writes;
+        let mut good: Vec<Write> = Vec::new();
         if writes.len() > 1 && ended.is_none() {
-            let verdict = match self.send(writes, found) {
+            let mut sent = self.send(writes, found);
+            if let Some(each) = sent
+                .as_ref()
+                .err()
+                .map(|trouble| trouble.each.clone())
+                .filter(|each| each.len() == writes.len())
+            {
+                // Those that are good go again without the others.
+                for (write, bad) in writes.iter().zip(each) {
+                    match bad {
+                        Some(failure) => {
+                            let of = |wanted: &&Wanted| (wanted.id.clone(), Err(failure.clone()));
+                            verdicts.extend(write.wanted.iter().map(of));
+                        }
+                        None => good.push(write.clone()),
+                    }
+                }
+                writes = &good;
+                if !writes.is_empty() {
+                    sent = self.send(writes, found);
+                }
+            }
+            let verdict = match sent {
                 Ok(()) => Some(Ok(Outcome::Updated)),
                 Err(Trouble { failure, .. }) if matches!(failure.kind, Kind::Refused | Kind::NoSuchName) => {
                     None
@@ -695,7 +749,13 @@ impl Run<'_, '_> {
             Ok(()) => return Ok(Outcome::Updated),
             Err(trouble) => trouble,
         };
-        if !matches!(trouble.means, Means::Stale | Means::Same | Means::Absent) {
+        let stale = match trouble.means {
+            Means::Stale | Means::Same | Means::Absent => true,
+            // Some say the same of a record and of a zone that is not there; reading tells.
+            Means::NoZone => write.found.is_some(),
+            _ => false,
+        };
+        if !stale {
             return Err(trouble.failure);
         }
         let mut none = Verdicts::new();
@@ -708,8 +768,8 @@ impl Run<'_, '_> {
             self.compare(zone, id, wanted, &found, &mut again)?;
         }
         match again.first() {
-            None if trouble.means == Means::Same => Ok(Outcome::Unchanged),
-            None => Ok(Outcome::Updated),
+            // Somebody else made it so.
+            None => Ok(Outcome::Unchanged),
             // The same write would be refused for the same reason.
             Some(again) if again.values == write.values => Err(trouble.failure),
             Some(again) => {
@@ -748,9 +808,26 @@ impl Run<'_, '_> {
             pairs.push(("items", items));
             self.call(service.batch.call, &pairs, None, true)?;
         }
-        for write in writes.iter().filter(|write| write.found.is_some() && !service.after.is_empty()) {
+        let moved = |write: &&Write| {
+            let value = |key| write.values.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
+            value("old").is_some_and(|old| value("addr") != Some(old))
+        };
+        if self.job.ttl.is_some() && !service.retime.is_empty() {
+            for write in writes {
+                let had = write.found.and_then(|place| found.get(place));
+                let wanted = write.values.iter().find(|(name, _)| *name == "ttl").map(|(_, ttl)| ttl);
+                if had.is_some_and(|had| had.ttl.map(|ttl| ttl.to_string()).as_ref() != wanted) {
+                    self.call(service.retime, &write.values, None, true)?;
+                }
+            }
+        }
+        for write in writes.iter().filter(|_| !service.after.is_empty()).filter(moved) {
             let raw = record(write);
-            self.call(service.after, &write.values, raw.as_ref(), true)?;
+            match self.call(service.after, &write.values, raw.as_ref(), true) {
+                Err(trouble) if trouble.failure.kind != Kind::NoSuchName => return Err(trouble),
+                // It is gone already.
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -760,6 +837,11 @@ impl Run<'_, '_> {
 /// else than the service may answer.
 fn ends(failure: &Failure) -> bool {
     ends_account(failure.kind) || failure.kind == Kind::Garbled
+}
+
+/// A refusal that was heard before.
+fn forbidden(failure: Failure) -> Trouble {
+    Trouble { means: Means::Auth, status: 403, ..Trouble::from(failure) }
 }
 
 /// A zone's id without what AWS writes before it.
@@ -825,6 +907,10 @@ fn take(
         values.clear();
         gather(item, path, &mut values)
     });
+    if there && values.is_empty() && !fields.value.contains('|') {
+        // A set of none, such as one that has but a comment (where a record is always a set).
+        return Some(None);
+    }
     if !there {
         // An alias has no values at all.
         if !service.xml {
@@ -844,7 +930,7 @@ fn take(
     let ttl = match fields.ttl.strip_prefix('?') {
         None if fields.ttl.is_empty() => None,
         None => Some(field(item, fields.ttl)?.parse().ok()?),
-        Some(path) => field(item, path).and_then(|ttl| ttl.parse().ok()),
+        Some(path) => scalar(first(item, path.trim_start_matches('#'))).and_then(|ttl| ttl.parse().ok()),
     };
     Some(Some(Found { name, family, addrs, id, ttl, raw: item.clone() }))
 }
@@ -854,8 +940,9 @@ fn in_full(service: &Service, name: &str, zone: &str) -> String {
     let name = name.trim_end_matches('.').to_ascii_lowercase().replace("\\052", "*");
     match service.names {
         Names::Full => name,
-        Names::Within(_) if name.is_empty() || name == "@" => zone.to_owned(),
-        Names::Within(_) => format!("{name}.{zone}"),
+        Names::Mixed(_) if above(&name).any(|other| other == zone) => name,
+        _ if name.is_empty() || name == "@" => zone.to_owned(),
+        _ => format!("{name}.{zone}"),
     }
 }
 

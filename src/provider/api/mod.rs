@@ -74,11 +74,15 @@ pub struct Service {
     pub change: &'static str,
     /// Several at once.
     pub batch: Batch,
-    /// Sent after a change that left the old record in place.
+    /// When it refuses several, it says of each what is wrong with it (nothing: it is good), in this order.
+    pub each: bool,
+    /// Sent after a change that left the record with the old address in place.
     pub after: &'static str,
+    /// Sets the time to live of a record that stands, where a change does not; sent after it if that is to change.
+    pub retime: &'static str,
     /// Sent when all of a zone is written, to put it in force.
     pub commit: &'static str,
-    /// What the answer to a write must hold; empty: nothing.
+    /// What the answer to a write must hold, if it has content (status 204: it has none); empty: nothing.
     pub wrote: &'static str,
     /// Time to live in seconds of a new record, and the shortest that the service takes.
     pub ttl: (u32, u32),
@@ -90,7 +94,8 @@ pub struct Service {
     pub code: &'static str,
     /// Where its words are.
     pub text: &'static str,
-    /// What codes mean (a code's beginning; after `~` a part of the words, in small letters). Before the status.
+    /// What codes mean (a code's beginning; after `=` a whole code, after `~` a part of the words, in small letters).
+    /// Before the status.
     pub codes: &'static [(&'static str, Means)],
 }
 
@@ -99,7 +104,8 @@ pub struct Service {
 pub struct List {
     /// The call.
     pub call: &'static str,
-    /// Its items. Of several paths the first that leads anywhere; after `?` there are none where the last key is missing.
+    /// Its items. Of several paths the first that leads anywhere; after `?` there are none where the last key is missing,
+    /// after `!` none where this number is 0.
     pub items: &'static str,
     /// How it goes on.
     pub pages: Pages,
@@ -127,7 +133,7 @@ pub struct Fields {
     pub rtype: &'static str,
     /// Its address, or addresses: of several paths the first that leads anywhere.
     pub value: &'static str,
-    /// Its time to live; empty: it has none.
+    /// Its time to live; empty: it has none. `?ttl`: not all have one, a number or a string.
     pub ttl: &'static str,
     /// Its line.
     pub line: &'static str,
@@ -140,6 +146,8 @@ pub enum Names {
     Within(&'static str),
     /// In full.
     Full,
+    /// In requests within the zone, as above, in lists in full (or within it).
+    Mixed(&'static str),
 }
 
 /// Several writes in one request.
@@ -147,9 +155,9 @@ pub enum Names {
 pub struct Batch {
     /// The call, with `$items`; empty: there is none.
     pub call: &'static str,
-    /// A new record.
+    /// A new record; empty: made by a request of its own.
     pub create: &'static str,
-    /// A changed one.
+    /// A changed one; the same.
     pub change: &'static str,
     /// The most in one request.
     pub most: usize,
@@ -160,9 +168,9 @@ pub struct Batch {
 pub enum Says {
     /// The status is enough.
     Status,
-    /// A field is one of some values (`0|200`).
+    /// A field is one of some values (`0|200`; `|Success`: or is not there); a number, if its path begins with `#`.
     Is(&'static str, &'static str),
-    /// A field is not there.
+    /// A field is not there, or empty.
     No(&'static str),
 }
 
@@ -245,7 +253,9 @@ pub const PLAIN: Service = Service {
     create: "",
     change: "",
     batch: Batch { call: "", create: "", change: "", most: 1 },
+    each: false,
     after: "",
+    retime: "",
     commit: "",
     wrote: "",
     ttl: (300, 60),

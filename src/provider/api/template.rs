@@ -103,7 +103,7 @@ fn write(name: &str, value: &str, place: Place, out: &mut String) {
     }
 }
 
-/// Sends fields back as they were: `,"name":value`, `<name>value</name>` or `&name=value`.
+/// Sends fields back as they were: `,"name":value`, `<name>value</name>` or `&name=value`, the last without empty ones.
 fn keep(fields: &str, place: Place, values: &dyn Values, out: &mut String) {
     for field in fields.split(',') {
         let (name, path) = field.split_once('=').unwrap_or((field, field));
@@ -115,7 +115,7 @@ fn keep(fields: &str, place: Place, values: &dyn Values, out: &mut String) {
             out.push_str(&value.to_string());
         } else if place == Place::Xml {
             keep_xml(name, value, out);
-        } else if let Some(text) = super::answer::scalar(value) {
+        } else if let Some(text) = super::answer::scalar(value).filter(|text| !text.is_empty()) {
             out.push('&');
             out.push_str(name);
             out.push('=');
@@ -230,5 +230,10 @@ mod tests {
         let sent = "{\"v\":1,\"ttl\":60,\"RecordLine\":\"a b\",\"note\":[1,\"x\"]}";
         assert_eq!(filled(kept, Place::Json), sent);
         assert_eq!(filled("v=1$+ttl,line", Place::Percent), "v=1&ttl=60&line=a%20b");
+        let set = "<S><Id>a&amp;b</Id><Geo><Code>EU</Code><Part/></Geo></S>";
+        let record = Some3(crate::wire::xml::parse(set).unwrap());
+        let sent = fill("<C>$+Id=S.Id,Geo=S.Geo,None=S.None</C>", Place::Xml, &record);
+        let sent = sent.unwrap_or_else(|failure| failure.text);
+        assert_eq!(sent, "<C><Id>a&amp;b</Id><Geo><Code>EU</Code><Part></Part></Geo></C>");
     }
 }

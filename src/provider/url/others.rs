@@ -109,14 +109,17 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("ipv64", "IPv64.net", "https://ipv64.net/", &Row {
         url: "https://ipv64.net/nic/update?key={token}&domain={host}&ip={ip4}&ip6={ip6}",
         words: &[("nochg", Word::Same), ("good", Word::Good), ("badauth", Word::Token)],
-        other: Other::Any, joint: true, ..OPEN
+        joint: true, ..OPEN
     }),
     entry("myaddr", "myaddr", "https://myaddr.tools/", &Row {
         url: "https://myaddr.tools/update?key={token}&ip={ip}", other: Other::Any, post: true, single: true, ..OPEN
     }),
     entry("mydns", "MyDNS.JP", "https://www.mydns.jp/", &Row {
         url: "https://www.mydns.jp/directip.html?MID={user}&PWD={password}&IPV4ADDR={ip4}&IPV6ADDR={ip6}",
-        other: Other::Any, joint: true, page: true, ..OPEN
+        words: &[
+            ("login_status = 0", Word::Login), ("notify ok", Word::Good), ("login_status = 1", Word::Good),
+        ],
+        joint: true, page: true, ..OPEN
     }),
     entry("namecheap", "Namecheap", "https://www.namecheap.com/", &Row {
         url: "https://dynamicdns.park-your-domain.com/update?host={label}&domain={zone}&password={password}&ip={ip4}",

@@ -40,8 +40,6 @@ pub(super) enum Login {
     Domain,
     /// Basic: `option token`, as user and as password.
     Twice,
-    /// Header `Authorization: Token`, with `option token`.
-    Token,
 }
 
 /// What an answer means in which no known word stands.
@@ -138,6 +136,10 @@ const PASSWORD: ProviderOption =
 const KEY: ProviderOption =
     ProviderOption::secret("password", "The key or secret that the service shows for this name.");
 const TOKEN: ProviderOption = ProviderOption::secret("token", "The token, made on the service's page.");
+const RECORD: ProviderOption = ProviderOption::secret(
+    "token",
+    "The key or token of one record. Write a section for each name, and for each family with option family.",
+);
 const ID: ProviderOption =
     ProviderOption::required("id", "The service's own number or name of the record (or tunnel, or network).");
 const ZONE: ProviderOption =
@@ -178,6 +180,7 @@ impl Row {
             (true, _, _, true) => &[USERNAME, PASSWORD, ZONE, URL],
             (false, true, _, false) => &[KEY, URL],
             (false, true, _, true) => &[KEY, ZONE, URL],
+            (false, false, _, _) if self.single => &[RECORD, URL],
             (false, false, _, _) => &[TOKEN, URL],
         }
     }

@@ -30,7 +30,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("dnsomatic", "DNS-O-Matic", "https://www.dnsomatic.com/", &Row { url: "https://updates.dnsomatic.com/nic/update?wildcard=NOCHG&mx=NOCHG&backmx=NOCHG&hostname={host}&myip={ip}", ..PLAIN }),
     entry("dynu", "Dynu", "https://www.dynu.com/", &Row { url: "https://api.dynu.com/nic/update?hostname={host}&myip={ip4|no}&myipv6={ip6}", joint: true, ..PLAIN }),
     entry("he", "Hurricane Electric Free DNS", "https://dns.he.net/", &Row { url: "https://dyn.dns.he.net/nic/update?hostname={host}&myip={ip}", login: Login::Domain, each: true, ..PLAIN }),
-    entry("desec", "deSEC", "https://desec.io/", &Row { url: "https://update.dedyn.io/?hostname={host}&myipv4={ip4|preserve}&myipv6={ip6|preserve}", joint: true, login: Login::Token, ..PLAIN }),
     entry("nsupdate_info", "nsupdate.info", "https://www.nsupdate.info/", &Row { url: "https://ipv{v}.nsupdate.info/nic/update?hostname={host}&myip={ip}", login: Login::Domain, each: true, ..PLAIN }),
     entry("strato", "Strato", "https://www.strato.de/", &Row { url: "https://dyndns.strato.com/nic/update?hostname={host}&myip={ip}", ..PLAIN }),
     entry("ovh", "OVH DynHost", "https://www.ovhcloud.com/", &Row { url: "https://www.ovh.com/nic/update?system=dyndns&hostname={host}&myip={ip}", ..PLAIN }),

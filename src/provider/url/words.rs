@@ -121,7 +121,7 @@ fn has_word(text: &str, word: &str) -> bool {
     text.match_indices(word).any(|(at, found)| {
         let before = text.get(..at).and_then(|head| head.chars().next_back());
         let after = text.get(at + found.len()..).and_then(|tail| tail.chars().next());
-        !(first && inner(before)) && !(last && inner(after))
+        !(first && inner(before) || last && inner(after))
     })
 }
 

@@ -44,7 +44,7 @@ const HELP: &str = "cargo xtask bench [--quick] [--json FILE] [--program FILE] [
   --program FILE this program instead of a new static release build
   --only NAMES   of porchlight, inadyn, ddclient
   --check-size   only build, and compare with budget.toml; fails when over
-  --providers    only the requests that each provider makes";
+  --providers    only the requests that each provider makes, and the bytes of its row";
 
 /// What was asked for.
 struct Order {
@@ -81,6 +81,7 @@ pub fn main(args: &[String]) -> Result<i32> {
     };
     if order.providers {
         print!("{}", counts::markdown(&counts::all()?));
+        weight::print();
         return Ok(0);
     }
     let program = match &order.program {

@@ -3,10 +3,10 @@
 
 use porchlight::provider::api::{Service, PLAIN};
 use porchlight::provider::url::Row;
-use porchlight::provider::{Entry, ProviderOption, Update, PROVIDERS};
+use porchlight::provider::{Entry, Update, PROVIDERS};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::mem::size_of;
+use std::mem::{size_of, size_of_val};
 
 /// Bytes of a text's place in a row on the router: pointer and length.
 const SLOT: usize = 8;
@@ -71,7 +71,7 @@ fn places(entry: &Entry) -> usize {
             size_of::<Service>() / 2 + lists(quoted(service).len(), direct + options)
         }
     };
-    (size_of::<Entry>() + entry.options.len() * size_of::<ProviderOption>()) / 2 + own
+    (size_of::<Entry>() + size_of_val(entry.options)) / 2 + own
 }
 
 /// The texts within a value, as its derived `Debug` quotes them.

@@ -1,5 +1,5 @@
 //! A real server of Amazon's Route 53 protocol: moto (<https://docs.getmoto.org>), with an account of its own, whose
-//! rights are those that our documentation asks for. It checks every signature, by botocore's own code.
+//! rights are those that the agent needs. It checks every signature, by botocore's own code.
 
 use super::process::{until, Daemon};
 use super::scenarios::ten::{ALIAS, OLD, OLD_ADDRS, OLD_TTL};
@@ -18,7 +18,7 @@ pub const NEEDS: &[&str] = &["python3"];
 /// What is installed: the server, and whose code judges signatures.
 const PACKAGES: [&str; 5] =
     ["moto==5.2.5", "botocore==1.44.5", "boto3==1.44.5", "flask==3.1.3", "flask-cors==6.0.5"];
-/// What the agent needs to be allowed; README and `porchlight providers route53` say the same.
+/// What the agent needs to be allowed, and no more: every other action is denied.
 pub const ACTIONS: [&str; 3] =
     ["route53:ListHostedZonesByName", "route53:ListResourceRecordSets", "route53:ChangeResourceRecordSets"];
 /// A server that does not answer within this time has failed: it reads thousands of files of Python.
@@ -159,10 +159,11 @@ impl Moto<'_> {
         self.want_keys(false)?;
         let list = self.ask("route53", &format!("GET /{VERSION}/hostedzone/{}/rrset", self.zone), "")?;
         self.want_keys(true)?;
-        let name = format!("{}.", name.replace('*', "\\052"));
+        let name = format!("{name}.");
         let mut held = Vec::new();
         for set in list.split("<ResourceRecordSet>").skip(1) {
-            if inside(set, "Name") != Some(&name) || inside(set, "Type") != Some(&rtype.to_string()) {
+            let owner = inside(set, "Name").map(|name| name.replace("\\052", "*"));
+            if owner.as_ref() != Some(&name) || inside(set, "Type") != Some(&rtype.to_string()) {
                 continue;
             }
             let Some(ttl) = inside(set, "TTL") else { continue };

@@ -17,7 +17,6 @@ const SAMPLE: &str = "ddclient 3.10.0, sample-etc_ddclient.conf";
 /// Our row, ddclient's settings, family, and where those settings come from.
 const SERVICES: &[(&str, &str, &str, &str)] = &[
     ("changeip", "protocol=changeip", "ipv4", DEFAULT),
-    ("desec", "protocol=dyndns2, server=update.dedyn.io", "ipv4", DESEC),
     ("dnsmadeeasy", "protocol=dnsmadeeasy", "ipv4", DEFAULT),
     ("dondominio", "protocol=dondominio", "ipv4", DEFAULT),
     ("duckdns", "protocol=duckdns", "ipv4", DEFAULT),
@@ -39,7 +38,6 @@ const SERVICES: &[(&str, &str, &str, &str)] = &[
     ("sitelutions", "protocol=sitelutions", "ipv4", DEFAULT),
     ("zoneedit", "protocol=zoneedit1", "ipv4", DEFAULT),
 ];
-const DESEC: &str = "https://desec.readthedocs.io/en/latest/dyndns/configure.html";
 
 /// `ddclient 3.10.0`, from its own text.
 ///

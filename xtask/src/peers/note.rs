@@ -39,7 +39,7 @@ impl Case {
         };
         let username = match service {
             // The account is the name itself: https://dns.he.net/docs.html and nsupdate.info's help page.
-            "he" | "nsupdate_info" | "desec" => "cam.example.com",
+            "he" | "nsupdate_info" => "cam.example.com",
             // The zone: ddclient --help says so under namecheap.
             "namecheap" => "example.com",
             _ => "alice",

@@ -46,9 +46,9 @@ pub(super) const ROWS: &[Service] = &[
         }),
         xml: true,
         zones: List {
-            call: "GET /2013-04-01/hostedzone?maxitems=100(&marker=$cursor)",
-            items: "ListHostedZonesResponse.HostedZones.%",
-            pages: Pages::Cursor("ListHostedZonesResponse.NextMarker"),
+            call: "GET /2013-04-01/hostedzonesbyname?maxitems=100(&dnsname=$cursor)",
+            items: "ListHostedZonesByNameResponse.HostedZones.&",
+            pages: Pages::Cursor("ListHostedZonesByNameResponse.NextDNSName"),
         },
         zone_name: "Name",
         zone_id: "Id",
@@ -56,14 +56,14 @@ pub(super) const ROWS: &[Service] = &[
         // The sets at and after a name: more than there are types, so that both families are among them.
         read: List {
             call: "GET /2013-04-01/hostedzone/$zid/rrset?maxitems=20&name=$fqdn.",
-            items: "ListResourceRecordSetsResponse.ResourceRecordSets.%",
+            items: "ListResourceRecordSetsResponse.ResourceRecordSets.&",
             pages: Pages::One,
         },
         record: Fields {
             id: "?SetIdentifier",
             name: "Name",
             rtype: "Type",
-            value: "ResourceRecords.%.Value",
+            value: "ResourceRecords.&.Value",
             ttl: "?TTL",
             line: "",
         },
@@ -138,6 +138,7 @@ pub(super) const ROWS: &[Service] = &[
         headers: &[("X-API-Key", "$:token")],
         zones: List { call: "GET ", items: "*", pages: Pages::One },
         zone_id: "id",
+        zone_not: ("type", "SLAVE"),
         read: List {
             call: "GET /$zid?recordName=$fqdn&recordType=$type",
             items: "records.*",

@@ -44,6 +44,11 @@ impl Mirror {
     pub fn answer(&self, http: &Http, there: IpAddr) -> Result<Reply> {
         let service = self.service;
         let (asks, captured) = self.recognise(http)?;
+        let another = asks == Asks::Zones && captured.get("try").is_some_and(|zone| zone != self.zone);
+        let listed = service.zones.items.ends_with(['*', '%', '&']) && !service.zone_name.is_empty();
+        if another && !listed {
+            return Ok(Reply { status: 404, headers: Vec::new(), body: b"{}".to_vec() });
+        }
         let mut tree = Value::Null;
         let mut headers = Vec::new();
         match asks {
@@ -56,8 +61,16 @@ impl Mirror {
             Asks::Detail => tree = self.record(self.by_id(&captured)?, there),
             Asks::Write => put(&mut tree, service.wrote, "1".into()),
         }
+        let pages = if asks == Asks::Zones { service.zones.pages } else { service.read.pages };
+        if let (Pages::Cursor(path), Asks::Zones | Asks::Records, false) = (pages, asks, service.xml) {
+            put(&mut tree, path, "".into());
+        }
         if let Says::Is(path, words) = service.says {
-            put(&mut tree, path, words.split('|').next().unwrap_or_default().into());
+            // An empty word: a list need not say it.
+            let silent = words.split('|').any(str::is_empty) && asks != Asks::Write;
+            if let Some(word) = words.split('|').find(|word| !word.is_empty() && !silent) {
+                put(&mut tree, path, word.into());
+            }
         }
         let body = match (&tree, service.xml) {
             (Value::Null, _) if asks == Asks::Write => String::new(),
@@ -74,8 +87,15 @@ impl Mirror {
         let service = self.service;
         let base = if service.base.is_empty() { BASE } else { service.base };
         let target = http.url.strip_prefix(BASE).or_else(|| http.url.strip_prefix(base)).unwrap_or(&http.url);
-        let text = format!("{} {target} {}", http.method, http.body);
-        let writes = [service.create, service.change, service.batch.call, service.after, service.commit];
+        let sent = Sent::new(http, target);
+        let writes = [
+            service.create,
+            service.change,
+            service.batch.call,
+            service.after,
+            service.retime,
+            service.commit,
+        ];
         let reads = [
             (service.login, Asks::Login),
             (service.zones.call, Asks::Zones),
@@ -86,12 +106,16 @@ impl Mirror {
         let all = reads.into_iter().chain(writes.map(|call| (call, Asks::Write)));
         let fitting = all.filter(|(call, asks)| !call.is_empty() && (*asks == Asks::Write) == http.write);
         let found = fitting.filter_map(|(call, asks)| {
-            let (own, captured) = fit(call, &text)?;
+            let (own, captured) = sent.fits(call)?;
             Some((own, asks, captured))
         });
-        let best = found.max_by_key(|(own, ..)| *own);
+        // Where a zone and its records are asked for alike, it matters only whether there is such a zone.
+        let strange = |asks: Asks, captured: &Captured| {
+            asks == Asks::Zones && captured.get("try").is_some_and(|zone| zone != self.zone)
+        };
+        let best = found.max_by_key(|(own, asks, captured)| (*own, strange(*asks, captured)));
         best.map(|(_, asks, captured)| (asks, captured))
-            .with_context(|| format!("no call of the row is `{text}`"))
+            .with_context(|| format!("no call of the row is `{} {target} {}`", http.method, http.body))
     }
 
     /// The list of zones, or the one that was asked for.
@@ -101,9 +125,17 @@ impl Mirror {
         let mut items = Vec::new();
         if tried.is_none_or(|zone| zone == self.zone) && first_page(captured) {
             let mut item = Value::Null;
-            put(&mut item, service.zone_name, self.zone.into());
+            // Of several parts of a name the last is all of it.
+            let parts: Vec<&str> = service.zone_name.split(',').collect();
+            for (at, part) in parts.iter().enumerate() {
+                put(&mut item, part, if at + 1 == parts.len() { self.zone } else { "" }.into());
+            }
             put(&mut item, service.zone_id, ZONE_ID.into());
-            items.push(if item.is_null() { json!({}) } else { item });
+            items.push(match service.zone_name {
+                "|" => self.zone.into(),
+                _ if item.is_null() => json!({}),
+                _ => item,
+            });
         }
         list(tree, service.zones.items, items);
     }
@@ -130,7 +162,10 @@ impl Mirror {
         let skip = number("offset")
             .or(number("page").map(|page| (page.max(1) - 1).saturating_mul(size)))
             .unwrap_or(0);
-        let items = all.into_iter().skip(skip).take(size).map(|place| self.record(place, there));
+        let items = all.into_iter().skip(skip).take(size).map(|place| match service.detail {
+            "" => self.record(place, there),
+            _ => json!(FIRST_ID + place),
+        });
         list(tree, service.read.items, items.collect());
     }
 
@@ -171,6 +206,99 @@ fn first_page(captured: &Captured) -> bool {
         && captured.get("offset").is_none_or(|offset| offset == "0")
 }
 
+/// A request in parts.
+struct Sent<'a> {
+    method: &'a str,
+    path: &'a str,
+    body: &'a str,
+    /// Of the query, of a form, and the action that some services have in a header.
+    parameters: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Sent<'a> {
+    fn new(http: &'a Http, target: &'a str) -> Sent<'a> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let form = if is_form(&http.body) { http.body.as_str() } else { "" };
+        let mut parameters: Vec<_> = pairs(query).chain(pairs(form)).collect();
+        let actions = http.headers.iter().filter(|(name, _)| name.to_ascii_lowercase().ends_with("-action"));
+        parameters.extend(actions.map(|(_, value)| ("Action", value.as_str())));
+        Sent { method: http.method, path, body: &http.body, parameters }
+    }
+
+    /// How much of a call's own text is in the request, and its values, if it is this call. What a signature adds, and in
+    /// which order it has the parameters, does not matter.
+    fn fits(&self, call: &str) -> Option<(usize, Captured)> {
+        let mut parts = call.splitn(3, ' ');
+        let (method, target, body) = (parts.next()?, parts.next()?, parts.next().unwrap_or(""));
+        if method != self.method {
+            return None;
+        }
+        let target = without_groups(target);
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let (mut own, mut captured) = fit(path, self.path)?;
+        let form = if is_form(body) { without_groups(body) } else { String::new() };
+        for (key, template) in pairs(query).chain(pairs(&form)) {
+            let template = decoded(template);
+            let same = self.parameters.iter().filter(|(other, _)| *other == key);
+            let (more, values) =
+                same.map(|(_, value)| decoded(value)).find_map(|value| fit(&template, &value))?;
+            own += key.len() + more;
+            captured.0.extend(values.0);
+        }
+        if !is_form(body) {
+            let (more, values) = fit(body, self.body)?;
+            own += more;
+            captured.0.extend(values.0);
+        }
+        Some((own, captured))
+    }
+}
+
+/// True for a body that is neither JSON nor XML.
+fn is_form(body: &str) -> bool {
+    !body.starts_with(['{', '[', '<'])
+}
+
+/// `a=b&c=d` in pairs.
+fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split('&').filter(|part| !part.is_empty()).map(|part| part.split_once('=').unwrap_or((part, "")))
+}
+
+/// Text without percent-encoding: signatures have their own.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend(before.bytes());
+        match after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(b'%');
+                rest = after;
+            }
+        }
+    }
+    bytes.extend(rest.bytes());
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A template without what may be missing.
+fn without_groups(template: &str) -> String {
+    let mut depth = 0;
+    template
+        .chars()
+        .filter(|c| {
+            depth += usize::from(*c == '(');
+            let outside = depth == 0;
+            depth -= usize::from(*c == ')');
+            outside
+        })
+        .collect()
+}
+
 /// A template's own text and its values, in turn. What stands in parentheses may be missing.
 enum Part<'a> {
     Text(&'a str),
@@ -207,12 +335,9 @@ fn parts(template: &str) -> Vec<Part<'_>> {
 
 /// How much of a template's own text is in a request that it fits, and the values.
 fn fit(template: &str, request: &str) -> Option<(usize, Captured)> {
-    // A request without a body ends with the blank before it.
-    let template =
-        if template.splitn(3, ' ').count() < 3 { format!("{template} ") } else { template.to_owned() };
     let (mut rest, mut own, mut captured) = (request, 0, Vec::new());
     let mut open: Option<Option<&str>> = None;
-    let parts = parts(&template);
+    let parts = parts(template);
     let last = parts.len().saturating_sub(1);
     for (at, part) in parts.iter().enumerate() {
         match part {
@@ -238,11 +363,11 @@ fn fit(template: &str, request: &str) -> Option<(usize, Captured)> {
     rest.is_empty().then_some((own, Captured(captured)))
 }
 
-/// Puts a value where a path leads; of several paths, the first. A path that begins with `#` leads to a number.
+/// Puts a value where a path leads; of several paths, the first. A path that begins with `#` or `~` leads to a number.
 fn put(tree: &mut Value, paths: &str, value: Value) {
     let path = paths.split('|').next().unwrap_or_default();
     let path = path.strip_prefix('?').unwrap_or(path);
-    let (path, value) = match (path.strip_prefix('#'), value) {
+    let (path, value) = match (path.strip_prefix(['#', '~']), value) {
         (Some(path), Value::String(text)) => (path, text.parse::<i64>().map_or(json!(1), Value::from)),
         (Some(path), value) => (path, value),
         (None, value) => (path, value),
@@ -273,19 +398,19 @@ fn put_at(tree: &mut Value, path: &[&str], value: Value) {
             if !tree.is_object() {
                 *tree = Value::Object(Map::new());
             }
-            let key = if *step == "%" { "item" } else { step };
+            let key = if matches!(*step, "%" | "&") { "item" } else { step };
             put_at(&mut tree[key], rest, value);
         }
     }
 }
 
-/// Puts items where a list's path leads. Without a `*` or `%` at its end it leads to one item, or to nothing.
+/// Puts items where a list's path leads. Without a `*`, `%` or `&` at its end it leads to one item, or to nothing.
 fn list(tree: &mut Value, paths: &str, items: Vec<Value>) {
-    let path = paths.split('|').next().unwrap_or_default();
+    let path = paths.split('|').next().unwrap_or_default().trim_start_matches('?');
     let (above, last) = path.rsplit_once('.').unwrap_or(("", path));
     let all = match last {
         "*" => Value::Array(items),
-        "%" => Value::Object(
+        "%" | "&" => Value::Object(
             items.into_iter().enumerate().map(|(at, item)| (format!("item{at}"), item)).collect(),
         ),
         _ => {
@@ -331,24 +456,28 @@ mod tests {
 
     #[test]
     fn templates_are_known_by_their_own_text() {
-        let of = |template: &str, request: &str, name: &str| {
-            let (_, captured) = fit(template, request)?;
-            Some(captured.get(name).unwrap_or_default().to_owned())
+        let sent = |method, target: &str, body: &str| {
+            let http = Http { body: body.into(), ..Http::new(method, format!("{BASE}{target}")) };
+            move |call: &str, name: &str| {
+                let (own, captured) = Sent::new(&http, http.url.strip_prefix(BASE)?).fits(call)?;
+                Some((captured.get(name).unwrap_or_default().to_owned(), own))
+            }
         };
-        let read = "GET /d/$zone/records?name=$fqdn&type=$type";
-        assert_eq!(of(read, "GET /d/x.y/records?name=a.x.y&type=A ", "fqdn").unwrap(), "a.x.y");
-        assert_eq!(of(read, "GET /d/x.y/records?page=2 ", "fqdn"), None);
+        let read = "GET /d/$zone/records?name=$fqdn&type=$type(&line=$line)";
+        let asked = sent("GET", "/d/x.y/records?Signature=z&type=A&name=a.x.y", "");
+        assert_eq!(asked(read, "fqdn").unwrap().0, "a.x.y");
+        assert_eq!(asked("GET /d/$zone/records?page=$page", "page"), None);
+        assert!(
+            asked("GET /d/$zone/records", "").unwrap().1 < asked(read, "").unwrap().1,
+            "the narrower one"
+        );
         let write = "PUT /z/$zid {\"name\":\"$host\"(,\"line\":\"$line\"),\"ttl\":$ttl$+comment}";
-        assert_eq!(of(write, "PUT /z/7 {\"name\":\"a\",\"ttl\":60}", "host").unwrap(), "a");
-        assert_eq!(
-            of(write, "PUT /z/7 {\"name\":\"a\",\"line\":\"1\",\"ttl\":60,\"comment\":2}", "zid").unwrap(),
-            "7"
-        );
-        let (short, long) = (
-            fit("GET /d/$zone", "GET /d/x?n=1 ").unwrap().0,
-            fit("GET /d/$zone?n=$n", "GET /d/x?n=1 ").unwrap().0,
-        );
-        assert!(short < long, "the narrower call is meant");
+        let plain = sent("PUT", "/z/7", "{\"name\":\"a\",\"ttl\":60}");
+        assert_eq!(plain(write, "host").unwrap().0, "a");
+        let more = sent("PUT", "/z/7", "{\"name\":\"a\",\"line\":\"1\",\"ttl\":60,\"comment\":2}");
+        assert_eq!(more(write, "zid").unwrap().0, "7");
+        let form = sent("POST", "/list", "token=x&page=2");
+        assert_eq!(form("POST /list token=$:token&page=$page", "page").unwrap().0, "2");
     }
 
     #[test]

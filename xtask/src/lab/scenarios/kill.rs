@@ -1,7 +1,7 @@
 //! Kills: the agent ends by SIGKILL at a hundred instants, most of them aimed at where it hurts, and has to
 //! be right again each time it is started anew, without sending anything twice.
 
-mod range;
+pub(super) mod range;
 
 use self::range::{Aim, Range, Service, Whose};
 use crate::lab::nameserver::Moment;

@@ -10,6 +10,7 @@ pub mod lease;
 pub mod netifd;
 pub mod powerdns;
 pub mod ready;
+pub mod refresh;
 pub mod route53;
 pub mod scripts;
 pub mod service;
@@ -84,6 +85,7 @@ pub const SCENARIOS: &[Scenario] = &[
         slow: false,
         run: idle::writes,
     },
+    refresh::REFRESH,
     Scenario {
         name: "control",
         about: "the control socket, one instance, reloads, a clean end",

@@ -35,8 +35,6 @@ fn run(lab: &mut Lab) -> Result<Summary> {
     let moto = Moto::start(lab)?;
     let mut ten = Ten::new(lab)?;
     let options = options(&moto.key_id, &moto.key_secret);
-    println!("{:?}", moto.held("old.example.com", Rtype::AAAA)?);
-    println!("{:?}", moto.held("alias.example.com", Rtype::AAAA)?);
     let mut summary = Summary::line(ten.keeps(&moto, &options, "is no plain address", 1)?);
     let first: Vec<String> = moto.requests().into_iter().map(|(request, _)| request).take(3).collect();
     summary.0.push(format!("a first pass: {}; every signature was right by botocore", first.join(", ")));
