@@ -2,9 +2,10 @@
 //! what is not named here.
 //!
 //! TLS 1.3 and 1.2 with AES-128-GCM, ChaCha20-Poly1305 or AES-256-GCM (RFC 8446 section 9.1, RFC 9325 section 4.2);
-//! keys agreed by X25519 or P-256; certificates with RSA, ECDSA on P-256 and P-384, or Ed25519. Left out: P-384
-//! for the agreement of keys, which no server asks for that has neither of the others; lists of revoked
-//! certificates, which nobody hands us; resumption, for which updates are too rare.
+//! keys agreed by X25519 or P-256; certificates with RSA, or ECDSA on P-256 and P-384. Left out: P-384 for the
+//! agreement of keys, which no server asks for that has neither of the others; Ed25519 in certificates, which no public
+//! authority gives out (CA/Browser Forum, Baseline Requirements 6.1.1.5), for its 18 KiB; lists of revoked certificates,
+//! which nobody hands us; resumption, for which updates are too rare.
 
 use super::http::Fault;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -53,7 +54,6 @@ const ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
         webpki_ring::ECDSA_P256_SHA384,
         webpki_ring::ECDSA_P384_SHA256,
         webpki_ring::ECDSA_P384_SHA384,
-        webpki_ring::ED25519,
         webpki_ring::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
         webpki_ring::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
         webpki_ring::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
@@ -71,7 +71,6 @@ const ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
             SignatureScheme::ECDSA_NISTP256_SHA256,
             &[webpki_ring::ECDSA_P256_SHA256, webpki_ring::ECDSA_P384_SHA256],
         ),
-        (SignatureScheme::ED25519, &[webpki_ring::ED25519]),
         (SignatureScheme::RSA_PSS_SHA512, &[webpki_ring::RSA_PSS_2048_8192_SHA512_LEGACY_KEY]),
         (SignatureScheme::RSA_PSS_SHA384, &[webpki_ring::RSA_PSS_2048_8192_SHA384_LEGACY_KEY]),
         (SignatureScheme::RSA_PSS_SHA256, &[webpki_ring::RSA_PSS_2048_8192_SHA256_LEGACY_KEY]),

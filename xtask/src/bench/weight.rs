@@ -26,6 +26,15 @@ pub fn print() {
     anstream::println!("  {} rows: {total} bytes, {} each", rows.len(), total / rows.len().max(1));
 }
 
+/// The bytes of all texts of all rows, each once.
+#[must_use]
+pub fn texts_of_all() -> u64 {
+    let mut all: Vec<String> = PROVIDERS.iter().flat_map(texts).collect();
+    all.sort_unstable();
+    all.dedup();
+    all.iter().map(|text| text.len() as u64).sum()
+}
+
 /// Each provider with the bytes of its row, and those of the texts that more than one has.
 fn rows() -> (Vec<(&'static str, usize)>, usize) {
     let all: Vec<Vec<String>> = PROVIDERS.iter().map(texts).collect();
