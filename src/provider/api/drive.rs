@@ -14,6 +14,8 @@ use std::net::IpAddr;
 const MEMO: &str = "zone ";
 /// What a key of the memo begins with for a zone in which something written is not in force yet.
 const OWED: &str = "owed ";
+/// The same; a domain follows, its value is the name of its zone.
+const AT: &str = "at ";
 /// The most pages of a list.
 const PAGES: usize = 100;
 /// With more requests than this, a whole zone is read at once where that can be done.
@@ -112,7 +114,18 @@ impl Run<'_, '_> {
         // The second round is for zones whose remembered id turned out to be wrong.
         for last in [false, true] {
             let mut again = Vec::new();
-            for Group { zone, id, members } in self.zones(std::mem::take(&mut todo), &mut verdicts)? {
+            let groups = match self.zones(todo.clone(), &mut verdicts) {
+                Ok(groups) => groups,
+                Err(failure) if last => {
+                    let told = |wanted: &&&Wanted| verdicts.iter().any(|(id, _)| *id == wanted.id);
+                    let rest: Vec<_> = todo.iter().filter(|wanted| !told(wanted)).collect();
+                    let rest: Verdicts = rest.iter().map(|w| (w.id.clone(), Err(failure.clone()))).collect();
+                    verdicts.extend(rest);
+                    break;
+                }
+                Err(failure) => return Err(failure),
+            };
+            for Group { zone, id, members } in groups {
                 let done = match &ended {
                     Some(failure) => Err(Trouble::from(not_tried(failure))),
                     None => self.in_zone(&zone, &id, &members),
@@ -120,7 +133,7 @@ impl Run<'_, '_> {
                 match done {
                     Ok(done) => {
                         let mut failures = done.iter().filter_map(|(_, verdict)| verdict.as_ref().err());
-                        ended = ended.or(failures.find(|failure| ends(failure)).cloned());
+                        ended = ended.or(failures.find(|failure| ends_all(failure)).cloned());
                         verdicts.extend(done);
                     }
                     Err(trouble) if trouble.no_zone() && !last && self.forget(&zone) => {
@@ -129,7 +142,7 @@ impl Run<'_, '_> {
                     Err(Trouble { failure, .. }) => {
                         verdicts
                             .extend(members.iter().map(|wanted| (wanted.id.clone(), Err(failure.clone()))));
-                        ended = ended.or(ends(&failure).then_some(failure));
+                        ended = ended.or(ends_all(&failure).then_some(failure));
                     }
                 }
             }
@@ -251,18 +264,32 @@ impl Run<'_, '_> {
         self.job.zone.as_ref().map(|zone| zone.trim_end_matches('.').to_ascii_lowercase())
     }
 
-    /// The zone of a domain and its id, as far as known.
+    /// What is remembered under a key.
+    fn known(&self, kind: &str, name: &str) -> Option<&String> {
+        self.job.memo.get(&format!("{kind}{name}"))
+    }
+
+    /// The zone of a domain and its id, as far as known. That a zone above it is known is not enough: there may be a
+    /// longer one that nobody has asked for.
     fn zone_of(&self, domain: &str) -> Option<(String, String)> {
-        let known = |zone: &str| self.job.memo.get(&format!("{MEMO}{zone}")).cloned();
         if let Some(zone) = self.named() {
             let id = match self.job.option("zone_id") {
                 Some(id) => Some(bare(id).to_owned()),
                 None if self.service.zone_id.is_empty() => Some(zone.clone()),
-                None => known(&zone),
+                None => self.known(MEMO, &zone).cloned(),
             };
             return id.map(|id| (zone, id));
         }
-        above(domain).find_map(|zone| known(zone).map(|id| (zone.to_owned(), id)))
+        let zone = self.known(AT, domain)?;
+        Some((zone.clone(), self.known(MEMO, zone)?.clone()))
+    }
+
+    /// Remembers that the longest of the known zones above a domain is its own, now that all were asked for.
+    fn settle(&mut self, domain: &str) {
+        let zone = above(domain).find(|zone| self.known(MEMO, zone).is_some()).map(str::to_owned);
+        if let Some(zone) = zone.filter(|_| self.named().is_none()) {
+            self.job.memo.insert(format!("{AT}{domain}"), zone);
+        }
     }
 
     /// The records by zone, with the zone's id. A record without a zone gets its verdict at once.
@@ -279,7 +306,7 @@ impl Run<'_, '_> {
             let inside = named.as_deref().is_none_or(|zone| above(domain).any(|other| other == zone));
             if inside && self.zone_of(domain).is_none() && !self.service.zones.call.is_empty() {
                 match self.look_up(domain, records.get(place..).unwrap_or_default(), &mut tried) {
-                    Ok(()) => {}
+                    Ok(()) => self.settle(domain),
                     // Another record may lie in a zone of ours.
                     Err(Trouble { failure, status: 403, .. }) => {
                         verdicts.push((wanted.id.clone(), Err(failure)));
@@ -323,6 +350,9 @@ impl Run<'_, '_> {
         }
         let mut refused: Option<Failure> = None;
         for zone in above(domain).filter(|zone| named.as_deref().is_none_or(|named| named == *zone)) {
+            if self.known(MEMO, zone).is_some() {
+                return Ok(());
+            }
             if let Some((_, before)) = tried.iter().find(|(name, _)| name == zone) {
                 refused = refused.or_else(|| before.clone());
                 continue;
@@ -333,7 +363,7 @@ impl Run<'_, '_> {
                 Err(trouble) if trouble.status == 403 => said = Some(trouble.failure),
                 Err(trouble) if trouble.failure.kind == Kind::NoSuchName => {}
                 Err(trouble) => return Err(trouble),
-                Ok(()) if self.zone_of(domain).is_some() => return Ok(()),
+                Ok(()) if self.known(MEMO, zone).is_some() => return Ok(()),
                 Ok(()) => {}
             }
             refused = refused.or_else(|| said.clone());
@@ -472,9 +502,10 @@ impl Run<'_, '_> {
             return;
         }
         let pairs = self.values(zone, id, None);
+        // What one record was refused does not keep the others from being put in force.
         let done = match ended {
-            Some(failure) => Err(not_tried(failure)),
-            None => self.call(self.service.commit, &pairs, None, true).map_err(|trouble| trouble.failure),
+            Some(failure) if failure.kind != Kind::Credentials => Err(not_tried(failure)),
+            _ => self.call(self.service.commit, &pairs, None, true).map_err(|trouble| trouble.failure),
         };
         match done {
             Ok(_) => drop(self.job.memo.remove(&owed)),
@@ -515,8 +546,10 @@ impl Run<'_, '_> {
             let pairs = self.values(zone, id, None);
             match self.collect(list, &pairs, zone, None, members, &mut found) {
                 Ok(()) => return Ok((found, members.to_vec())),
-                // Too large for one list: by names.
-                Err(trouble) if trouble.failure.kind == Kind::Refused => found.clear(),
+                // Refused, or too large for one list: by names.
+                Err(trouble) if matches!(trouble.failure.kind, Kind::Refused | Kind::Garbled) => {
+                    found.clear()
+                }
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -847,6 +880,11 @@ fn forbidden(failure: Failure) -> Trouble {
 /// A zone's id without what AWS writes before it.
 fn bare(id: &str) -> &str {
     id.trim_start_matches("/hostedzone/")
+}
+
+/// The same across zones: a token's rights may differ from one to the next.
+fn ends_all(failure: &Failure) -> bool {
+    ends(failure) && failure.kind != Kind::Credentials
 }
 
 /// An answer that makes no sense.

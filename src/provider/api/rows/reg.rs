@@ -22,7 +22,7 @@ pub(super) const ROWS: &[Service] = &[
         options: &[TOKEN, URL],
         base: "https://desec.io/api/v1",
         headers: &[("Authorization", "Token $:token")],
-        zones: List { call: "GET /domains/?owns_qname=$fqdn", items: "*", pages: Pages::One },
+        zones: List { call: "GET /domains/", items: "*", pages: Pages::One },
         read: List {
             call: "GET /domains/$zone/rrsets/?subname=$host&type=$type",
             items: "*",
