@@ -59,6 +59,7 @@ struct Seen<'a> {
     job: &'a Job,
     pairs: &'a [(&'static str, String)],
     record: Option<&'a Json>,
+    session: &'a str,
 }
 
 impl Values for Seen<'_> {
@@ -70,7 +71,7 @@ impl Values for Seen<'_> {
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned);
         }
-        self.pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone())
+        value(self.pairs, name).or((name == "session").then_some(self.session)).map(str::to_owned)
     }
 
     fn kept(&self, path: &str) -> Option<&Json> {
@@ -163,9 +164,7 @@ impl Run<'_, '_> {
         write: bool,
     ) -> Result<Json, Trouble> {
         let service = self.service;
-        let mut pairs = pairs.to_vec();
-        pairs.push(("session", self.session.clone()));
-        let seen = Seen { job: self.job, pairs: &pairs, record };
+        let seen = Seen { job: self.job, pairs, record, session: &self.session };
         let mut http = request(call, &self.base, service.headers, &seen)?;
         http.write = write;
         if let Some(sign) = service.sign {
@@ -182,8 +181,8 @@ impl Run<'_, '_> {
         if content && !service.wrote.is_empty() && first(&json, service.wrote).is_null() {
             return Err(crate::provider::web::garbled(&reply).into());
         }
-        if call == service.login {
-            self.session = match service.session {
+        if call == service.special.login {
+            self.session = match service.special.session {
                 "cookie" => {
                     reply.header("set-cookie").and_then(|text| text.split(';').next()).map(str::to_owned)
                 }
@@ -197,7 +196,7 @@ impl Run<'_, '_> {
 
     /// Begins a session, where the service has such.
     fn log_in(&mut self) -> Result<(), Failure> {
-        match self.service.login {
+        match self.service.special.login {
             "" => Ok(()),
             call => self.call(call, &[], None, false).map(drop).map_err(|trouble| trouble.failure),
         }
@@ -214,9 +213,8 @@ impl Run<'_, '_> {
         for page in 0..PAGES {
             let size = if let Pages::Of(size) = list.pages { size } else { 0 };
             let mut pairs = pairs.to_vec();
-            pairs.push(("page", (page + 1).to_string()));
-            pairs.push(("offset", (page * size).to_string()));
-            pairs.push(("cursor", cursor));
+            let (number, offset) = ((page + 1).to_string(), (page * size).to_string());
+            pairs.extend([("page", number), ("offset", offset), ("cursor", cursor)]);
             let answer = match self.call(list.call, &pairs, None, false) {
                 Ok(answer) => answer,
                 Err(trouble) if trouble.means == Means::Absent => return Ok(()),
@@ -385,7 +383,7 @@ impl Run<'_, '_> {
             if name.is_none() && service.zone_name.starts_with('?') {
                 return true;
             }
-            let (path, other) = service.zone_not;
+            let (path, other) = service.special.zone_not;
             if !path.is_empty() && scalar(first(item, path)).is_some_and(|is| is == other) {
                 return true;
             }
@@ -442,9 +440,8 @@ impl Run<'_, '_> {
                 }
                 Names::Full => domain.clone(),
             };
-            pairs.push(("fqdn", domain.clone()));
-            pairs.push(("host", within));
-            pairs.push(("type", self.rtype(wanted.id.family).to_owned()));
+            let rtype = self.rtype(wanted.id.family).to_owned();
+            pairs.extend([("fqdn", domain.clone()), ("host", within), ("type", rtype)]);
         }
         pairs
     }
@@ -456,7 +453,7 @@ impl Run<'_, '_> {
 
     /// What the service calls a family's type.
     fn rtype(&self, family: Family) -> &'static str {
-        let [v4, v6] = self.service.types;
+        let [v4, v6] = self.service.special.types;
         if family == Family::V4 {
             v4
         } else {
@@ -498,14 +495,16 @@ impl Run<'_, '_> {
             Ok(outcome) => *outcome != Outcome::Unchanged,
             Err(failure) => failure.kind == Kind::Unconfirmed,
         });
-        if self.service.commit.is_empty() || !(wrote || self.job.memo.contains_key(&owed)) {
+        if self.service.special.commit.is_empty() || !(wrote || self.job.memo.contains_key(&owed)) {
             return;
         }
         let pairs = self.values(zone, id, None);
         // What one record was refused does not keep the others from being put in force.
         let done = match ended {
             Some(failure) if failure.kind != Kind::Credentials => Err(not_tried(failure)),
-            _ => self.call(self.service.commit, &pairs, None, true).map_err(|trouble| trouble.failure),
+            _ => {
+                self.call(self.service.special.commit, &pairs, None, true).map_err(|trouble| trouble.failure)
+            }
         };
         match done {
             Ok(_) => drop(self.job.memo.remove(&owed)),
@@ -598,7 +597,7 @@ impl Run<'_, '_> {
         };
         let mut ids: Vec<String> = Vec::new();
         self.list(list, pairs, &mut |item| {
-            if !service.detail.is_empty() {
+            if !service.special.detail.is_empty() {
                 return scalar(item).map(|id| ids.push(id)).is_some();
             }
             match take(service, item, zone, &line, of) {
@@ -610,7 +609,7 @@ impl Run<'_, '_> {
         for id in ids {
             let mut pairs = pairs.to_vec();
             pairs.push(("id", id));
-            let item = match self.call(service.detail, &pairs, None, false) {
+            let item = match self.call(service.special.detail, &pairs, None, false) {
                 // Removed since it was listed.
                 Err(trouble) if trouble.means == Means::Absent => continue,
                 item => item?,
@@ -635,8 +634,9 @@ impl Run<'_, '_> {
     ) -> Result<bool, Failure> {
         let service = self.service;
         let domain = &wanted.id.domain;
-        let same =
-            |record: &Found| record.name == *domain && (service.joint || record.family == wanted.id.family);
+        let same = |record: &Found| {
+            record.name == *domain && (service.special.joint || record.family == wanted.id.family)
+        };
         let mut here = found.iter().enumerate().filter(|(_, record)| same(record));
         let (only, more) = (here.next(), here.next().is_some());
         let rtype = wanted.id.family.rtype();
@@ -685,26 +685,22 @@ impl Run<'_, '_> {
     ) {
         let record = place.and_then(|place| found.get(place));
         let mut addr = wanted.addr.to_string();
-        if self.service.joint {
+        if self.service.special.joint {
             let domain = &wanted.id.domain;
             if let Some(write) =
                 writes.iter_mut().find(|write| write.wanted.iter().any(|w| w.id.domain == *domain))
             {
                 write.wanted.push(wanted);
-                let both = write.wanted.iter().map(|wanted| wanted.addr);
-                let text = joined(both, record);
-                write
-                    .values
-                    .iter_mut()
-                    .filter(|(name, _)| *name == "addr")
-                    .for_each(|(_, value)| *value = text.clone());
+                let both = write.wanted.iter().map(|wanted| wanted.addr).collect();
+                if let Some((_, addr)) = write.values.iter_mut().find(|(name, _)| *name == "addr") {
+                    *addr = joined(both, record);
+                }
                 return;
             }
-            addr = joined(std::iter::once(wanted.addr), record);
+            addr = joined(vec![wanted.addr], record);
         }
         let mut values = self.values(zone, id, Some(wanted));
-        values.push(("addr", addr));
-        values.push(("ttl", ttl.to_string()));
+        values.extend([("addr", addr), ("ttl", ttl.to_string())]);
         if let Some(record) = record {
             values.push(("id", record.id.clone()));
             values.extend(record.addrs.first().map(|addr| ("old", addr.to_string())));
@@ -826,37 +822,35 @@ impl Run<'_, '_> {
             let mut items = String::new();
             for write in writes {
                 let item = if write.found.is_some() { service.batch.change } else { service.batch.create };
-                let place = if service.xml { Place::Xml } else { Place::Json };
+                let place = if service.special.xml { Place::Xml } else { Place::Json };
                 let raw = record(write);
                 if !items.is_empty() && place == Place::Json {
                     items.push(',');
                 }
-                items.push_str(&fill(
-                    item,
-                    place,
-                    &Seen { job: self.job, pairs: &write.values, record: raw.as_ref() },
-                )?);
+                let (pairs, record) = (write.values.as_slice(), raw.as_ref());
+                let seen = Seen { job: self.job, pairs, record, session: &self.session };
+                items.push_str(&fill(item, place, &seen)?);
             }
             let mut pairs = first.values.clone();
             pairs.push(("items", items));
             self.call(service.batch.call, &pairs, None, true)?;
         }
         let moved = |write: &&Write| {
-            let value = |key| write.values.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
-            value("old").is_some_and(|old| value("addr") != Some(old))
+            let values = &write.values;
+            value(values, "old").is_some_and(|old| value(values, "addr") != Some(old))
         };
-        if self.job.ttl.is_some() && !service.retime.is_empty() {
+        if self.job.ttl.is_some() && !service.special.retime.is_empty() {
             for write in writes {
                 let had = write.found.and_then(|place| found.get(place));
-                let wanted = write.values.iter().find(|(name, _)| *name == "ttl").map(|(_, ttl)| ttl);
-                if had.is_some_and(|had| had.ttl.map(|ttl| ttl.to_string()).as_ref() != wanted) {
-                    self.call(service.retime, &write.values, None, true)?;
+                let wanted = value(&write.values, "ttl");
+                if had.is_some_and(|had| had.ttl.map(|ttl| ttl.to_string()).as_deref() != wanted) {
+                    self.call(service.special.retime, &write.values, None, true)?;
                 }
             }
         }
-        for write in writes.iter().filter(|_| !service.after.is_empty()).filter(moved) {
+        for write in writes.iter().filter(|_| !service.special.after.is_empty()).filter(moved) {
             let raw = record(write);
-            match self.call(service.after, &write.values, raw.as_ref(), true) {
+            match self.call(service.special.after, &write.values, raw.as_ref(), true) {
                 Err(trouble) if trouble.failure.kind != Kind::NoSuchName => return Err(trouble),
                 // It is gone already.
                 _ => {}
@@ -870,6 +864,11 @@ impl Run<'_, '_> {
 /// else than the service may answer.
 fn ends(failure: &Failure) -> bool {
     ends_account(failure.kind) || failure.kind == Kind::Garbled
+}
+
+/// A value by its name.
+fn value<'a>(pairs: &'a [(&'static str, String)], name: &str) -> Option<&'a str> {
+    pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
 }
 
 /// A refusal that was heard before.
@@ -900,14 +899,13 @@ fn above(domain: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Addresses of one record, IPv4 first: those that are wanted, and of the other family what it has.
-fn joined(wanted: impl Iterator<Item = IpAddr>, record: Option<&Found>) -> String {
-    let mut addrs: Vec<IpAddr> = wanted.collect();
+fn joined(mut addrs: Vec<IpAddr>, record: Option<&Found>) -> String {
     for addr in record.iter().flat_map(|record| &record.addrs) {
         if !addrs.iter().any(|other| other.is_ipv4() == addr.is_ipv4()) {
             addrs.push(*addr);
         }
     }
-    addrs.sort_by_key(IpAddr::is_ipv6);
+    addrs.sort();
     let texts: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
     texts.join(",")
 }
@@ -929,7 +927,7 @@ fn take(
         ("", Some(wanted)) => wanted.id.family,
         (path, _) => {
             let rtype = field(item, path)?;
-            let [v4, v6] = service.types;
+            let [v4, v6] = service.special.types;
             match () {
                 () if rtype == v4 => Family::V4,
                 () if rtype == v6 => Family::V6,
@@ -951,7 +949,7 @@ fn take(
     }
     if !there {
         // An alias has no values at all.
-        if !service.xml {
+        if !service.special.xml {
             return None;
         }
         values.clear();
@@ -1010,8 +1008,9 @@ mod tests {
             ttl: None,
             raw: Json::Null,
         };
-        let one =
-            |wanted: &[&str], had: &[&str]| joined(wanted.iter().map(|text| addr(text)), Some(&record(had)));
+        let one = |wanted: &[&str], had: &[&str]| {
+            joined(wanted.iter().map(|text| addr(text)).collect(), Some(&record(had)))
+        };
         assert_eq!(one(&["192.0.2.1"], &["198.51.100.1", "2001:db8::1"]), "192.0.2.1,2001:db8::1");
         assert_eq!(one(&["2001:db8::2"], &["198.51.100.1", "2001:db8::1"]), "198.51.100.1,2001:db8::2");
         assert_eq!(one(&["2001:db8::2", "192.0.2.1"], &[]), "192.0.2.1,2001:db8::2");

@@ -1,6 +1,8 @@
 //! Hosts of DNS with an API of their own.
 
-use crate::provider::api::{Fields, List, Means, Names, Pages, Says, Service, PLAIN, TOKEN, URL};
+use crate::provider::api::{
+    Fields, List, Means, Names, Pages, Says, Service, Special, NOTHING_SPECIAL, PLAIN, TOKEN, URL,
+};
 use crate::provider::ProviderOption;
 
 /// The rows.
@@ -241,7 +243,10 @@ pub(super) const ROWS: &[Service] = &[
             line: "",
         },
         names: Names::Within(""),
-        types: ["0", "1"],
+        special: &Special {
+            types: ["0", "1"],
+            ..NOTHING_SPECIAL
+        },
         create: "PUT /dnszone/$zid/records {\"Type\":$type,\"Name\":\"$host\",\"Value\":\"$addr\",\"Ttl\":$ttl}",
         change: "POST /dnszone/$zid/records/$id {\"Type\":$type,\"Name\":\"$host\",\"Value\":\"$addr\",\"Ttl\":$ttl$+Weight,Disabled,Comment,MonitorType,SmartRoutingType,LatencyZone,GeolocationLatitude,GeolocationLongitude,Accelerated,AutoSslIssuance}",
         wrote: "Id",

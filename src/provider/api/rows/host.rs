@@ -1,8 +1,8 @@
 //! Clouds and hosters with paths of zones and records.
 
 use crate::provider::api::{
-    keys, Batch, Fields, List, Means, Names, Pages, Says, Service, KEY_ID, KEY_SECRET, PLAIN, SESSION_TOKEN,
-    TOKEN, URL,
+    keys, Batch, Fields, List, Means, Names, Pages, Says, Service, Special, KEY_ID, KEY_SECRET,
+    NOTHING_SPECIAL, PLAIN, SESSION_TOKEN, TOKEN, URL,
 };
 use crate::provider::ProviderOption;
 use crate::sign;
@@ -44,7 +44,11 @@ pub(super) const ROWS: &[Service] = &[
             let region = job.option("region").unwrap_or("us-east-1");
             Ok(sign::sigv4(http, &keys(job)?, region, "route53", job.signing_time()?))
         }),
-        xml: true,
+        special: &Special {
+            xml: true,
+            zone_not: ("Config.PrivateZone", "true"),
+            ..NOTHING_SPECIAL
+        },
         zones: List {
             call: "GET /2013-04-01/hostedzonesbyname?maxitems=100(&dnsname=$cursor)",
             items: "ListHostedZonesByNameResponse.HostedZones.&",
@@ -52,7 +56,6 @@ pub(super) const ROWS: &[Service] = &[
         },
         zone_name: "Name",
         zone_id: "Id",
-        zone_not: ("Config.PrivateZone", "true"),
         // The sets at and after a name: more than there are types, so that both families are among them.
         read: List {
             call: "GET /2013-04-01/hostedzone/$zid/rrset?maxitems=20&name=$fqdn.",
@@ -68,7 +71,7 @@ pub(super) const ROWS: &[Service] = &[
             line: "",
         },
         names: Names::Full,
-        batch: Batch {
+        batch: &Batch {
             call: "POST /2013-04-01/hostedzone/$zid/rrset <ChangeResourceRecordSetsRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><ChangeBatch><Changes>$items</Changes></ChangeBatch></ChangeResourceRecordSetsRequest>",
             create: "<Change><Action>CREATE</Action><ResourceRecordSet><Name>$fqdn.</Name><Type>$type</Type><TTL>$ttl</TTL><ResourceRecords><ResourceRecord><Value>$addr</Value></ResourceRecord></ResourceRecords></ResourceRecordSet></Change>",
             change: ROUTE53_CHANGE,
@@ -108,7 +111,7 @@ pub(super) const ROWS: &[Service] = &[
         all: "GET /$zone/records?page=$page&page_size=100",
         record: Fields { value: "data", ..PLAIN.record },
         names: Names::Within(""),
-        batch: Batch {
+        batch: &Batch {
             call: "PATCH /$zone/records {\"return_all_records\":false,\"disallow_new_zone_creation\":true,\"changes\":[$items]}",
             create: SCALEWAY_SET,
             change: SCALEWAY_SET,
@@ -138,7 +141,10 @@ pub(super) const ROWS: &[Service] = &[
         headers: &[("X-API-Key", "$:token")],
         zones: List { call: "GET ", items: "*", pages: Pages::One },
         zone_id: "id",
-        zone_not: ("type", "SLAVE"),
+        special: &Special {
+            zone_not: ("type", "SLAVE"),
+            ..NOTHING_SPECIAL
+        },
         read: List {
             call: "GET /$zid?recordName=$fqdn&recordType=$type",
             items: "records.*",
@@ -187,7 +193,11 @@ pub(super) const ROWS: &[Service] = &[
             items: "*",
             pages: Pages::One,
         },
-        detail: "GET /domain/zone/$zone/record/$id",
+        special: &Special {
+            detail: "GET /domain/zone/$zone/record/$id",
+            commit: "POST /domain/zone/$zone/refresh",
+            ..NOTHING_SPECIAL
+        },
         record: Fields {
             id: "#id",
             name: "subDomain",
@@ -198,7 +208,6 @@ pub(super) const ROWS: &[Service] = &[
         names: Names::Within(""),
         create: "POST /domain/zone/$zone/record {\"fieldType\":\"$type\",\"subDomain\":\"$host\",\"target\":\"$addr\",\"ttl\":$ttl}",
         change: "PUT /domain/zone/$zone/record/$id {\"subDomain\":\"$host\",\"target\":\"$addr\",\"ttl\":$ttl}",
-        commit: "POST /domain/zone/$zone/refresh",
         code: "errorCode|class",
         codes: &[
             ("QUERY_TIME_OUT", Means::Clock),
@@ -243,7 +252,7 @@ pub(super) const ROWS: &[Service] = &[
         zone_name: "?domain",
         read: List { call: "GET /dns/v1/zones/$zone", items: "*", pages: Pages::One },
         record: Fields { id: "", value: "records.*.content", ..PLAIN.record },
-        batch: Batch {
+        batch: &Batch {
             call: "PUT /dns/v1/zones/$zone {\"overwrite\":true,\"zone\":[$items]}",
             create: HOSTINGER_SET,
             change: HOSTINGER_SET,

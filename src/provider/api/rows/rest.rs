@@ -45,7 +45,7 @@ pub(super) const ROWS: &[Service] = &[
         all: "GET /api/v1/servers/localhost/zones/$zid",
         record: Fields { id: "", value: "records.*.content", ..PLAIN.record },
         names: Names::Full,
-        batch: super::super::Batch {
+        batch: &super::super::Batch {
             call: "PATCH /api/v1/servers/localhost/zones/$zid {\"rrsets\":[$items]}",
             create: "{\"name\":\"$fqdn.\",\"type\":\"$type\",\"ttl\":$ttl,\"changetype\":\"REPLACE\",\"records\":[{\"content\":\"$addr\",\"disabled\":false}]$+comments}",
             change: "{\"name\":\"$fqdn.\",\"type\":\"$type\",\"ttl\":$ttl,\"changetype\":\"REPLACE\",\"records\":[{\"content\":\"$addr\",\"disabled\":false}]$+comments}",
