@@ -159,8 +159,8 @@ pub(super) fn judge(service: &Service, reply: &Reply, now: u64) -> Result<Json, 
         path => scalar(first(&json, path)).unwrap_or_default(),
     };
     let words = first(&json, service.text).str().unwrap_or_default().to_owned();
-    if well && code.is_empty() && words.is_empty() {
-        return Err(garbled(reply).into());
+    if code.is_empty() && words.is_empty() && (well || (300..400).contains(&reply.status)) {
+        return Err(http_failure(reply, now, WAIT).unwrap_or_else(|| garbled(reply)).into());
     }
     let mut whole = trouble(service, reply, now, &code, &words);
     if service.special.each && matches!(whole.failure.kind, Kind::Refused | Kind::NoSuchName) {

@@ -35,6 +35,8 @@ struct Found {
     addrs: Vec<IpAddr>,
     id: String,
     ttl: Option<u32>,
+    /// Switched off: the service does not give it out.
+    off: bool,
     /// As the service wrote it.
     raw: Json,
 }
@@ -464,7 +466,10 @@ impl Run<'_, '_> {
     /// Brings the records of one zone up to date.
     fn in_zone(&mut self, zone: &str, id: &str, members: &[&Wanted]) -> Result<Verdicts, Trouble> {
         let mut verdicts = Verdicts::new();
-        let (found, members) = self.read(zone, id, members, &mut verdicts)?;
+        let (mut found, members) = self.read(zone, id, members, &mut verdicts)?;
+        for wanted in &members {
+            self.clear(zone, id, wanted, &mut found)?;
+        }
         let mut writes: Vec<Write> = Vec::new();
         for wanted in members {
             match self.compare(zone, id, wanted, &found, &mut writes) {
@@ -485,6 +490,35 @@ impl Run<'_, '_> {
         verdicts.extend(done);
         self.put_in_force(zone, id, ended.as_ref(), &mut verdicts);
         Ok(verdicts)
+    }
+
+    /// Takes away the record that an earlier job left beside its successor, and nothing else.
+    fn clear(
+        &mut self,
+        zone: &str,
+        id: &str,
+        wanted: &Wanted,
+        found: &mut Vec<Found>,
+    ) -> Result<(), Trouble> {
+        let key = left(&wanted.id.domain, wanted.id.family.rtype());
+        let Some(old) = self.job.memo.get(&key).cloned() else { return Ok(()) };
+        let here = |record: &Found| record.name == wanted.id.domain && record.family == wanted.id.family;
+        let addr = old.parse::<IpAddr>().ok().filter(|addr| *addr != wanted.addr);
+        let is_old = |record: &Found| here(record) && addr.is_some_and(|addr| record.addrs == [addr]);
+        if found.iter().filter(|record| here(record)).count() > 1 {
+            if let Some(place) = found.iter().position(is_old) {
+                let record = found.remove(place);
+                let mut values = self.values(zone, id, Some(wanted));
+                values.push(("old", old));
+                values.push(("id", record.id));
+                match self.call(self.service.special.after, &values, Some(&record.raw), true) {
+                    Err(trouble) if trouble.failure.kind != Kind::NoSuchName => return Err(trouble),
+                    _ => {}
+                }
+            }
+        }
+        self.job.memo.remove(&key);
+        Ok(())
     }
 
     /// Puts in force what was written, where the service wants to be told. What could not be put in force is owed to
@@ -649,7 +683,8 @@ impl Run<'_, '_> {
             record.addrs.iter().filter(|addr| addr.is_ipv4() == wanted.addr.is_ipv4()).count()
         };
         if more || own(record) > 1 {
-            let right = found.iter().any(|record| same(record) && record.addrs.contains(&wanted.addr));
+            let right =
+                found.iter().any(|record| same(record) && !record.off && record.addrs.contains(&wanted.addr));
             let text = format!("several {rtype} records stand at {domain}, and which one is ours cannot be known; remove all but one");
             return if right { Ok(false) } else { Err(Failure::new(Kind::Refused, text)) };
         }
@@ -657,6 +692,10 @@ impl Run<'_, '_> {
             let text = format!(
                 "what stands at {domain} is no plain address (an alias?); remove it, or use another name"
             );
+            return Err(Failure::new(Kind::Refused, text));
+        }
+        if record.off {
+            let text = format!("the record of {domain} is switched off at the service; switch it on there");
             return Err(Failure::new(Kind::Refused, text));
         }
         let ttl_is_right = match (fixed, record.ttl) {
@@ -814,6 +853,17 @@ impl Run<'_, '_> {
         let record =
             |write: &Write| write.found.and_then(|place| found.get(place)).map(|found| found.raw.clone());
         let Some(first) = writes.first() else { return Ok(()) };
+        let moved = |write: &&Write| {
+            let values = &write.values;
+            value(values, "old").is_some_and(|old| value(values, "addr") != Some(old))
+        };
+        let key = |write: &Write| write.wanted.first().map(|w| left(&w.id.domain, w.id.family.rtype()));
+        let after = service.special.after;
+        // Should the old record not go afterwards, the next job knows it for what it is.
+        for write in writes.iter().filter(|_| !after.is_empty()).filter(moved) {
+            let old = value(&write.values, "old").unwrap_or_default().to_owned();
+            self.job.memo.extend(key(write).map(|key| (key, old)));
+        }
         let (alone, raw) =
             (if first.found.is_some() { service.change } else { service.create }, record(first));
         if !alone.is_empty() && writes.len() == 1 {
@@ -835,10 +885,6 @@ impl Run<'_, '_> {
             pairs.push(("items", items));
             self.call(service.batch.call, &pairs, None, true)?;
         }
-        let moved = |write: &&Write| {
-            let values = &write.values;
-            value(values, "old").is_some_and(|old| value(values, "addr") != Some(old))
-        };
         if self.job.ttl.is_some() && !service.special.retime.is_empty() {
             for write in writes {
                 let had = write.found.and_then(|place| found.get(place));
@@ -848,13 +894,13 @@ impl Run<'_, '_> {
                 }
             }
         }
-        for write in writes.iter().filter(|_| !service.special.after.is_empty()).filter(moved) {
+        for write in writes.iter().filter(|_| !after.is_empty()).filter(moved) {
             let raw = record(write);
-            match self.call(service.special.after, &write.values, raw.as_ref(), true) {
+            match self.call(after, &write.values, raw.as_ref(), true) {
                 Err(trouble) if trouble.failure.kind != Kind::NoSuchName => return Err(trouble),
-                // It is gone already.
-                _ => {}
-            }
+                // It is gone already, or now.
+                _ => key(write).and_then(|key| self.job.memo.remove(&key)),
+            };
         }
         Ok(())
     }
@@ -869,6 +915,11 @@ fn ends(failure: &Failure) -> bool {
 /// A value by its name.
 fn value<'a>(pairs: &'a [(&'static str, String)], name: &str) -> Option<&'a str> {
     pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
+}
+
+/// The key of the memo for an address that may still stand beside its successor.
+fn left(domain: &str, rtype: &str) -> String {
+    format!("left {domain} {rtype}")
 }
 
 /// A refusal that was heard before.
@@ -968,7 +1019,12 @@ fn take(
         None => Some(field(item, fields.ttl)?.parse().ok()?),
         Some(path) => scalar(first(item, path.trim_start_matches('#'))).and_then(|ttl| ttl.parse().ok()),
     };
-    Some(Some(Found { name, family, addrs, id, ttl, raw: item.clone() }))
+    let (path, value) = service.special.off;
+    let mut states = Vec::new();
+    let off = !path.is_empty()
+        && gather(item, path, &mut states)
+        && states.iter().any(|state| scalar(state).is_some_and(|is| is == value));
+    Some(Some(Found { name, family, addrs, id, ttl, off, raw: item.clone() }))
 }
 
 /// A record's name in full, as the service wrote it.
@@ -1006,6 +1062,7 @@ mod tests {
             addrs: addrs.iter().map(|text| addr(text)).collect(),
             id: String::new(),
             ttl: None,
+            off: false,
             raw: Json::Null,
         };
         let one = |wanted: &[&str], had: &[&str]| {

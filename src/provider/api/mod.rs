@@ -82,6 +82,8 @@ pub struct Service {
 /// What few services have: apart, since it would be nothing in most rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Special {
+    /// A record's field and its value where the record is switched off.
+    pub off: (&'static str, &'static str),
     /// The call that begins a session; empty: none is needed.
     pub login: &'static str,
     /// Where its answer holds `$session`; `cookie`: in the header Set-Cookie.
@@ -236,6 +238,7 @@ pub const NO_LIST: List = List { call: "", items: "", pages: Pages::One };
 
 /// Nothing of it.
 pub const NOTHING_SPECIAL: Special = Special {
+    off: ("", ""),
     login: "",
     session: "",
     zone_not: ("", ""),

@@ -122,6 +122,7 @@ pub(super) const ROWS: &[Service] = &[
             ("IncorrectDomainUser", NoZone),
             ("OperationDomain.NoPermission", Auth)
         ],
+        special: &Special { off: ("Status", "DISABLE"), ..NOTHING_SPECIAL },
         ..PLAIN
     },
     // https://www.alibabacloud.com/help/en/edge-security-acceleration/esa/api-esa-2024-09-10-updaterecord
@@ -355,6 +356,7 @@ pub(super) const ROWS: &[Service] = &[
             ("~signature expired", Clock),
             ("APIGW.0", Auth),
         ],
+        special: &Special { off: ("Status", "DISABLE"), ..NOTHING_SPECIAL },
         ..PLAIN
     },
     // https://cloud.baidu.com/doc/BCD/s/4jwvymhs7

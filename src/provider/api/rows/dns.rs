@@ -32,6 +32,7 @@ pub(super) const ROWS: &[Service] = &[
         code: "",
         text: "error",
         codes: &[("~already exists", Means::Stale), ("~zone is not found", Means::NoZone)],
+        special: &Special { off: ("resource_records.*.enabled", "false"), ..NOTHING_SPECIAL },
         ..PLAIN
     },
     // https://developer.ibm.com/apis/catalog/ns1--ibm-ns1-connect-api/
@@ -243,8 +244,7 @@ pub(super) const ROWS: &[Service] = &[
             line: "",
         },
         names: Names::Within(""),
-        special: &Special {
-            types: ["0", "1"],
+        special: &Special { off: ("Disabled", "true"), types: ["0", "1"],
             ..NOTHING_SPECIAL
         },
         create: "PUT /dnszone/$zid/records {\"Type\":$type,\"Name\":\"$host\",\"Value\":\"$addr\",\"Ttl\":$ttl}",

@@ -141,8 +141,7 @@ pub(super) const ROWS: &[Service] = &[
         headers: &[("X-API-Key", "$:token")],
         zones: List { call: "GET ", items: "*", pages: Pages::One },
         zone_id: "id",
-        special: &Special {
-            zone_not: ("type", "SLAVE"),
+        special: &Special { off: ("disabled", "true"), zone_not: ("type", "SLAVE"),
             ..NOTHING_SPECIAL
         },
         read: List {
@@ -260,6 +259,7 @@ pub(super) const ROWS: &[Service] = &[
         },
         wrote: "message",
         text: "message|error",
+        special: &Special { off: ("records.*.is_disabled", "true"), ..NOTHING_SPECIAL },
         ..PLAIN
     },
     // https://luadns.com/api.html
