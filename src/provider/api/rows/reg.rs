@@ -181,13 +181,13 @@ pub(super) const ROWS: &[Service] = &[
         zones: List {
             call: "GET /domains?perPage=500&page=$page",
             items: "domains.*|!#totalCount",
-            pages: Pages::Of(500),
+            pages: Pages::Total("totalCount"),
         },
         zone_name: "domainName",
         read: List {
             call: "GET /domains/$zone/records?perPage=1000&page=$page",
             items: "records.*|!#totalCount",
-            pages: Pages::Of(1000),
+            pages: Pages::Total("totalCount"),
         },
         record: Fields { id: "#id", name: "fqdn", value: "answer", ..PLAIN.record },
         names: Names::Mixed(""),
@@ -240,12 +240,12 @@ pub(super) const ROWS: &[Service] = &[
         zones: List {
             call: "GET /domains?take=100&skip=$offset",
             items: "items.*",
-            pages: Pages::Of(100),
+            pages: Pages::Total("total"),
         },
         read: List {
             call: "GET /dns/records/$zone?take=500&skip=$offset",
             items: "items.*",
-            pages: Pages::Of(500),
+            pages: Pages::Total("total"),
         },
         // Records of other groups belong to functions of the service.
         record: Fields { id: "", value: "address", line: "group.type", ..PLAIN.record },
