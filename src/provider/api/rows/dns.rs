@@ -24,7 +24,7 @@ pub(super) const ROWS: &[Service] = &[
         },
         names: Names::Full,
         create: "POST /zones/$zone/$fqdn/$type {\"ttl\":$ttl,\"resource_records\":[{\"content\":[\"$addr\"],\"enabled\":true}]}",
-        change: "PUT /zones/$zone/$fqdn/$type {\"ttl\":$ttl,\"resource_records\":[{\"content\":[\"$addr\"]$+enabled=resource_records.0.enabled,meta=resource_records.0.meta}]$+filters,pickers,meta}",
+        change: "PUT /zones/$zone/$fqdn/$type {\"ttl\":$ttl,\"resource_records\":[{\"content\":[\"$addr\"]$+enabled=resource_records.0.enabled,meta=resource_records.0.meta}]$+filters,filter_set_id,pickers,meta}",
         wrote: "resource_records",
         ttl: (120, 120),
         code: "",
