@@ -150,7 +150,7 @@ pub(super) const ROWS: &[Service] = &[
         read: List { call: "GET /zones/$zid/records", items: "*", pages: Pages::One },
         record: Fields { id: "#id", value: "data", ttl: "", ..PLAIN.record },
         names: Names::Within(""),
-        create: "POST /zones/$zid/records {\"name\":\"$host\",\"type\":\"$type\",\"data\":\"$addr\"}",
+        create: "POST /zones/$zid/records {\"name\":\"$_host\",\"type\":\"$type\",\"data\":\"$addr\"}",
         change: "PATCH /zones/$zid/records/$id {\"data\":\"$addr\"}",
         wrote: "id",
         code: "",
