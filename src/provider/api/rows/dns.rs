@@ -91,6 +91,7 @@ pub(super) const ROWS: &[Service] = &[
         code: "",
         text: "statusDescription",
         codes: &[
+            ("~requests per second", Means::Busy(60)),
             ("~invalid authentication", Means::Auth),
             ("~don't have access", Means::Auth),
             ("~missing domain-name", Means::NoZone),
