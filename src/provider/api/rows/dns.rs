@@ -128,6 +128,7 @@ pub(super) const ROWS: &[Service] = &[
         code: "reply.code",
         text: "reply.detail",
         codes: &[
+            ("109", Means::Busy(60)),
             ("110", Means::Auth),
             ("111", Means::Auth),
             ("112", Means::Auth),

@@ -138,6 +138,7 @@ pub(super) const ROWS: &[Service] = &[
         wrote: "message",
         ttl: (300, 300),
         text: "errors.0.description|message",
+        codes: &[("=409", Means::Busy(10))],
         ..PLAIN
     },
     // https://docs.hetzner.cloud/reference/cloud#zone-rrsets
@@ -166,6 +167,10 @@ pub(super) const ROWS: &[Service] = &[
             ("uniqueness_error", Means::Stale),
             ("conflict", Means::Busy(10)),
             ("locked", Means::Busy(10)),
+            ("timeout", Means::Busy(60)),
+            ("unavailable", Means::Busy(60)),
+            ("maintenance", Means::Busy(60)),
+            ("service_error", Means::Busy(60)),
             ("token_readonly", Means::Auth),
         ],
         ..PLAIN
