@@ -381,7 +381,7 @@ pub(super) const ROWS: &[Service] = &[
         create: "POST /v1/domain/resolve/add {\"domain\":\"$host\",\"view\":\"$line\",\"rdType\":\"$type\",\"ttl\":$ttl,\"rdata\":\"$addr\",\"zoneName\":\"$zone\"}",
         change: "POST /v1/domain/resolve/edit {\"recordId\":$id,\"domain\":\"$host\",\"view\":\"$line\",\"rdType\":\"$type\",\"ttl\":$ttl,\"rdata\":\"$addr\",\"zoneName\":\"$zone\"}",
         ttl: (300, 1),
-        says: Says::No("code|success"),
+        says: Says::Is("code|success", "|true"),
         codes: BAIDU_CODES,
         ..PLAIN
     },
