@@ -115,7 +115,7 @@ pub(super) const ROWS: &[Service] = &[
         zone_name: "",
         read: List {
             call: "GET /dnsListRecords?version=1&type=json&key=$:token&domain=$zone",
-            items: "reply.resource_record.*",
+            items: "?reply.resource_record.*|reply.resource_record",
             pages: Pages::One,
         },
         record: Fields { id: "record_id", name: "host", value: "value", ttl: "?ttl", ..PLAIN.record },
