@@ -53,7 +53,8 @@ pub(super) const ROWS: &[Service] = &[
         zone_name: "Name",
         zone_id: "Id",
         zone_not: ("Config.PrivateZone", "true"),
-        // The sets at and after a name: more than there are types, so that both families are among them.
+        // The sets at and after a name: more than there are types, so that both families are among them. Of sets with
+        // an identifier there may be more; one that is not seen stands in the way of a new one, which is refused.
         read: List {
             call: "GET /2013-04-01/hostedzone/$zid/rrset?maxitems=20&name=$fqdn.",
             items: "ListResourceRecordSetsResponse.ResourceRecordSets.&",
