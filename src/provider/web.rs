@@ -108,19 +108,20 @@ pub fn quote(text: &str) -> String {
     out
 }
 
-/// What is wrong with the address of a server (`option url`), if anything: scheme, host, port and path are wanted.
-pub fn url_fault(url: &str) -> Option<&'static str> {
+/// What is wrong with the address of a server (`option url`), if anything: scheme, host, port and path are wanted, and
+/// a query only where paths do not follow.
+pub fn url_fault(url: &str, query: bool) -> Option<&'static str> {
     let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {
         return Some("must begin with https:// or http://");
     };
-    let host = rest.split('/').next().unwrap_or_default();
+    let host = rest.split(['/', '?']).next().unwrap_or_default();
     let port = match host.rsplit_once(':') {
         Some((_, port)) if !port.ends_with(']') => port,
         _ => "1",
     };
     Some(match () {
         () if url.contains(|c: char| c.is_whitespace() || c.is_control()) => "must not hold blanks",
-        () if url.contains(['?', '#']) => "must not hold a query or a fragment",
+        () if url.contains('#') || !query && url.contains('?') => "must not hold a query or a fragment",
         () if host.contains('@') => "must not hold a user name or password; they have options of their own",
         () if host.is_empty() || host.starts_with(':') => "names no server",
         () if port.parse::<u16>().is_ok_and(|port| port > 0) => return None,
@@ -133,10 +134,11 @@ pub fn url_fault(url: &str) -> Option<&'static str> {
 /// # Errors
 /// [`Kind::Refused`] when the option is no web address.
 pub fn base_url<'a>(job: &'a Job, default: &'a str) -> Result<&'a str, Failure> {
-    let url = job.option("url").unwrap_or(default);
-    match url_fault(url) {
-        Some(fault) => Err(Failure::new(Kind::Refused, format!("option url {fault}"))),
-        None => Ok(url.trim_end_matches('/')),
+    match job.option("url").map(|url| (url, url_fault(url, false))) {
+        Some((_, Some(fault))) => Err(Failure::new(Kind::Refused, format!("option url {fault}"))),
+        Some((url, None)) => Ok(url.trim_end_matches('/')),
+        None if default.is_empty() => Err(Failure::new(Kind::Refused, "option url is not set")),
+        None => Ok(default.trim_end_matches('/')),
     }
 }
 
@@ -311,7 +313,7 @@ mod tests {
     fn addresses_of_servers_are_checked() {
         for good in ["https://a.test", "http://127.0.0.1:8081/", "https://[2001:db8::1]/x", "http://[::1]:80"]
         {
-            assert_eq!(url_fault(good), None, "{good}");
+            assert_eq!(url_fault(good, false), None, "{good}");
         }
         for bad in [
             "",
@@ -329,7 +331,7 @@ mod tests {
             "http://a.test/?k=1",
             "http://a.test/#f",
         ] {
-            assert!(url_fault(bad).is_some(), "{bad}");
+            assert!(url_fault(bad, false).is_some(), "{bad}");
         }
     }
 

@@ -1,8 +1,8 @@
 //! Section `record`: which names, at which provider, from which WANs; and that no two records fight.
 
 use super::{families, keep, quoted, value, Entry, Family, Fate, Fields, Loader, Record};
-use crate::provider::own_name;
 use crate::provider::web::url_fault;
+use crate::provider::{own_name, Update};
 use std::time::Duration;
 
 impl Loader<'_> {
@@ -30,8 +30,9 @@ impl Loader<'_> {
             self.reader.fault(fields, "ttl", "is not a whole number of seconds");
         }
         // What a request of one's own holds may be any address.
-        let server = fields.one("url").filter(|_| provider.is_some_and(|entry| entry.name != "custom"));
-        if let Some(fault) = server.and_then(url_fault) {
+        let server = fields.one("url").zip(provider).filter(|(_, entry)| entry.name != "custom");
+        let query = |entry: &Entry| matches!(entry.update, Update::Url(_));
+        if let Some(fault) = server.and_then(|(url, entry)| url_fault(url, query(entry))) {
             self.reader.fault(fields, "url", fault);
         }
         let refresh = self.refresh(fields, provider);

@@ -66,7 +66,7 @@ pub(super) fn named(json: &Json, paths: &str) -> Option<String> {
 pub(super) fn missing(json: &Json, path: &str) -> bool {
     let (step, rest) = path.split_once('.').unwrap_or((path, ""));
     match json {
-        Json::Object(entries) => match entries.iter().find(|(key, _)| **key == *step) {
+        Json::Object(entries) => match entries.iter().rev().find(|(key, _)| **key == *step) {
             Some((_, value)) => missing(value, rest),
             None => !matches!(step, "" | "*" | "%" | "&"),
         },
@@ -285,6 +285,9 @@ mod tests {
             assert!(!missing(&json, path), "{path}");
         }
         assert!(!missing(&Json::Null, "x"));
+        // Of two with the same name the last counts, as everywhere.
+        let json = Json::parse(r#"{"a":{"b":7},"a":{"c":7}}"#).unwrap();
+        assert!(missing(&json, "a.b") && !missing(&json, "a.c"));
     }
 
     #[test]

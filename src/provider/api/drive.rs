@@ -211,11 +211,10 @@ impl Run<'_, '_> {
         pairs: &[(&'static str, String)],
         take: &mut dyn FnMut(&Json) -> bool,
     ) -> Result<(), Trouble> {
-        let mut cursor = String::new();
+        let (mut cursor, mut seen) = (String::new(), 0);
         for page in 0..PAGES {
-            let size = if let Pages::Of(size) = list.pages { size } else { 0 };
             let mut pairs = pairs.to_vec();
-            let (number, offset) = ((page + 1).to_string(), (page * size).to_string());
+            let (number, offset) = ((page + 1).to_string(), seen.to_string());
             pairs.extend([("page", number), ("offset", offset), ("cursor", cursor)]);
             let answer = match self.call(list.call, &pairs, None, false) {
                 Ok(answer) => answer,
@@ -234,8 +233,16 @@ impl Run<'_, '_> {
             if !(there && items.iter().all(|item| take(item))) {
                 return Err(garbled("a list of another form than expected").into());
             }
+            seen += items.len();
             cursor = match list.pages {
                 Pages::Of(size) if items.len() >= size => String::new(),
+                Pages::Total(path) => {
+                    match first(&answer, path).num().and_then(|all| usize::try_from(all).ok()) {
+                        Some(all) if seen >= all => return Ok(()),
+                        Some(_) if !items.is_empty() => String::new(),
+                        _ => return Err(garbled("a list that ends before its end").into()),
+                    }
+                }
                 Pages::Cursor(path) => {
                     let (cursor, above) = (first(&answer, path), path.rsplit_once('.'));
                     match scalar(cursor) {

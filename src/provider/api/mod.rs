@@ -126,6 +126,8 @@ pub enum Pages {
     One,
     /// Until a page has less than this many items: `$page`, `$offset`.
     Of(usize),
+    /// Until as many came as it says there are (a path): the service may give fewer at once than it is asked for.
+    Total(&'static str),
     /// While the answer holds a `$cursor` (a path).
     Cursor(&'static str),
 }

@@ -1,6 +1,6 @@
 //! Templates of requests. `$name` is a value, `$:name` one of the record's options or secrets; what stands in
 //! parentheses is left out when a value in it is empty; `$+ttl,Line=RecordLine` at an object's end sends back what the
-//! record had (`Line` is what the request calls it).
+//! record had (`Line` is what the request calls it). `$_host` is `$host` where the zone itself has no record.
 
 use crate::provider::web::encode;
 use crate::provider::{Failure, Http, Kind};
@@ -59,8 +59,13 @@ pub(super) fn fill(template: &str, place: Place, values: &dyn Values) -> Result<
                 let length = option + word(rest.get(option..).unwrap_or(""), "").len();
                 let (name, after) = rest.split_at(length);
                 rest = after;
-                match (values.value(name), &mut group) {
+                let needed = name.strip_prefix('_');
+                match (values.value(needed.unwrap_or(name)), &mut group) {
                     (Some(value), _) if !value.is_empty() => write(name, &value, place, &mut out),
+                    (Some(_), _) if needed.is_some() => {
+                        let text = "a zone's own address is no record here; use the service's other provider";
+                        return Err(Failure::new(Kind::NoSuchName, text));
+                    }
                     (_, Some((_, empty))) => *empty = true,
                     // An apex may be the empty text.
                     (Some(_), None) => {}

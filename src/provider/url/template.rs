@@ -36,7 +36,7 @@ pub(super) fn fill(template: &str, job: &Job, shot: &Shot) -> Result<(String, St
 
 /// Scheme, host and path of a private server.
 fn private(url: &str, place: &str, job: &Job, shot: &Shot) -> Result<String, Failure> {
-    if let Some(fault) = url_fault(url) {
+    if let Some(fault) = url_fault(url, true) {
         return Err(Failure::new(Kind::Refused, format!("option url {fault}")));
     }
     let host = url.split_once("://").map_or(url, |(_, host)| host);

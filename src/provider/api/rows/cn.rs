@@ -372,7 +372,7 @@ pub(super) const ROWS: &[Service] = &[
         read: List {
             call: "POST /v1/domain/resolve/list {\"domain\":\"$zone\",\"pageNo\":$page,\"pageNum\":$page,\"pageSize\":100}",
             items: "result.*|!#totalCount",
-            pages: Pages::Of(100),
+            pages: Pages::Total("totalCount"),
         },
         record: Fields {
             id: "#recordId",
@@ -386,7 +386,7 @@ pub(super) const ROWS: &[Service] = &[
         create: "POST /v1/domain/resolve/add {\"domain\":\"$host\",\"view\":\"$line\",\"rdType\":\"$type\",\"ttl\":$ttl,\"rdata\":\"$addr\",\"zoneName\":\"$zone\"}",
         change: "POST /v1/domain/resolve/edit {\"recordId\":$id,\"domain\":\"$host\",\"view\":\"$line\",\"rdType\":\"$type\",\"ttl\":$ttl,\"rdata\":\"$addr\",\"zoneName\":\"$zone\"}",
         ttl: (300, 1),
-        says: Says::No("code|success"),
+        says: Says::Is("code|success", "|true"),
         codes: BAIDU_CODES,
         ..PLAIN
     },
@@ -431,14 +431,14 @@ pub(super) const ROWS: &[Service] = &[
         zones: List {
             call: "GET /?Action=ListZones&Version=2018-08-01&PageNumber=$page&PageSize=100",
             items: "Result.Zones.*|!#Result.Total",
-            pages: Pages::Of(100),
+            pages: Pages::Total("Result.Total"),
         },
         zone_name: "ZoneName",
         zone_id: "#ZID",
         read: List {
             call: "GET /?Action=ListRecords&Version=2018-08-01&ZID=$zid&Host=$host&SearchMode=exact&PageNumber=$page&PageSize=100",
             items: "Result.Records.*|!#Result.TotalCount",
-            pages: Pages::Of(100),
+            pages: Pages::Total("Result.TotalCount"),
         },
         all: "GET /?Action=ListRecords&Version=2018-08-01&ZID=$zid&PageNumber=$page&PageSize=100",
         record: Fields {

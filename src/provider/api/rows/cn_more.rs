@@ -127,14 +127,14 @@ pub(super) const ROWS: &[Service] = &[
         zones: List {
             call: "GET /api/domainList?pageIndex=$page&pageSize=100",
             items: "data.results.*|!#data.total",
-            pages: Pages::Of(100),
+            pages: Pages::Total("data.total"),
         },
         zone_name: "domain",
         zone_id: "id",
         read: List {
             call: "GET /api/recordList?domainId=$zid&domain=$zone&host=$host&pageIndex=$page&pageSize=100",
             items: "data.results.*|!#data.total",
-            pages: Pages::Of(100),
+            pages: Pages::Total("data.total"),
         },
         all: "GET /api/recordList?domainId=$zid&domain=$zone&pageIndex=$page&pageSize=100",
         record: Fields { name: "host", rtype: "#type", value: "data", ..PLAIN.record },
@@ -166,14 +166,14 @@ pub(super) const ROWS: &[Service] = &[
         zones: List {
             call: "GET /product/domain?options=%7B%22columnFilters%22%3A%7B%22domains.Domain%22%3A%22%22%7D%2C%22sort%22%3A%5B%5D%2C%22page%22%3A$page%2C%22perPage%22%3A100%7D",
             items: "data.Records.*|!#data.TotalRecords",
-            pages: Pages::Of(100),
+            pages: Pages::Total("data.TotalRecords"),
         },
         zone_name: "domain",
         zone_id: "#id",
         read: List {
             call: "GET /product/domain/$zid/dns/?limit=100&page_no=$page",
             items: "data.Records.*|!#data.TotalRecords",
-            pages: Pages::Of(100),
+            pages: Pages::Total("data.TotalRecords"),
         },
         record: Fields { id: "#record_id", name: "host", value: "value", line: "line", ..PLAIN.record },
         line: "DEFAULT",
@@ -192,9 +192,9 @@ pub(super) const ROWS: &[Service] = &[
         page: "https://github.com/HiPM-Tech/DNSMgr",
         options: &[TOKEN, SERVER],
         zones: List {
-            call: "GET /api/domains?page=1&pageSize=100&keyword=$try",
+            call: "GET /api/domains?page=$page&pageSize=100&keyword=$try",
             items: "data.*|data.list.*",
-            pages: Pages::One,
+            pages: Pages::Of(100),
         },
         zone_id: "#id",
         read: List {

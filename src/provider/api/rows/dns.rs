@@ -26,7 +26,7 @@ pub(super) const ROWS: &[Service] = &[
         },
         names: Names::Full,
         create: "POST /zones/$zone/$fqdn/$type {\"ttl\":$ttl,\"resource_records\":[{\"content\":[\"$addr\"],\"enabled\":true}]}",
-        change: "PUT /zones/$zone/$fqdn/$type {\"ttl\":$ttl,\"resource_records\":[{\"content\":[\"$addr\"]$+enabled=resource_records.0.enabled,meta=resource_records.0.meta}]$+filters,pickers,meta}",
+        change: "PUT /zones/$zone/$fqdn/$type {\"ttl\":$ttl,\"resource_records\":[{\"content\":[\"$addr\"]$+enabled=resource_records.0.enabled,meta=resource_records.0.meta}]$+filters,filter_set_id,pickers,meta}",
         wrote: "resource_records",
         ttl: (120, 120),
         code: "",
@@ -94,6 +94,7 @@ pub(super) const ROWS: &[Service] = &[
         code: "",
         text: "statusDescription",
         codes: &[
+            ("~requests per second", Means::Busy(60)),
             ("~invalid authentication", Means::Auth),
             ("~don't have access", Means::Auth),
             ("~missing domain-name", Means::NoZone),
@@ -117,7 +118,7 @@ pub(super) const ROWS: &[Service] = &[
         zone_name: "",
         read: List {
             call: "GET /dnsListRecords?version=1&type=json&key=$:token&domain=$zone",
-            items: "reply.resource_record.*",
+            items: "?reply.resource_record.*|reply.resource_record",
             pages: Pages::One,
         },
         record: Fields { id: "record_id", name: "host", value: "value", ttl: "?ttl", ..PLAIN.record },
@@ -130,6 +131,7 @@ pub(super) const ROWS: &[Service] = &[
         code: "reply.code",
         text: "reply.detail",
         codes: &[
+            ("109", Means::Busy(60)),
             ("110", Means::Auth),
             ("111", Means::Auth),
             ("112", Means::Auth),
@@ -153,7 +155,7 @@ pub(super) const ROWS: &[Service] = &[
         read: List { call: "GET /zones/$zid/records", items: "*", pages: Pages::One },
         record: Fields { id: "#id", value: "data", ttl: "", ..PLAIN.record },
         names: Names::Within(""),
-        create: "POST /zones/$zid/records {\"name\":\"$host\",\"type\":\"$type\",\"data\":\"$addr\"}",
+        create: "POST /zones/$zid/records {\"name\":\"$_host\",\"type\":\"$type\",\"data\":\"$addr\"}",
         change: "PATCH /zones/$zid/records/$id {\"data\":\"$addr\"}",
         wrote: "id",
         code: "",

@@ -56,7 +56,8 @@ pub(super) const ROWS: &[Service] = &[
         },
         zone_name: "Name",
         zone_id: "Id",
-        // The sets at and after a name: more than there are types, so that both families are among them.
+        // The sets at and after a name: more than there are types, so that both families are among them. Of sets with
+        // an identifier there may be more; one that is not seen stands in the way of a new one, which is refused.
         read: List {
             call: "GET /2013-04-01/hostedzone/$zid/rrset?maxitems=20&name=$fqdn.",
             items: "ListResourceRecordSetsResponse.ResourceRecordSets.&",
@@ -223,13 +224,14 @@ pub(super) const ROWS: &[Service] = &[
         page: "https://www.infomaniak.com/",
         options: &[TOKEN, URL],
         base: "https://api.infomaniak.com/2",
-        zones: List { call: "GET /domains/$fqdn/zones", items: "data.*", pages: Pages::One },
-        zone_name: "fqdn",
+        zones: List { call: "GET /zones/$try/exists", items: "", pages: Pages::One },
+        zone_name: "",
+        special: &Special { zone_not: ("data", "false"), ..NOTHING_SPECIAL },
         read: List { call: "GET /zones/$zone/records", items: "data.*", pages: Pages::One },
         record: Fields { id: "#id", name: "source", value: "target", ..PLAIN.record },
         create: "POST /zones/$zone/records {\"source\":\"$host\",\"type\":\"$type\",\"target\":\"$addr\",\"ttl\":$ttl}",
         change: "PUT /zones/$zone/records/$id {\"source\":\"$host\",\"type\":\"$type\",\"target\":\"$addr\",\"ttl\":$ttl}",
-        wrote: "data.id",
+        wrote: "data",
         says: Says::Is("result", "success"),
         code: "error.code",
         text: "error.description",

@@ -142,6 +142,7 @@ pub(super) const ROWS: &[Service] = &[
         wrote: "message",
         ttl: (300, 300),
         text: "errors.0.description|message",
+        codes: &[("=409", Means::Busy(10))],
         ..PLAIN
     },
     // https://docs.hetzner.cloud/reference/cloud#zone-rrsets
@@ -173,6 +174,10 @@ pub(super) const ROWS: &[Service] = &[
             ("uniqueness_error", Means::Stale),
             ("conflict", Means::Busy(10)),
             ("locked", Means::Busy(10)),
+            ("timeout", Means::Busy(60)),
+            ("unavailable", Means::Busy(60)),
+            ("maintenance", Means::Busy(60)),
+            ("service_error", Means::Busy(60)),
             ("token_readonly", Means::Auth),
         ],
         ..PLAIN
@@ -188,13 +193,13 @@ pub(super) const ROWS: &[Service] = &[
         zones: List {
             call: "GET /domains?perPage=500&page=$page",
             items: "domains.*|!#totalCount",
-            pages: Pages::Of(500),
+            pages: Pages::Total("totalCount"),
         },
         zone_name: "domainName",
         read: List {
             call: "GET /domains/$zone/records?perPage=1000&page=$page",
             items: "records.*|!#totalCount",
-            pages: Pages::Of(1000),
+            pages: Pages::Total("totalCount"),
         },
         record: Fields { id: "#id", name: "fqdn", value: "answer", ..PLAIN.record },
         names: Names::Mixed(""),
@@ -247,12 +252,12 @@ pub(super) const ROWS: &[Service] = &[
         zones: List {
             call: "GET /domains?take=100&skip=$offset",
             items: "items.*",
-            pages: Pages::Of(100),
+            pages: Pages::Total("total"),
         },
         read: List {
             call: "GET /dns/records/$zone?take=500&skip=$offset",
             items: "items.*",
-            pages: Pages::Of(500),
+            pages: Pages::Total("total"),
         },
         // Records of other groups belong to functions of the service.
         record: Fields { id: "", value: "address", line: "group.type", ..PLAIN.record },

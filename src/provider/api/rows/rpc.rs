@@ -52,11 +52,12 @@ pub(super) const ROWS: &[Service] = &[
             ("4001", Means::Busy(60)),
             ("5028", Means::NoZone),
             ("5029", Means::Absent),
+            ("~requests per minute", Means::Busy(60)),
+            ("~too many", Means::Busy(60)),
             ("~domain", Means::Absent),
             ("~password", Means::Auth),
             ("~api", Means::Auth),
             ("~customer", Means::Auth),
-            ("~too many", Means::Busy(60)),
         ],
         ..PLAIN
     },

@@ -61,7 +61,13 @@ impl Mirror {
             Asks::Detail => tree = self.record(self.by_id(&captured)?, there),
             Asks::Write => put(&mut tree, service.wrote, "1".into()),
         }
-        let pages = if asks == Asks::Zones { service.zones.pages } else { service.read.pages };
+        let asked = if asks == Asks::Zones { service.zones } else { service.read };
+        let pages = asked.pages;
+        if let (Pages::Total(path), Asks::Zones | Asks::Records) = (pages, asks) {
+            let items = asked.items.split(".*").next().unwrap_or_default().replace('.', "/");
+            let all = tree.pointer(&format!("/{items}")).and_then(Value::as_array).map_or(0, Vec::len);
+            put(&mut tree, path, all.into());
+        }
         if let (Pages::Cursor(path), Asks::Zones | Asks::Records, false) = (pages, asks, service.special.xml)
         {
             put(&mut tree, path, "".into());
