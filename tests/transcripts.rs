@@ -475,7 +475,8 @@ fn key<'a>(json: &'a Json, path: &[usize]) -> Option<&'a str> {
 /// The fields that a case's provider sends back as they came, and others that may be of any type.
 fn kept(case: &Case) -> Vec<&'static str> {
     let Update::Api(service) = job(&case.job).0.update else { return Vec::new() };
-    let calls = [service.create, service.change, service.batch.create, service.batch.change, service.after];
+    let calls =
+        [service.create, service.change, service.batch.create, service.batch.change, service.special.after];
     let lists = calls.iter().flat_map(|call| call.split("$+").skip(1));
     let fields = lists.flat_map(|list| {
         list.split(|c: char| !(c.is_ascii_alphanumeric() || "_,=.".contains(c))).next().unwrap().split(',')

@@ -61,7 +61,7 @@ const ALSO: &[(&str, &str)] = &[
     ("easydns", "easydns.com"),
     ("eurodns", "eurodns.com"),
     ("freemyip", "freemyip.com"),
-    ("gandi", "gandi.net"),
+    ("gandi", "gandi.net gandi.net-v2"),
     ("gira", "gira.de"),
     ("godaddy", "godaddy.com-v1"),
     ("goip", "goip.de"),

@@ -123,7 +123,7 @@ pub(super) fn judge(service: &Service, reply: &Reply, now: u64) -> Result<Json, 
     let well = (200..300).contains(&reply.status);
     let json = match text.as_bytes().first() {
         None => Some(Json::Null),
-        Some(b'<') if service.xml => xml::parse(text),
+        Some(b'<') if service.special.xml => xml::parse(text),
         Some(_) => Json::parse(text).ok(),
     };
     let Some(json) = json else {
@@ -159,11 +159,11 @@ pub(super) fn judge(service: &Service, reply: &Reply, now: u64) -> Result<Json, 
         path => scalar(first(&json, path)).unwrap_or_default(),
     };
     let words = first(&json, service.text).str().unwrap_or_default().to_owned();
-    if well && code.is_empty() && words.is_empty() {
-        return Err(garbled(reply).into());
+    if code.is_empty() && words.is_empty() && (well || (300..400).contains(&reply.status)) {
+        return Err(http_failure(reply, now, WAIT).unwrap_or_else(|| garbled(reply)).into());
     }
     let mut whole = trouble(service, reply, now, &code, &words);
-    if service.each && matches!(whole.failure.kind, Kind::Refused | Kind::NoSuchName) {
+    if service.special.each && matches!(whole.failure.kind, Kind::Refused | Kind::NoSuchName) {
         let of = |item: &Json| {
             let words = scalar(first(item, service.text)).unwrap_or_default();
             trouble(service, reply, now, "", &words).failure
@@ -193,12 +193,13 @@ fn trouble(service: &Service, reply: &Reply, now: u64, code: &str, words: &str) 
         403 => Means::Auth,
         _ => Means::Refused,
     });
-    let said = match (code, quote(words)) {
-        ("", words) if words.is_empty() => format!("HTTP status {}", reply.status),
-        ("", words) => words,
-        (code, words) if words.is_empty() => quote(code),
-        (code, words) => format!("{}: {words}", quote(code)),
-    };
+    let (mut said, words) = (quote(code), quote(words));
+    if code.is_empty() && words.is_empty() {
+        said = format!("HTTP status {}", reply.status);
+    } else if !code.is_empty() && !words.is_empty() {
+        said.push_str(": ");
+    }
+    said.push_str(&words);
     let (kind, mend) = means.for_the_owner();
     if service.sign.is_some() && kind == Kind::Credentials {
         if let Some(seconds) = crate::provider::web::skewed(reply, now) {

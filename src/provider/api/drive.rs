@@ -14,6 +14,8 @@ use std::net::IpAddr;
 const MEMO: &str = "zone ";
 /// What a key of the memo begins with for a zone in which something written is not in force yet.
 const OWED: &str = "owed ";
+/// The same; a domain follows, its value is the name of its zone.
+const AT: &str = "at ";
 /// The most pages of a list.
 const PAGES: usize = 100;
 /// With more requests than this, a whole zone is read at once where that can be done.
@@ -33,6 +35,8 @@ struct Found {
     addrs: Vec<IpAddr>,
     id: String,
     ttl: Option<u32>,
+    /// Switched off: the service does not give it out.
+    off: bool,
     /// As the service wrote it.
     raw: Json,
 }
@@ -57,6 +61,7 @@ struct Seen<'a> {
     job: &'a Job,
     pairs: &'a [(&'static str, String)],
     record: Option<&'a Json>,
+    session: &'a str,
 }
 
 impl Values for Seen<'_> {
@@ -68,7 +73,7 @@ impl Values for Seen<'_> {
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned);
         }
-        self.pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone())
+        value(self.pairs, name).or((name == "session").then_some(self.session)).map(str::to_owned)
     }
 
     fn kept(&self, path: &str) -> Option<&Json> {
@@ -112,7 +117,18 @@ impl Run<'_, '_> {
         // The second round is for zones whose remembered id turned out to be wrong.
         for last in [false, true] {
             let mut again = Vec::new();
-            for Group { zone, id, members } in self.zones(std::mem::take(&mut todo), &mut verdicts)? {
+            let groups = match self.zones(todo.clone(), &mut verdicts) {
+                Ok(groups) => groups,
+                Err(failure) if last => {
+                    let told = |wanted: &&&Wanted| verdicts.iter().any(|(id, _)| *id == wanted.id);
+                    let rest: Vec<_> = todo.iter().filter(|wanted| !told(wanted)).collect();
+                    let rest: Verdicts = rest.iter().map(|w| (w.id.clone(), Err(failure.clone()))).collect();
+                    verdicts.extend(rest);
+                    break;
+                }
+                Err(failure) => return Err(failure),
+            };
+            for Group { zone, id, members } in groups {
                 let done = match &ended {
                     Some(failure) => Err(Trouble::from(not_tried(failure))),
                     None => self.in_zone(&zone, &id, &members),
@@ -120,7 +136,7 @@ impl Run<'_, '_> {
                 match done {
                     Ok(done) => {
                         let mut failures = done.iter().filter_map(|(_, verdict)| verdict.as_ref().err());
-                        ended = ended.or(failures.find(|failure| ends(failure)).cloned());
+                        ended = ended.or(failures.find(|failure| ends_all(failure)).cloned());
                         verdicts.extend(done);
                     }
                     Err(trouble) if trouble.no_zone() && !last && self.forget(&zone) => {
@@ -129,7 +145,7 @@ impl Run<'_, '_> {
                     Err(Trouble { failure, .. }) => {
                         verdicts
                             .extend(members.iter().map(|wanted| (wanted.id.clone(), Err(failure.clone()))));
-                        ended = ended.or(ends(&failure).then_some(failure));
+                        ended = ended.or(ends_all(&failure).then_some(failure));
                     }
                 }
             }
@@ -150,9 +166,7 @@ impl Run<'_, '_> {
         write: bool,
     ) -> Result<Json, Trouble> {
         let service = self.service;
-        let mut pairs = pairs.to_vec();
-        pairs.push(("session", self.session.clone()));
-        let seen = Seen { job: self.job, pairs: &pairs, record };
+        let seen = Seen { job: self.job, pairs, record, session: &self.session };
         let mut http = request(call, &self.base, service.headers, &seen)?;
         http.write = write;
         if let Some(sign) = service.sign {
@@ -169,8 +183,8 @@ impl Run<'_, '_> {
         if content && !service.wrote.is_empty() && first(&json, service.wrote).is_null() {
             return Err(crate::provider::web::garbled(&reply).into());
         }
-        if call == service.login {
-            self.session = match service.session {
+        if call == service.special.login {
+            self.session = match service.special.session {
                 "cookie" => {
                     reply.header("set-cookie").and_then(|text| text.split(';').next()).map(str::to_owned)
                 }
@@ -184,7 +198,7 @@ impl Run<'_, '_> {
 
     /// Begins a session, where the service has such.
     fn log_in(&mut self) -> Result<(), Failure> {
-        match self.service.login {
+        match self.service.special.login {
             "" => Ok(()),
             call => self.call(call, &[], None, false).map(drop).map_err(|trouble| trouble.failure),
         }
@@ -200,9 +214,8 @@ impl Run<'_, '_> {
         let (mut cursor, mut seen) = (String::new(), 0);
         for page in 0..PAGES {
             let mut pairs = pairs.to_vec();
-            pairs.push(("page", (page + 1).to_string()));
-            pairs.push(("offset", seen.to_string()));
-            pairs.push(("cursor", cursor));
+            let (number, offset) = ((page + 1).to_string(), seen.to_string());
+            pairs.extend([("page", number), ("offset", offset), ("cursor", cursor)]);
             let answer = match self.call(list.call, &pairs, None, false) {
                 Ok(answer) => answer,
                 Err(trouble) if trouble.means == Means::Absent => return Ok(()),
@@ -258,18 +271,32 @@ impl Run<'_, '_> {
         self.job.zone.as_ref().map(|zone| zone.trim_end_matches('.').to_ascii_lowercase())
     }
 
-    /// The zone of a domain and its id, as far as known.
+    /// What is remembered under a key.
+    fn known(&self, kind: &str, name: &str) -> Option<&String> {
+        self.job.memo.get(&format!("{kind}{name}"))
+    }
+
+    /// The zone of a domain and its id, as far as known. That a zone above it is known is not enough: there may be a
+    /// longer one that nobody has asked for.
     fn zone_of(&self, domain: &str) -> Option<(String, String)> {
-        let known = |zone: &str| self.job.memo.get(&format!("{MEMO}{zone}")).cloned();
         if let Some(zone) = self.named() {
             let id = match self.job.option("zone_id") {
                 Some(id) => Some(bare(id).to_owned()),
                 None if self.service.zone_id.is_empty() => Some(zone.clone()),
-                None => known(&zone),
+                None => self.known(MEMO, &zone).cloned(),
             };
             return id.map(|id| (zone, id));
         }
-        above(domain).find_map(|zone| known(zone).map(|id| (zone.to_owned(), id)))
+        let zone = self.known(AT, domain)?;
+        Some((zone.clone(), self.known(MEMO, zone)?.clone()))
+    }
+
+    /// Remembers that the longest of the known zones above a domain is its own, now that all were asked for.
+    fn settle(&mut self, domain: &str) {
+        let zone = above(domain).find(|zone| self.known(MEMO, zone).is_some()).map(str::to_owned);
+        if let Some(zone) = zone.filter(|_| self.named().is_none()) {
+            self.job.memo.insert(format!("{AT}{domain}"), zone);
+        }
     }
 
     /// The records by zone, with the zone's id. A record without a zone gets its verdict at once.
@@ -286,7 +313,7 @@ impl Run<'_, '_> {
             let inside = named.as_deref().is_none_or(|zone| above(domain).any(|other| other == zone));
             if inside && self.zone_of(domain).is_none() && !self.service.zones.call.is_empty() {
                 match self.look_up(domain, records.get(place..).unwrap_or_default(), &mut tried) {
-                    Ok(()) => {}
+                    Ok(()) => self.settle(domain),
                     // Another record may lie in a zone of ours.
                     Err(Trouble { failure, status: 403, .. }) => {
                         verdicts.push((wanted.id.clone(), Err(failure)));
@@ -330,6 +357,9 @@ impl Run<'_, '_> {
         }
         let mut refused: Option<Failure> = None;
         for zone in above(domain).filter(|zone| named.as_deref().is_none_or(|named| named == *zone)) {
+            if self.known(MEMO, zone).is_some() {
+                return Ok(());
+            }
             if let Some((_, before)) = tried.iter().find(|(name, _)| name == zone) {
                 refused = refused.or_else(|| before.clone());
                 continue;
@@ -340,7 +370,7 @@ impl Run<'_, '_> {
                 Err(trouble) if trouble.status == 403 => said = Some(trouble.failure),
                 Err(trouble) if trouble.failure.kind == Kind::NoSuchName => {}
                 Err(trouble) => return Err(trouble),
-                Ok(()) if self.zone_of(domain).is_some() => return Ok(()),
+                Ok(()) if self.known(MEMO, zone).is_some() => return Ok(()),
                 Ok(()) => {}
             }
             refused = refused.or_else(|| said.clone());
@@ -362,7 +392,7 @@ impl Run<'_, '_> {
             if name.is_none() && service.zone_name.starts_with('?') {
                 return true;
             }
-            let (path, other) = service.zone_not;
+            let (path, other) = service.special.zone_not;
             if !path.is_empty() && scalar(first(item, path)).is_some_and(|is| is == other) {
                 return true;
             }
@@ -419,9 +449,8 @@ impl Run<'_, '_> {
                 }
                 Names::Full => domain.clone(),
             };
-            pairs.push(("fqdn", domain.clone()));
-            pairs.push(("host", within));
-            pairs.push(("type", self.rtype(wanted.id.family).to_owned()));
+            let rtype = self.rtype(wanted.id.family).to_owned();
+            pairs.extend([("fqdn", domain.clone()), ("host", within), ("type", rtype)]);
         }
         pairs
     }
@@ -433,7 +462,7 @@ impl Run<'_, '_> {
 
     /// What the service calls a family's type.
     fn rtype(&self, family: Family) -> &'static str {
-        let [v4, v6] = self.service.types;
+        let [v4, v6] = self.service.special.types;
         if family == Family::V4 {
             v4
         } else {
@@ -444,7 +473,10 @@ impl Run<'_, '_> {
     /// Brings the records of one zone up to date.
     fn in_zone(&mut self, zone: &str, id: &str, members: &[&Wanted]) -> Result<Verdicts, Trouble> {
         let mut verdicts = Verdicts::new();
-        let (found, members) = self.read(zone, id, members, &mut verdicts)?;
+        let (mut found, members) = self.read(zone, id, members, &mut verdicts)?;
+        for wanted in &members {
+            self.clear(zone, id, wanted, &mut found)?;
+        }
         let mut writes: Vec<Write> = Vec::new();
         for wanted in members {
             match self.compare(zone, id, wanted, &found, &mut writes) {
@@ -467,6 +499,35 @@ impl Run<'_, '_> {
         Ok(verdicts)
     }
 
+    /// Takes away the record that an earlier job left beside its successor, and nothing else.
+    fn clear(
+        &mut self,
+        zone: &str,
+        id: &str,
+        wanted: &Wanted,
+        found: &mut Vec<Found>,
+    ) -> Result<(), Trouble> {
+        let key = left(&wanted.id.domain, wanted.id.family.rtype());
+        let Some(old) = self.job.memo.get(&key).cloned() else { return Ok(()) };
+        let here = |record: &Found| record.name == wanted.id.domain && record.family == wanted.id.family;
+        let addr = old.parse::<IpAddr>().ok().filter(|addr| *addr != wanted.addr);
+        let is_old = |record: &Found| here(record) && addr.is_some_and(|addr| record.addrs == [addr]);
+        if found.iter().filter(|record| here(record)).count() > 1 {
+            if let Some(place) = found.iter().position(is_old) {
+                let record = found.remove(place);
+                let mut values = self.values(zone, id, Some(wanted));
+                values.push(("old", old));
+                values.push(("id", record.id));
+                match self.call(self.service.special.after, &values, Some(&record.raw), true) {
+                    Err(trouble) if trouble.failure.kind != Kind::NoSuchName => return Err(trouble),
+                    _ => {}
+                }
+            }
+        }
+        self.job.memo.remove(&key);
+        Ok(())
+    }
+
     /// Puts in force what was written, where the service wants to be told. What could not be put in force is owed to
     /// the next job, which would find nothing to write.
     fn put_in_force(&mut self, zone: &str, id: &str, ended: Option<&Failure>, verdicts: &mut Verdicts) {
@@ -475,13 +536,16 @@ impl Run<'_, '_> {
             Ok(outcome) => *outcome != Outcome::Unchanged,
             Err(failure) => failure.kind == Kind::Unconfirmed,
         });
-        if self.service.commit.is_empty() || !(wrote || self.job.memo.contains_key(&owed)) {
+        if self.service.special.commit.is_empty() || !(wrote || self.job.memo.contains_key(&owed)) {
             return;
         }
         let pairs = self.values(zone, id, None);
+        // What one record was refused does not keep the others from being put in force.
         let done = match ended {
-            Some(failure) => Err(not_tried(failure)),
-            None => self.call(self.service.commit, &pairs, None, true).map_err(|trouble| trouble.failure),
+            Some(failure) if failure.kind != Kind::Credentials => Err(not_tried(failure)),
+            _ => {
+                self.call(self.service.special.commit, &pairs, None, true).map_err(|trouble| trouble.failure)
+            }
         };
         match done {
             Ok(_) => drop(self.job.memo.remove(&owed)),
@@ -522,8 +586,10 @@ impl Run<'_, '_> {
             let pairs = self.values(zone, id, None);
             match self.collect(list, &pairs, zone, None, members, &mut found) {
                 Ok(()) => return Ok((found, members.to_vec())),
-                // Too large for one list: by names.
-                Err(trouble) if trouble.failure.kind == Kind::Refused => found.clear(),
+                // Refused, or too large for one list: by names.
+                Err(trouble) if matches!(trouble.failure.kind, Kind::Refused | Kind::Garbled) => {
+                    found.clear()
+                }
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -572,7 +638,7 @@ impl Run<'_, '_> {
         };
         let mut ids: Vec<String> = Vec::new();
         self.list(list, pairs, &mut |item| {
-            if !service.detail.is_empty() {
+            if !service.special.detail.is_empty() {
                 return scalar(item).map(|id| ids.push(id)).is_some();
             }
             match take(service, item, zone, &line, of) {
@@ -584,7 +650,7 @@ impl Run<'_, '_> {
         for id in ids {
             let mut pairs = pairs.to_vec();
             pairs.push(("id", id));
-            let item = match self.call(service.detail, &pairs, None, false) {
+            let item = match self.call(service.special.detail, &pairs, None, false) {
                 // Removed since it was listed.
                 Err(trouble) if trouble.means == Means::Absent => continue,
                 item => item?,
@@ -609,8 +675,9 @@ impl Run<'_, '_> {
     ) -> Result<bool, Failure> {
         let service = self.service;
         let domain = &wanted.id.domain;
-        let same =
-            |record: &Found| record.name == *domain && (service.joint || record.family == wanted.id.family);
+        let same = |record: &Found| {
+            record.name == *domain && (service.special.joint || record.family == wanted.id.family)
+        };
         let mut here = found.iter().enumerate().filter(|(_, record)| same(record));
         let (only, more) = (here.next(), here.next().is_some());
         let rtype = wanted.id.family.rtype();
@@ -623,7 +690,8 @@ impl Run<'_, '_> {
             record.addrs.iter().filter(|addr| addr.is_ipv4() == wanted.addr.is_ipv4()).count()
         };
         if more || own(record) > 1 {
-            let right = found.iter().any(|record| same(record) && record.addrs.contains(&wanted.addr));
+            let right =
+                found.iter().any(|record| same(record) && !record.off && record.addrs.contains(&wanted.addr));
             let text = format!("several {rtype} records stand at {domain}, and which one is ours cannot be known; remove all but one");
             return if right { Ok(false) } else { Err(Failure::new(Kind::Refused, text)) };
         }
@@ -631,6 +699,10 @@ impl Run<'_, '_> {
             let text = format!(
                 "what stands at {domain} is no plain address (an alias?); remove it, or use another name"
             );
+            return Err(Failure::new(Kind::Refused, text));
+        }
+        if record.off {
+            let text = format!("the record of {domain} is switched off at the service; switch it on there");
             return Err(Failure::new(Kind::Refused, text));
         }
         let ttl_is_right = match (fixed, record.ttl) {
@@ -659,26 +731,22 @@ impl Run<'_, '_> {
     ) {
         let record = place.and_then(|place| found.get(place));
         let mut addr = wanted.addr.to_string();
-        if self.service.joint {
+        if self.service.special.joint {
             let domain = &wanted.id.domain;
             if let Some(write) =
                 writes.iter_mut().find(|write| write.wanted.iter().any(|w| w.id.domain == *domain))
             {
                 write.wanted.push(wanted);
-                let both = write.wanted.iter().map(|wanted| wanted.addr);
-                let text = joined(both, record);
-                write
-                    .values
-                    .iter_mut()
-                    .filter(|(name, _)| *name == "addr")
-                    .for_each(|(_, value)| *value = text.clone());
+                let both = write.wanted.iter().map(|wanted| wanted.addr).collect();
+                if let Some((_, addr)) = write.values.iter_mut().find(|(name, _)| *name == "addr") {
+                    *addr = joined(both, record);
+                }
                 return;
             }
-            addr = joined(std::iter::once(wanted.addr), record);
+            addr = joined(vec![wanted.addr], record);
         }
         let mut values = self.values(zone, id, Some(wanted));
-        values.push(("addr", addr));
-        values.push(("ttl", ttl.to_string()));
+        values.extend([("addr", addr), ("ttl", ttl.to_string())]);
         if let Some(record) = record {
             values.push(("id", record.id.clone()));
             values.extend(record.addrs.first().map(|addr| ("old", addr.to_string())));
@@ -792,6 +860,17 @@ impl Run<'_, '_> {
         let record =
             |write: &Write| write.found.and_then(|place| found.get(place)).map(|found| found.raw.clone());
         let Some(first) = writes.first() else { return Ok(()) };
+        let moved = |write: &&Write| {
+            let values = &write.values;
+            value(values, "old").is_some_and(|old| value(values, "addr") != Some(old))
+        };
+        let key = |write: &Write| write.wanted.first().map(|w| left(&w.id.domain, w.id.family.rtype()));
+        let after = service.special.after;
+        // Should the old record not go afterwards, the next job knows it for what it is.
+        for write in writes.iter().filter(|_| !after.is_empty()).filter(moved) {
+            let old = value(&write.values, "old").unwrap_or_default().to_owned();
+            self.job.memo.extend(key(write).map(|key| (key, old)));
+        }
         let (alone, raw) =
             (if first.found.is_some() { service.change } else { service.create }, record(first));
         if !alone.is_empty() && writes.len() == 1 {
@@ -800,41 +879,35 @@ impl Run<'_, '_> {
             let mut items = String::new();
             for write in writes {
                 let item = if write.found.is_some() { service.batch.change } else { service.batch.create };
-                let place = if service.xml { Place::Xml } else { Place::Json };
+                let place = if service.special.xml { Place::Xml } else { Place::Json };
                 let raw = record(write);
                 if !items.is_empty() && place == Place::Json {
                     items.push(',');
                 }
-                items.push_str(&fill(
-                    item,
-                    place,
-                    &Seen { job: self.job, pairs: &write.values, record: raw.as_ref() },
-                )?);
+                let (pairs, record) = (write.values.as_slice(), raw.as_ref());
+                let seen = Seen { job: self.job, pairs, record, session: &self.session };
+                items.push_str(&fill(item, place, &seen)?);
             }
             let mut pairs = first.values.clone();
             pairs.push(("items", items));
             self.call(service.batch.call, &pairs, None, true)?;
         }
-        let moved = |write: &&Write| {
-            let value = |key| write.values.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
-            value("old").is_some_and(|old| value("addr") != Some(old))
-        };
-        if self.job.ttl.is_some() && !service.retime.is_empty() {
+        if self.job.ttl.is_some() && !service.special.retime.is_empty() {
             for write in writes {
                 let had = write.found.and_then(|place| found.get(place));
-                let wanted = write.values.iter().find(|(name, _)| *name == "ttl").map(|(_, ttl)| ttl);
-                if had.is_some_and(|had| had.ttl.map(|ttl| ttl.to_string()).as_ref() != wanted) {
-                    self.call(service.retime, &write.values, None, true)?;
+                let wanted = value(&write.values, "ttl");
+                if had.is_some_and(|had| had.ttl.map(|ttl| ttl.to_string()).as_deref() != wanted) {
+                    self.call(service.special.retime, &write.values, None, true)?;
                 }
             }
         }
-        for write in writes.iter().filter(|_| !service.after.is_empty()).filter(moved) {
+        for write in writes.iter().filter(|_| !after.is_empty()).filter(moved) {
             let raw = record(write);
-            match self.call(service.after, &write.values, raw.as_ref(), true) {
+            match self.call(after, &write.values, raw.as_ref(), true) {
                 Err(trouble) if trouble.failure.kind != Kind::NoSuchName => return Err(trouble),
-                // It is gone already.
-                _ => {}
-            }
+                // It is gone already, or now.
+                _ => key(write).and_then(|key| self.job.memo.remove(&key)),
+            };
         }
         Ok(())
     }
@@ -846,6 +919,16 @@ fn ends(failure: &Failure) -> bool {
     ends_account(failure.kind) || failure.kind == Kind::Garbled
 }
 
+/// A value by its name.
+fn value<'a>(pairs: &'a [(&'static str, String)], name: &str) -> Option<&'a str> {
+    pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
+}
+
+/// The key of the memo for an address that may still stand beside its successor.
+fn left(domain: &str, rtype: &str) -> String {
+    format!("left {domain} {rtype}")
+}
+
 /// A refusal that was heard before.
 fn forbidden(failure: Failure) -> Trouble {
     Trouble { means: Means::Auth, status: 403, ..Trouble::from(failure) }
@@ -854,6 +937,11 @@ fn forbidden(failure: Failure) -> Trouble {
 /// A zone's id without what AWS writes before it.
 fn bare(id: &str) -> &str {
     id.trim_start_matches("/hostedzone/")
+}
+
+/// The same across zones: a token's rights may differ from one to the next.
+fn ends_all(failure: &Failure) -> bool {
+    ends(failure) && failure.kind != Kind::Credentials
 }
 
 /// An answer that makes no sense.
@@ -869,14 +957,13 @@ fn above(domain: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Addresses of one record, IPv4 first: those that are wanted, and of the other family what it has.
-fn joined(wanted: impl Iterator<Item = IpAddr>, record: Option<&Found>) -> String {
-    let mut addrs: Vec<IpAddr> = wanted.collect();
+fn joined(mut addrs: Vec<IpAddr>, record: Option<&Found>) -> String {
     for addr in record.iter().flat_map(|record| &record.addrs) {
         if !addrs.iter().any(|other| other.is_ipv4() == addr.is_ipv4()) {
             addrs.push(*addr);
         }
     }
-    addrs.sort_by_key(IpAddr::is_ipv6);
+    addrs.sort();
     let texts: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
     texts.join(",")
 }
@@ -898,7 +985,7 @@ fn take(
         ("", Some(wanted)) => wanted.id.family,
         (path, _) => {
             let rtype = field(item, path)?;
-            let [v4, v6] = service.types;
+            let [v4, v6] = service.special.types;
             match () {
                 () if rtype == v4 => Family::V4,
                 () if rtype == v6 => Family::V6,
@@ -920,7 +1007,7 @@ fn take(
     }
     if !there {
         // An alias has no values at all.
-        if !service.xml {
+        if !service.special.xml {
             return None;
         }
         values.clear();
@@ -939,7 +1026,12 @@ fn take(
         None => Some(field(item, fields.ttl)?.parse().ok()?),
         Some(path) => scalar(first(item, path.trim_start_matches('#'))).and_then(|ttl| ttl.parse().ok()),
     };
-    Some(Some(Found { name, family, addrs, id, ttl, raw: item.clone() }))
+    let (path, value) = service.special.off;
+    let mut states = Vec::new();
+    let off = !path.is_empty()
+        && gather(item, path, &mut states)
+        && states.iter().any(|state| scalar(state).is_some_and(|is| is == value));
+    Some(Some(Found { name, family, addrs, id, ttl, off, raw: item.clone() }))
 }
 
 /// A record's name in full, as the service wrote it.
@@ -977,10 +1069,12 @@ mod tests {
             addrs: addrs.iter().map(|text| addr(text)).collect(),
             id: String::new(),
             ttl: None,
+            off: false,
             raw: Json::Null,
         };
-        let one =
-            |wanted: &[&str], had: &[&str]| joined(wanted.iter().map(|text| addr(text)), Some(&record(had)));
+        let one = |wanted: &[&str], had: &[&str]| {
+            joined(wanted.iter().map(|text| addr(text)).collect(), Some(&record(had)))
+        };
         assert_eq!(one(&["192.0.2.1"], &["198.51.100.1", "2001:db8::1"]), "192.0.2.1,2001:db8::1");
         assert_eq!(one(&["2001:db8::2"], &["198.51.100.1", "2001:db8::1"]), "198.51.100.1,2001:db8::2");
         assert_eq!(one(&["2001:db8::2", "192.0.2.1"], &[]), "192.0.2.1,2001:db8::2");

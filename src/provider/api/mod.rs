@@ -38,10 +38,6 @@ pub struct Service {
     pub headers: &'static [(&'static str, &'static str)],
     /// Signs a request.
     pub sign: Option<Sign>,
-    /// The call that begins a session; empty: none is needed.
-    pub login: &'static str,
-    /// Where its answer holds `$session`; `cookie`: in the header Set-Cookie.
-    pub session: &'static str,
     /// The zones of the account, or with `$try` one of them by its name, or with `$fqdn` those that hold a name.
     /// Empty: `option zone` must be set.
     pub zones: List,
@@ -50,22 +46,14 @@ pub struct Service {
     pub zone_name: &'static str,
     /// A zone's id; empty: its name is its id.
     pub zone_id: &'static str,
-    /// A field and its value in zones that do not count.
-    pub zone_not: (&'static str, &'static str),
     /// The records of a name (and type), as narrow as the service can.
     pub read: List,
     /// The records of a whole zone, for many names at once; empty: there is no such call.
     pub all: &'static str,
-    /// Reads one record by `$id`, where a list holds only ids.
-    pub detail: &'static str,
     /// A record's fields.
     pub record: Fields,
     /// How `$host` and the record's name are written.
     pub names: Names,
-    /// What it calls A and AAAA.
-    pub types: [&'static str; 2],
-    /// One record holds the addresses of both families.
-    pub joint: bool,
     /// The line (view) of a record without `option line`; empty: it has no lines.
     pub line: &'static str,
     /// Makes a record; empty: see `batch`.
@@ -73,21 +61,13 @@ pub struct Service {
     /// Changes a record; empty: see `batch`.
     pub change: &'static str,
     /// Several at once.
-    pub batch: Batch,
-    /// When it refuses several, it says of each what is wrong with it (nothing: it is good), in this order.
-    pub each: bool,
-    /// Sent after a change that left the record with the old address in place.
-    pub after: &'static str,
-    /// Sets the time to live of a record that stands, where a change does not; sent after it if that is to change.
-    pub retime: &'static str,
-    /// Sent when all of a zone is written, to put it in force.
-    pub commit: &'static str,
+    pub batch: &'static Batch,
     /// What the answer to a write must hold, if it has content (status 204: it has none); empty: nothing.
     pub wrote: &'static str,
     /// Time to live in seconds of a new record, and the shortest that the service takes.
     pub ttl: (u32, u32),
-    /// Answers are XML.
-    pub xml: bool,
+    /// What few services have.
+    pub special: &'static Special,
     /// How an answer says yes.
     pub says: Says,
     /// Where a failure's code is.
@@ -97,6 +77,35 @@ pub struct Service {
     /// What codes mean (a code's beginning; after `=` a whole code, after `~` a part of the words, in small letters).
     /// Before the status.
     pub codes: &'static [(&'static str, Means)],
+}
+
+/// What few services have: apart, since it would be nothing in most rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Special {
+    /// A record's field and its value where the record is switched off.
+    pub off: (&'static str, &'static str),
+    /// The call that begins a session; empty: none is needed.
+    pub login: &'static str,
+    /// Where its answer holds `$session`; `cookie`: in the header Set-Cookie.
+    pub session: &'static str,
+    /// A field and its value in zones that do not count.
+    pub zone_not: (&'static str, &'static str),
+    /// Reads one record by `$id`, where a list holds only ids.
+    pub detail: &'static str,
+    /// What it calls A and AAAA.
+    pub types: [&'static str; 2],
+    /// One record holds the addresses of both families.
+    pub joint: bool,
+    /// When it refuses several, it says of each what is wrong with it (nothing: it is good), in this order.
+    pub each: bool,
+    /// Sent after a change that left the record with the old address in place.
+    pub after: &'static str,
+    /// Sets the time to live of a record that stands, where a change does not; sent after it if that is to change.
+    pub retime: &'static str,
+    /// Sent when all of a zone is written, to put it in force.
+    pub commit: &'static str,
+    /// Answers are XML.
+    pub xml: bool,
 }
 
 /// A call that lists.
@@ -229,6 +238,22 @@ impl Means {
 /// A list that is not there.
 pub const NO_LIST: List = List { call: "", items: "", pages: Pages::One };
 
+/// Nothing of it.
+pub const NOTHING_SPECIAL: Special = Special {
+    off: ("", ""),
+    login: "",
+    session: "",
+    zone_not: ("", ""),
+    detail: "",
+    types: ["A", "AAAA"],
+    joint: false,
+    each: false,
+    after: "",
+    retime: "",
+    commit: "",
+    xml: false,
+};
+
 /// A service with nothing special: JSON, a token as bearer, the zone's name in the path, one write a record.
 pub const PLAIN: Service = Service {
     name: "",
@@ -238,30 +263,20 @@ pub const PLAIN: Service = Service {
     base: "",
     headers: &[("Authorization", "Bearer $:token")],
     sign: None,
-    login: "",
-    session: "",
     zones: NO_LIST,
     zone_name: "name",
     zone_id: "",
-    zone_not: ("", ""),
     read: NO_LIST,
     all: "",
-    detail: "",
     record: Fields { id: "id", name: "name", rtype: "type", value: "content", ttl: "#ttl", line: "" },
     names: Names::Within("@"),
-    types: ["A", "AAAA"],
-    joint: false,
     line: "",
     create: "",
     change: "",
-    batch: Batch { call: "", create: "", change: "", most: 1 },
-    each: false,
-    after: "",
-    retime: "",
-    commit: "",
+    batch: &Batch { call: "", create: "", change: "", most: 1 },
     wrote: "",
     ttl: (300, 60),
-    xml: false,
+    special: &NOTHING_SPECIAL,
     says: Says::Status,
     code: "code",
     text: "message",

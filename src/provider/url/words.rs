@@ -161,14 +161,12 @@ pub(super) fn judge(
         return Err(failure);
     }
     let outcome = if word == Word::Same { Outcome::Unchanged } else { Outcome::Updated };
-    let told =
-        rest.split(|c: char| c.is_whitespace() || c == ',').filter_map(|part| part.parse::<IpAddr>().ok());
-    if told.clone().any(|addr| addr.is_loopback()) && !sent.is_loopback() {
+    if addresses(rest).any(|addr| addr.is_loopback()) && !sent.is_loopback() {
         let text =
             format!("{}: the service ignores this client; see its page for why it is blocked", quote(line));
         return Err(Failure::new(Kind::Refused, text));
     }
-    let mut told = told.filter(|addr| addr.is_ipv4() == sent.is_ipv4()).peekable();
+    let mut told = addresses(rest).filter(|addr| addr.is_ipv4() == sent.is_ipv4()).peekable();
     if told.peek().is_none() || told.any(|addr| addr == sent) {
         return Ok(outcome);
     }

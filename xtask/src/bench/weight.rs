@@ -77,7 +77,11 @@ fn places(entry: &Entry) -> usize {
         Update::Api(service) => {
             let options = service.options.len() * 2;
             let direct = quoted(&PLAIN).len() - PLAIN.headers.len() * 2;
-            size_of::<Service>() / 2 + lists(quoted(service).len(), direct + options)
+            let own = |differs: bool, size: usize| if differs { size / 2 } else { 0 };
+            let differs = |a: &dyn Debug, b: &dyn Debug| format!("{a:?}") != format!("{b:?}");
+            let apart = own(differs(service.special, PLAIN.special), size_of_val(service.special))
+                + own(differs(service.batch, PLAIN.batch), size_of_val(service.batch));
+            size_of::<Service>() / 2 + apart + lists(quoted(service).len(), direct + options)
         }
     };
     (size_of::<Entry>() + size_of_val(entry.options)) / 2 + own

@@ -2,8 +2,8 @@
 //! those of all records; names are asked for without a type, so that one request reads both families.
 
 use crate::provider::api::{
-    keys, Batch, Fields, List, Names, Pages, Says, Service, KEY_ID, KEY_SECRET, LINE, PLAIN, SESSION_TOKEN,
-    URL,
+    keys, Batch, Fields, List, Names, Pages, Says, Service, Special, KEY_ID, KEY_SECRET, LINE,
+    NOTHING_SPECIAL, PLAIN, SESSION_TOKEN, URL,
 };
 use crate::provider::api::{Means, Means::Absent, Means::Auth, Means::Busy, Means::Clock, Means::NoZone};
 use crate::provider::ProviderOption;
@@ -122,6 +122,7 @@ pub(super) const ROWS: &[Service] = &[
             ("IncorrectDomainUser", NoZone),
             ("OperationDomain.NoPermission", Auth)
         ],
+        special: &Special { off: ("Status", "DISABLE"), ..NOTHING_SPECIAL },
         ..PLAIN
     },
     // https://www.alibabacloud.com/help/en/edge-security-acceleration/esa/api-esa-2024-09-10-updaterecord
@@ -166,8 +167,11 @@ pub(super) const ROWS: &[Service] = &[
             line: "",
         },
         names: Names::Full,
-        types: ["A/AAAA", "A/AAAA"],
-        joint: true,
+        special: &Special {
+            types: ["A/AAAA", "A/AAAA"],
+            joint: true,
+            ..NOTHING_SPECIAL
+        },
         create: "POST /?Action=CreateRecord&SiteId=$zid&RecordName=$fqdn&Type=$type&Data={%22Value%22:%22$addr%22}&Ttl=$ttl(&Proxied=true&BizName=$:biz_name)",
         change: "POST /?Action=UpdateRecord&RecordId=$id&Type=$type&Data={%22Value%22:%22$addr%22}&Ttl=$ttl$+Proxied,BizName,Comment",
         wrote: "RequestId",
@@ -270,7 +274,7 @@ pub(super) const ROWS: &[Service] = &[
         names: Names::Full,
         line: "Default",
         create: "POST /?Action=CreateDnsRecord {\"ZoneId\":\"$zid\",\"Name\":\"$fqdn\",\"Type\":\"$type\",\"Content\":\"$addr\",\"Location\":\"$line\",\"TTL\":$ttl}",
-        batch: Batch {
+        batch: &Batch {
             call: "POST /?Action=ModifyDnsRecords {\"ZoneId\":\"$zid\",\"DnsRecords\":[$items]}",
             create: "",
             change: "{\"RecordId\":\"$id\",\"Name\":\"$fqdn\",\"Type\":\"$type\",\"Content\":\"$addr\",\"Location\":\"$line\",\"TTL\":$ttl$+Weight}",
@@ -317,7 +321,7 @@ pub(super) const ROWS: &[Service] = &[
         line: "default_view",
         create: "POST /v2.1/zones/$zid/recordsets {\"name\":\"$fqdn.\",\"type\":\"$type\",\"records\":[\"$addr\"],\"ttl\":$ttl,\"line\":\"$line\"}",
         change: "PUT /v2.1/zones/$zid/recordsets/$id {\"name\":\"$fqdn.\",\"type\":\"$type\",\"records\":[\"$addr\"],\"ttl\":$ttl$+description,weight}",
-        batch: Batch {
+        batch: &Batch {
             call: "PUT /v2.1/zones/$zid/recordsets {\"recordsets\":[$items]}",
             create: "",
             change: "{\"id\":\"$id\",\"records\":[\"$addr\"],\"ttl\":$ttl$+description,weight}",
@@ -352,6 +356,7 @@ pub(super) const ROWS: &[Service] = &[
             ("~signature expired", Clock),
             ("APIGW.0", Auth),
         ],
+        special: &Special { off: ("Status", "DISABLE"), ..NOTHING_SPECIAL },
         ..PLAIN
     },
     // https://cloud.baidu.com/doc/BCD/s/4jwvymhs7

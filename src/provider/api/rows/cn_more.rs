@@ -1,7 +1,8 @@
 //! The smaller Chinese services, with keys in plain sight or a signature of the old kind.
 
 use crate::provider::api::{
-    keys, Fields, List, Pages, Says, Service, KEY_ID, KEY_SECRET, PLAIN, SERVER, TOKEN, URL,
+    keys, Fields, List, Pages, Says, Service, Special, KEY_ID, KEY_SECRET, NOTHING_SPECIAL, PLAIN, SERVER,
+    TOKEN, URL,
 };
 use crate::provider::api::{Means, Means::Absent, Means::Auth, Means::Busy, Means::Clock, Means::NoZone};
 use crate::provider::ProviderOption;
@@ -137,7 +138,10 @@ pub(super) const ROWS: &[Service] = &[
         },
         all: "GET /api/recordList?domainId=$zid&domain=$zone&pageIndex=$page&pageSize=100",
         record: Fields { name: "host", rtype: "#type", value: "data", ..PLAIN.record },
-        types: ["1", "28"],
+        special: &Special {
+            types: ["1", "28"],
+            ..NOTHING_SPECIAL
+        },
         create: "POST /api/record {\"domainId\":\"$zid\",\"type\":$type,\"host\":\"$host\",\"data\":\"$addr\",\"ttl\":$ttl}",
         change: "PUT /api/record {\"id\":\"$id\",\"type\":$type,\"host\":\"$host\",\"data\":\"$addr\",\"ttl\":$ttl$+lineId,weight}",
         wrote: "code",

@@ -1,6 +1,8 @@
 //! Hosts of DNS with an API of their own.
 
-use crate::provider::api::{Fields, List, Means, Names, Pages, Says, Service, PLAIN, TOKEN, URL};
+use crate::provider::api::{
+    Fields, List, Means, Names, Pages, Says, Service, Special, NOTHING_SPECIAL, PLAIN, TOKEN, URL,
+};
 use crate::provider::ProviderOption;
 
 /// The rows.
@@ -30,6 +32,7 @@ pub(super) const ROWS: &[Service] = &[
         code: "",
         text: "error",
         codes: &[("~already exists", Means::Stale), ("~zone is not found", Means::NoZone)],
+        special: &Special { off: ("resource_records.*.enabled", "false"), ..NOTHING_SPECIAL },
         ..PLAIN
     },
     // https://developer.ibm.com/apis/catalog/ns1--ibm-ns1-connect-api/
@@ -243,7 +246,9 @@ pub(super) const ROWS: &[Service] = &[
             line: "",
         },
         names: Names::Within(""),
-        types: ["0", "1"],
+        special: &Special { off: ("Disabled", "true"), types: ["0", "1"],
+            ..NOTHING_SPECIAL
+        },
         create: "PUT /dnszone/$zid/records {\"Type\":$type,\"Name\":\"$host\",\"Value\":\"$addr\",\"Ttl\":$ttl}",
         change: "POST /dnszone/$zid/records/$id {\"Type\":$type,\"Name\":\"$host\",\"Value\":\"$addr\",\"Ttl\":$ttl$+Weight,Disabled,Comment,MonitorType,SmartRoutingType,LatencyZone,GeolocationLatitude,GeolocationLongitude,Accelerated,AutoSslIssuance}",
         wrote: "Id",

@@ -1,8 +1,8 @@
 //! Clouds and hosters with paths of zones and records.
 
 use crate::provider::api::{
-    keys, Batch, Fields, List, Means, Names, Pages, Says, Service, KEY_ID, KEY_SECRET, PLAIN, SESSION_TOKEN,
-    TOKEN, URL,
+    keys, Batch, Fields, List, Means, Names, Pages, Says, Service, Special, KEY_ID, KEY_SECRET,
+    NOTHING_SPECIAL, PLAIN, SESSION_TOKEN, TOKEN, URL,
 };
 use crate::provider::ProviderOption;
 use crate::sign;
@@ -44,7 +44,11 @@ pub(super) const ROWS: &[Service] = &[
             let region = job.option("region").unwrap_or("us-east-1");
             Ok(sign::sigv4(http, &keys(job)?, region, "route53", job.signing_time()?))
         }),
-        xml: true,
+        special: &Special {
+            xml: true,
+            zone_not: ("Config.PrivateZone", "true"),
+            ..NOTHING_SPECIAL
+        },
         zones: List {
             call: "GET /2013-04-01/hostedzonesbyname?maxitems=100(&dnsname=$cursor)",
             items: "ListHostedZonesByNameResponse.HostedZones.&",
@@ -52,7 +56,6 @@ pub(super) const ROWS: &[Service] = &[
         },
         zone_name: "Name",
         zone_id: "Id",
-        zone_not: ("Config.PrivateZone", "true"),
         // The sets at and after a name: more than there are types, so that both families are among them. Of sets with
         // an identifier there may be more; one that is not seen stands in the way of a new one, which is refused.
         read: List {
@@ -69,7 +72,7 @@ pub(super) const ROWS: &[Service] = &[
             line: "",
         },
         names: Names::Full,
-        batch: Batch {
+        batch: &Batch {
             call: "POST /2013-04-01/hostedzone/$zid/rrset <ChangeResourceRecordSetsRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><ChangeBatch><Changes>$items</Changes></ChangeBatch></ChangeResourceRecordSetsRequest>",
             create: "<Change><Action>CREATE</Action><ResourceRecordSet><Name>$fqdn.</Name><Type>$type</Type><TTL>$ttl</TTL><ResourceRecords><ResourceRecord><Value>$addr</Value></ResourceRecord></ResourceRecords></ResourceRecordSet></Change>",
             change: ROUTE53_CHANGE,
@@ -109,7 +112,7 @@ pub(super) const ROWS: &[Service] = &[
         all: "GET /$zone/records?page=$page&page_size=100",
         record: Fields { value: "data", ..PLAIN.record },
         names: Names::Within(""),
-        batch: Batch {
+        batch: &Batch {
             call: "PATCH /$zone/records {\"return_all_records\":false,\"disallow_new_zone_creation\":true,\"changes\":[$items]}",
             create: SCALEWAY_SET,
             change: SCALEWAY_SET,
@@ -139,7 +142,9 @@ pub(super) const ROWS: &[Service] = &[
         headers: &[("X-API-Key", "$:token")],
         zones: List { call: "GET ", items: "*", pages: Pages::One },
         zone_id: "id",
-        zone_not: ("type", "SLAVE"),
+        special: &Special { off: ("disabled", "true"), zone_not: ("type", "SLAVE"),
+            ..NOTHING_SPECIAL
+        },
         read: List {
             call: "GET /$zid?recordName=$fqdn&recordType=$type",
             items: "records.*",
@@ -188,7 +193,11 @@ pub(super) const ROWS: &[Service] = &[
             items: "*",
             pages: Pages::One,
         },
-        detail: "GET /domain/zone/$zone/record/$id",
+        special: &Special {
+            detail: "GET /domain/zone/$zone/record/$id",
+            commit: "POST /domain/zone/$zone/refresh",
+            ..NOTHING_SPECIAL
+        },
         record: Fields {
             id: "#id",
             name: "subDomain",
@@ -199,7 +208,6 @@ pub(super) const ROWS: &[Service] = &[
         names: Names::Within(""),
         create: "POST /domain/zone/$zone/record {\"fieldType\":\"$type\",\"subDomain\":\"$host\",\"target\":\"$addr\",\"ttl\":$ttl}",
         change: "PUT /domain/zone/$zone/record/$id {\"subDomain\":\"$host\",\"target\":\"$addr\",\"ttl\":$ttl}",
-        commit: "POST /domain/zone/$zone/refresh",
         code: "errorCode|class",
         codes: &[
             ("QUERY_TIME_OUT", Means::Clock),
@@ -218,7 +226,7 @@ pub(super) const ROWS: &[Service] = &[
         base: "https://api.infomaniak.com/2",
         zones: List { call: "GET /zones/$try/exists", items: "", pages: Pages::One },
         zone_name: "",
-        zone_not: ("data", "false"),
+        special: &Special { zone_not: ("data", "false"), ..NOTHING_SPECIAL },
         read: List { call: "GET /zones/$zone/records", items: "data.*", pages: Pages::One },
         record: Fields { id: "#id", name: "source", value: "target", ..PLAIN.record },
         create: "POST /zones/$zone/records {\"source\":\"$host\",\"type\":\"$type\",\"target\":\"$addr\",\"ttl\":$ttl}",
@@ -245,7 +253,7 @@ pub(super) const ROWS: &[Service] = &[
         zone_name: "?domain",
         read: List { call: "GET /dns/v1/zones/$zone", items: "*", pages: Pages::One },
         record: Fields { id: "", value: "records.*.content", ..PLAIN.record },
-        batch: Batch {
+        batch: &Batch {
             call: "PUT /dns/v1/zones/$zone {\"overwrite\":true,\"zone\":[$items]}",
             create: HOSTINGER_SET,
             change: HOSTINGER_SET,
@@ -253,6 +261,7 @@ pub(super) const ROWS: &[Service] = &[
         },
         wrote: "message",
         text: "message|error",
+        special: &Special { off: ("records.*.is_disabled", "true"), ..NOTHING_SPECIAL },
         ..PLAIN
     },
     // https://luadns.com/api.html

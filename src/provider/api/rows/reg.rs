@@ -1,7 +1,8 @@
 //! Registrars with an API of their own, most in JSON.
 
 use crate::provider::api::{
-    Batch, Fields, List, Means, Names, Pages, Says, Service, KEY_ID, KEY_SECRET, PLAIN, TOKEN, URL,
+    Batch, Fields, List, Means, Names, Pages, Says, Service, Special, KEY_ID, KEY_SECRET, NOTHING_SPECIAL,
+    PLAIN, TOKEN, URL,
 };
 use crate::provider::ProviderOption;
 
@@ -22,7 +23,7 @@ pub(super) const ROWS: &[Service] = &[
         options: &[TOKEN, URL],
         base: "https://desec.io/api/v1",
         headers: &[("Authorization", "Token $:token")],
-        zones: List { call: "GET /domains/?owns_qname=$fqdn", items: "*", pages: Pages::One },
+        zones: List { call: "GET /domains/", items: "*", pages: Pages::One },
         read: List {
             call: "GET /domains/$zone/rrsets/?subname=$host&type=$type",
             items: "*",
@@ -31,13 +32,16 @@ pub(super) const ROWS: &[Service] = &[
         all: "GET /domains/$zone/rrsets/",
         record: Fields { id: "", name: "subname", value: "records.*", ..PLAIN.record },
         names: Names::Within(""),
-        batch: Batch {
+        batch: &Batch {
             call: "PATCH /domains/$zone/rrsets/ [$items]",
             create: "{\"subname\":\"$host\",\"type\":\"$type\",\"ttl\":$ttl,\"records\":[\"$addr\"]}",
             change: "{\"subname\":\"$host\",\"type\":\"$type\",\"ttl\":$ttl,\"records\":[\"$addr\"]}",
             most: 100,
         },
-        each: true,
+        special: &Special {
+            each: true,
+            ..NOTHING_SPECIAL
+        },
         wrote: "0.name",
         ttl: (3600, 60),
         text: "detail|%.*|*.%.*",
@@ -158,7 +162,10 @@ pub(super) const ROWS: &[Service] = &[
         record: Fields { id: "", value: "records.*.value", ttl: "?ttl", ..PLAIN.record },
         create: "POST /zones/$zone/rrsets {\"name\":\"$host\",\"type\":\"$type\",\"ttl\":$ttl,\"records\":[{\"value\":\"$addr\"}]}",
         change: "POST /zones/$zone/rrsets/$host/$type/actions/set_records {\"records\":[{\"value\":\"$addr\"$+comment=records.0.comment}]}",
-        retime: "POST /zones/$zone/rrsets/$host/$type/actions/change_ttl {\"ttl\":$ttl}",
+        special: &Special {
+            retime: "POST /zones/$zone/rrsets/$host/$type/actions/change_ttl {\"ttl\":$ttl}",
+            ..NOTHING_SPECIAL
+        },
         wrote: "action.status",
         says: Says::No("error|action.error"),
         code: "error.code|action.error.code",
@@ -255,13 +262,16 @@ pub(super) const ROWS: &[Service] = &[
         // Records of other groups belong to functions of the service.
         record: Fields { id: "", value: "address", line: "group.type", ..PLAIN.record },
         line: "custom",
-        batch: Batch {
+        batch: &Batch {
             call: "PUT /dns/records/$zone {\"items\":[$items]}",
             create: "{\"type\":\"$type\",\"name\":\"$host\",\"address\":\"$addr\",\"ttl\":$ttl}",
             change: "{\"type\":\"$type\",\"name\":\"$host\",\"address\":\"$addr\",\"ttl\":$ttl}",
             most: 100,
         },
-        after: "DELETE /dns/records/$zone [{\"type\":\"$type\",\"name\":\"$host\",\"address\":\"$old\"}]",
+        special: &Special {
+            after: "DELETE /dns/records/$zone [{\"type\":\"$type\",\"name\":\"$host\",\"address\":\"$old\"}]",
+            ..NOTHING_SPECIAL
+        },
         ttl: (600, 60),
         code: "",
         text: "data.0.details|detail",

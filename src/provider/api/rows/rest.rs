@@ -1,6 +1,8 @@
 //! Services with a plain JSON API and a token.
 
-use crate::provider::api::{Fields, List, Means, Names, Pages, Service, PLAIN, TOKEN, URL};
+use crate::provider::api::{
+    Fields, List, Means, Names, Pages, Service, Special, NOTHING_SPECIAL, PLAIN, TOKEN, URL,
+};
 
 /// The rows.
 pub(super) const ROWS: &[Service] = &[
@@ -45,7 +47,7 @@ pub(super) const ROWS: &[Service] = &[
         all: "GET /api/v1/servers/localhost/zones/$zid",
         record: Fields { id: "", value: "records.*.content", ..PLAIN.record },
         names: Names::Full,
-        batch: super::super::Batch {
+        batch: &super::super::Batch {
             call: "PATCH /api/v1/servers/localhost/zones/$zid {\"rrsets\":[$items]}",
             create: "{\"name\":\"$fqdn.\",\"type\":\"$type\",\"ttl\":$ttl,\"changetype\":\"REPLACE\",\"records\":[{\"content\":\"$addr\",\"disabled\":false}]$+comments}",
             change: "{\"name\":\"$fqdn.\",\"type\":\"$type\",\"ttl\":$ttl,\"changetype\":\"REPLACE\",\"records\":[{\"content\":\"$addr\",\"disabled\":false}]$+comments}",
@@ -56,6 +58,7 @@ pub(super) const ROWS: &[Service] = &[
         text: "error",
         // Of what is asked for only the zone may not be there.
         codes: &[("~not found", Means::NoZone), ("~could not find domain", Means::NoZone)],
+        special: &Special { off: ("records.*.disabled", "true"), ..NOTHING_SPECIAL },
         ..PLAIN
     },
 ];

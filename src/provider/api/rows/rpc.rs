@@ -1,6 +1,8 @@
 //! Hosters whose API is one address that takes methods, some of them within a session.
 
-use crate::provider::api::{Batch, Fields, List, Means, Names, Pages, Says, Service, PLAIN, TOKEN, URL};
+use crate::provider::api::{
+    Batch, Fields, List, Means, Names, Pages, Says, Service, Special, NOTHING_SPECIAL, PLAIN, TOKEN, URL,
+};
 use crate::provider::ProviderOption;
 
 /// The rows.
@@ -18,8 +20,11 @@ pub(super) const ROWS: &[Service] = &[
         ],
         base: "https://ccp.netcup.net/run/webservice/servers/endpoint.php?JSON",
         headers: &[],
-        login: "POST  {\"action\":\"login\",\"param\":{\"customernumber\":\"$:customer\",\"apikey\":\"$:key\",\"apipassword\":\"$:password\"}}",
-        session: "responsedata.apisessionid",
+        special: &Special {
+            login: "POST  {\"action\":\"login\",\"param\":{\"customernumber\":\"$:customer\",\"apikey\":\"$:key\",\"apipassword\":\"$:password\"}}",
+            session: "responsedata.apisessionid",
+            ..NOTHING_SPECIAL
+        },
         zones: List {
             call: "POST  {\"action\":\"infoDnsZone\",\"param\":{\"domainname\":\"$try\",\"customernumber\":\"$:customer\",\"apikey\":\"$:key\",\"apisessionid\":\"$session\"}}",
             items: "responsedata",
@@ -32,7 +37,7 @@ pub(super) const ROWS: &[Service] = &[
         },
         // Times to live are the zone's.
         record: Fields { name: "hostname", value: "destination", ttl: "", ..PLAIN.record },
-        batch: Batch {
+        batch: &Batch {
             call: "POST  {\"action\":\"updateDnsRecords\",\"param\":{\"domainname\":\"$zone\",\"customernumber\":\"$:customer\",\"apikey\":\"$:key\",\"apisessionid\":\"$session\",\"dnsrecordset\":{\"dnsrecords\":[$items]}}}",
             create: "{\"hostname\":\"$host\",\"type\":\"$type\",\"destination\":\"$addr\"}",
             change: "{\"id\":\"$id\",\"hostname\":\"$host\",\"type\":\"$type\",\"destination\":\"$addr\"$+priority,state}",
@@ -68,15 +73,18 @@ pub(super) const ROWS: &[Service] = &[
         ],
         base: "https://api.domrobot.com/jsonrpc",
         headers: &[("Cookie", "$session")],
-        login: "POST / {\"method\":\"account.login\",\"params\":{\"user\":\"$:username\",\"pass\":\"$:password\"}}",
-        session: "cookie",
+        special: &Special {
+            login: "POST / {\"method\":\"account.login\",\"params\":{\"user\":\"$:username\",\"pass\":\"$:password\"}}",
+            session: "cookie",
+            zone_not: ("type", "SLAVE"),
+            ..NOTHING_SPECIAL
+        },
         zones: List {
             call: "POST / {\"method\":\"nameserver.list\",\"params\":{\"page\":$page,\"pagelimit\":100}}",
             items: "?resData.domains.*",
             pages: Pages::Of(100),
         },
         zone_name: "domain",
-        zone_not: ("type", "SLAVE"),
         read: List {
             call: "POST / {\"method\":\"nameserver.info\",\"params\":{\"domain\":\"$zone\",\"name\":\"$fqdn\",\"type\":\"$type\"}}",
             items: "?resData.record.*",

@@ -52,10 +52,10 @@ impl Mirror {
         let mut tree = Value::Null;
         let mut headers = Vec::new();
         match asks {
-            Asks::Login if service.session == "cookie" => {
+            Asks::Login if service.special.session == "cookie" => {
                 headers.push(("set-cookie".into(), "s=1; path=/".into()))
             }
-            Asks::Login => put(&mut tree, service.session, "session".into()),
+            Asks::Login => put(&mut tree, service.special.session, "session".into()),
             Asks::Zones => self.zones(&mut tree, &captured),
             Asks::Records => self.records(&mut tree, &captured, there),
             Asks::Detail => tree = self.record(self.by_id(&captured)?, there),
@@ -68,7 +68,8 @@ impl Mirror {
             let all = tree.pointer(&format!("/{items}")).and_then(Value::as_array).map_or(0, Vec::len);
             put(&mut tree, path, all.into());
         }
-        if let (Pages::Cursor(path), Asks::Zones | Asks::Records, false) = (pages, asks, service.xml) {
+        if let (Pages::Cursor(path), Asks::Zones | Asks::Records, false) = (pages, asks, service.special.xml)
+        {
             put(&mut tree, path, "".into());
         }
         if let Says::Is(path, words) = service.says {
@@ -78,7 +79,7 @@ impl Mirror {
                 put(&mut tree, path, word.into());
             }
         }
-        let body = match (&tree, service.xml) {
+        let body = match (&tree, service.special.xml) {
             (Value::Null, _) if asks == Asks::Write => String::new(),
             (Value::Null, false) => "{}".into(),
             (Value::Null, true) => "<Empty/>".into(),
@@ -98,16 +99,16 @@ impl Mirror {
             service.create,
             service.change,
             service.batch.call,
-            service.after,
-            service.retime,
-            service.commit,
+            service.special.after,
+            service.special.retime,
+            service.special.commit,
         ];
         let reads = [
-            (service.login, Asks::Login),
+            (service.special.login, Asks::Login),
             (service.zones.call, Asks::Zones),
             (service.read.call, Asks::Records),
             (service.all, Asks::Records),
-            (service.detail, Asks::Detail),
+            (service.special.detail, Asks::Detail),
         ];
         let all = reads.into_iter().chain(writes.map(|call| (call, Asks::Write)));
         let fitting = all.filter(|(call, asks)| !call.is_empty() && (*asks == Asks::Write) == http.write);
@@ -168,7 +169,7 @@ impl Mirror {
         let skip = number("offset")
             .or(number("page").map(|page| (page.max(1) - 1).saturating_mul(size)))
             .unwrap_or(0);
-        let items = all.into_iter().skip(skip).take(size).map(|place| match service.detail {
+        let items = all.into_iter().skip(skip).take(size).map(|place| match service.special.detail {
             "" => self.record(place, there),
             _ => json!(FIRST_ID + place),
         });
@@ -184,7 +185,7 @@ impl Mirror {
         let mut item = Value::Null;
         put(&mut item, fields.id, (FIRST_ID + place).to_string().into());
         put(&mut item, fields.name, if full { name } else { within }.into());
-        put(&mut item, fields.rtype, self.service.types[0].into());
+        put(&mut item, fields.rtype, self.service.special.types[0].into());
         put(&mut item, fields.value, there.to_string().into());
         put(&mut item, fields.ttl, "600".into());
         put(&mut item, fields.line, self.service.line.into());
