@@ -503,7 +503,7 @@ static GET_ONE: Entry = Entry {
     options: &[],
     families: &Family::BOTH,
     reads: false,
-    floor: Duration::ZERO,
+    floor: 0,
     update: Update::Own(get_one),
 };
 

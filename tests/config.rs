@@ -35,16 +35,7 @@ fn never(_: &mut Job, _: &mut porchlight::provider::Ask) -> Result<Verdicts, Fai
 }
 
 const fn entry(name: &'static str, options: &'static [ProviderOption], families: &'static [Family]) -> Entry {
-    Entry {
-        name,
-        title: name,
-        url: "",
-        options,
-        families,
-        reads: true,
-        floor: Duration::ZERO,
-        update: Update::Own(never),
-    }
+    Entry { name, title: name, url: "", options, families, reads: true, floor: 0, update: Update::Own(never) }
 }
 
 /// It does not read before it writes.

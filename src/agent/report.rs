@@ -97,7 +97,7 @@ impl Agent {
         let change =
             flying.filter(|f| f.generation == job.generation).map_or(self.state.change, |f| f.change);
         let entry = self.record(&job.record).and_then(|record| provider::find(&record.provider));
-        let floor = entry.map_or(Duration::ZERO, |entry| entry.floor);
+        let floor = Duration::from_secs(entry.map_or(0, |entry| entry.floor.into()));
         let end = End {
             now,
             floor,

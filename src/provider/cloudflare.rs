@@ -9,7 +9,6 @@ use crate::map::Map;
 use crate::model::Family;
 use crate::wire::json::Object;
 use api::{Api, Code, Found, Trouble, Write};
-use std::time::Duration;
 
 /// The row of this provider.
 pub const ENTRY: Entry = Entry {
@@ -27,7 +26,7 @@ pub const ENTRY: Entry = Entry {
     ],
     families: &Family::BOTH,
     reads: true,
-    floor: Duration::ZERO,
+    floor: 0,
     update: Update::Own(update),
 };
 

@@ -33,7 +33,7 @@ pub const ENTRY: Entry = Entry {
     ],
     families: &Family::BOTH,
     reads: false,
-    floor: Duration::from_secs(60),
+    floor: 60,
     update: Update::Own(|job, ask| Ok(one_by_one(&job.records, &mut |wanted| update_one(job, wanted, ask)))),
 };
 

@@ -18,7 +18,7 @@ pub const ENTRY: Entry = Entry {
     ],
     families: &Family::BOTH,
     reads: false,
-    floor: Duration::ZERO,
+    floor: 0,
     update: Update::Own(update),
 };
 

@@ -282,8 +282,8 @@ pub struct Entry {
     /// True if `update` reads what is published before it writes. Else the planner asks DNS first
     /// whenever it is not sure.
     pub reads: bool,
-    /// The shortest time to the next try after the service answered with a failure.
-    pub floor: Duration,
+    /// The shortest time to the next try after the service answered with a failure, in seconds.
+    pub floor: u16,
     /// How it is done.
     pub update: Update,
 }

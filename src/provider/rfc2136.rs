@@ -13,7 +13,6 @@ use crate::sign::tsig::{self, Key, Unverified, BADTIME};
 use crate::wire::dns::{self, Data, Message, Question, Rr};
 use answer::{bad_key, bad_name, by_code, clock, cname, odd, parse, servfail, unsteady, untrusted, Trouble};
 use std::net::IpAddr;
-use std::time::Duration;
 
 /// The row of this provider.
 pub const ENTRY: Entry = Entry {
@@ -38,7 +37,7 @@ pub const ENTRY: Entry = Entry {
     ],
     families: &Family::BOTH,
     reads: true,
-    floor: Duration::ZERO,
+    floor: 0,
     update: Update::Own(update),
 };
 

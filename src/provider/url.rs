@@ -18,8 +18,8 @@ use std::time::Duration;
 pub(super) use words::told_failure;
 use words::{first_word, is_bad, is_well, judge, phrase};
 
-/// The shortest time to the next try after a failure, by Dyn's policy, which the others copied.
-const FLOOR: Duration = Duration::from_secs(600);
+/// The shortest time to the next try after a failure in seconds, by Dyn's policy, which the others copied.
+const FLOOR: u16 = 600;
 
 /// The rows of [`super::PROVIDERS`]: those that speak dyndns2, then the others.
 #[allow(clippy::indexing_slicing, reason = "computed by the compiler, which refuses a wrong index")]
@@ -169,7 +169,8 @@ fn verdict(
     let text = reply.text();
     let text = text.trim_start_matches('\u{feff}').trim();
     let success = (200..300).contains(&reply.status);
-    let by_status = || Err(http_failure(reply, job.now, FLOOR).unwrap_or_else(|| garbled(reply)));
+    let wait = Duration::from_secs(FLOOR.into());
+    let by_status = || Err(http_failure(reply, job.now, wait).unwrap_or_else(|| garbled(reply)));
     if text.is_empty() {
         return match row.other {
             Other::EmptyUpdated | Other::Any if success => Ok(Outcome::Updated),

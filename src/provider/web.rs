@@ -108,16 +108,36 @@ pub fn quote(text: &str) -> String {
     out
 }
 
+/// What is wrong with the address of a server (`option url`), if anything: scheme, host, port and path are wanted.
+pub fn url_fault(url: &str) -> Option<&'static str> {
+    let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {
+        return Some("must begin with https:// or http://");
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    let port = match host.rsplit_once(':') {
+        Some((_, port)) if !port.ends_with(']') => port,
+        _ => "1",
+    };
+    Some(match () {
+        () if url.contains(|c: char| c.is_whitespace() || c.is_control()) => "must not hold blanks",
+        () if url.contains(['?', '#']) => "must not hold a query or a fragment",
+        () if host.contains('@') => "must not hold a user name or password; they have options of their own",
+        () if host.is_empty() || host.starts_with(':') => "names no server",
+        () if port.parse::<u16>().is_ok_and(|port| port > 0) => return None,
+        () => "has a port that is no number from 1 to 65535",
+    })
+}
+
 /// The service's base URL: `option url` where it is set, else `default`; without final slashes.
 ///
 /// # Errors
 /// [`Kind::Refused`] when the option is no web address.
 pub fn base_url<'a>(job: &'a Job, default: &'a str) -> Result<&'a str, Failure> {
     let url = job.option("url").unwrap_or(default);
-    if !(url.starts_with("https://") || url.starts_with("http://")) {
-        return Err(Failure::new(Kind::Refused, "option url must begin with https:// or http://"));
+    match url_fault(url) {
+        Some(fault) => Err(Failure::new(Kind::Refused, format!("option url {fault}"))),
+        None => Ok(url.trim_end_matches('/')),
     }
-    Ok(url.trim_end_matches('/'))
 }
 
 /// How long the reply asks to wait (RFC 9110 section 10.2.3), at most [`MAX_WAIT`]. A date counts from
@@ -285,6 +305,32 @@ mod tests {
         assert_eq!(http.url, "https://x.test/u?a=b%20c%26d%3De%2F%2B%25&ip=2001:db8::1,192.0.2.1");
         let http = Http::get("https://x.test/u?k=1").query(&[("ü", "*")]);
         assert_eq!(http.url, "https://x.test/u?k=1&%C3%BC=%2A");
+    }
+
+    #[test]
+    fn addresses_of_servers_are_checked() {
+        for good in ["https://a.test", "http://127.0.0.1:8081/", "https://[2001:db8::1]/x", "http://[::1]:80"]
+        {
+            assert_eq!(url_fault(good), None, "{good}");
+        }
+        for bad in [
+            "",
+            "a.test",
+            "ftp://a.test",
+            "HTTPS://a.test",
+            "http://",
+            "http:///x",
+            "http://:80",
+            "http://u:p@a.test",
+            "http://a.test:x",
+            "http://a.test:0",
+            "http://a.test:99999",
+            "http://a b",
+            "http://a.test/?k=1",
+            "http://a.test/#f",
+        ] {
+            assert!(url_fault(bad).is_some(), "{bad}");
+        }
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
                 break;
             } else if self.take("<![CDATA[").is_some() {
                 text.push_str(self.until("]]>")?);
-            } else if self.rest.starts_with("<!") || self.rest.starts_with("<?") {
+            } else if self.rest.starts_with("<!--") || self.rest.starts_with("<?") {
                 self.skip()?;
             } else {
                 let (name, value) = self.element(depth)?;
@@ -152,6 +152,8 @@ mod tests {
             "<1/>",
             "<a",
             "</a>",
+            "<a><!b",
+            "<a><!DOCTYPE b></a>",
             doctype,
         ] {
             assert_eq!(parse(bad), None, "{bad}");

@@ -2,6 +2,7 @@
 
 use super::{families, keep, quoted, value, Entry, Family, Fate, Fields, Loader, Record};
 use crate::provider::own_name;
+use crate::provider::web::url_fault;
 use std::time::Duration;
 
 impl Loader<'_> {
@@ -27,6 +28,11 @@ impl Loader<'_> {
         let ttl = fields.one("ttl").and_then(|text| value::duration(text).ok());
         if ttl.is_some_and(|ttl| ttl.subsec_millis() != 0) {
             self.reader.fault(fields, "ttl", "is not a whole number of seconds");
+        }
+        // What a request of one's own holds may be any address.
+        let server = fields.one("url").filter(|_| provider.is_some_and(|entry| entry.name != "custom"));
+        if let Some(fault) = server.and_then(url_fault) {
+            self.reader.fault(fields, "url", fault);
         }
         let refresh = self.refresh(fields, provider);
         let wans = self.record_wans(fields);

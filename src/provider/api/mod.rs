@@ -11,7 +11,6 @@ use super::{Entry, Failure, Http, Job, Kind, ProviderOption, Update};
 use crate::model::Family;
 use crate::sign::Keys;
 pub(super) use drive::update;
-use std::time::Duration;
 
 /// Adds a signature to a request that is whole.
 pub type Sign = fn(&Job, Http) -> Result<Http, Failure>;
@@ -312,7 +311,7 @@ impl Service {
             options: self.options,
             families: &Family::BOTH,
             reads: true,
-            floor: Duration::ZERO,
+            floor: 0,
             update: Update::Api(self),
         }
     }

@@ -7,7 +7,7 @@
 //! `{user}`, `{password}`, `{token}`, `{id}`, `{ttl}` the options. What is filled in is percent-encoded.
 
 use super::Shot;
-use crate::provider::web::encode;
+use crate::provider::web::{encode, url_fault};
 use crate::provider::{Failure, Job, Kind};
 
 /// Scheme, host and path, and the parameters, of the request for some records.
@@ -36,10 +36,10 @@ pub(super) fn fill(template: &str, job: &Job, shot: &Shot) -> Result<(String, St
 
 /// Scheme, host and path of a private server.
 fn private(url: &str, place: &str, job: &Job, shot: &Shot) -> Result<String, Failure> {
-    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let Some(host) = host else {
-        return Err(Failure::new(Kind::Refused, "option url must begin with https:// or http://"));
-    };
+    if let Some(fault) = url_fault(url) {
+        return Err(Failure::new(Kind::Refused, format!("option url {fault}")));
+    }
+    let host = url.split_once("://").map_or(url, |(_, host)| host);
     if host.contains('/') && !host.ends_with('/') || host.matches('/').count() > 1 {
         return Ok(url.to_owned());
     }
