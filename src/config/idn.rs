@@ -15,7 +15,8 @@ const A_LABEL_CAP: usize = 63;
 const LABEL_CAP: usize = 59;
 
 /// What is taken beyond ASCII: letters, digits and marks in small letters, of the scripts of which names are registered.
-/// Each is its own canonical form (NFC, UTS 46), so that it needs no mapping. Some within are not assigned.
+/// Each by itself is its own canonical form (NFC, UTS 46), so that it needs no mapping; of what several together would
+/// become, see [`joins`] and [`order`]. Some within are not assigned.
 #[rustfmt::skip]
 static LETTERS: &[(u32, u32)] = &[
     (0xdf, 0xf6), (0xf8, 0x12f), (0x131, 0x131), (0x134, 0x13e), (0x141, 0x148), (0x14a, 0x17e), // Latin
@@ -76,14 +77,112 @@ fn check(label: &[u32]) -> Result<(), String> {
     if label.len() > LABEL_CAP {
         return Err(too_long(label.len()));
     }
+    check_marks(label)?;
     let to_left = |code: &u32| (0x590..0x900).contains(code);
-    let neutral = |code: &u32| *code == u32::from('-') || (0x30..0x3a).contains(code);
+    let arabic = |code: &u32| (0x660..0x66a).contains(code);
+    let digit = |code: &u32| (0x30..0x3a).contains(code) || (0x6f0..0x6fa).contains(code);
+    let neutral = |code: &u32| *code == u32::from('-') || digit(code);
+    // RFC 5893 section 2: rules 1, 2 and 4.
     let mixed = label.iter().any(to_left)
-        && (!label.iter().all(|code| to_left(code) || neutral(code)) || label.first().is_some_and(neutral));
+        && (!label.iter().all(|code| to_left(code) || neutral(code))
+            || label.first().is_some_and(|code| neutral(code) || arabic(code))
+            || label.iter().any(arabic) && label.iter().any(digit));
     if mixed {
-        return Err(format!("mixes letters that are written from the left and from the right; {mends}"));
+        return Err(format!("mixes signs that are written from the left and from the right; {mends}"));
     }
     Ok(())
+}
+
+/// What is no label (RFC 5891 section 4.2.3), and signs that would become others, or come in another order, in NFC.
+fn check_marks(label: &[u32]) -> Result<(), String> {
+    const HYPHEN: u32 = b'-' as u32;
+    let mends = "write the name as xn--...";
+    if label.get(2..4) == Some(&[HYPHEN; 2])
+        || label.first() == Some(&HYPHEN)
+        || label.last() == Some(&HYPHEN)
+    {
+        return Err(
+            "has a part with hyphens at its begin or end, or as its third and fourth character; take them out".into()
+        );
+    }
+    if let Some(odd) = label.first().filter(|code| is_mark(**code)) {
+        return Err(format!(
+            "has a part that begins with a mark (U+{odd:04X}), which belongs behind a letter; {mends}"
+        ));
+    }
+    // The last sign that a mark can join, and the order of the one before.
+    let (mut base, mut before) = (0, 0);
+    for code in label.iter().copied() {
+        let own = order(code);
+        if own > 0 && own < before || joins(base, code) {
+            return Err(format!(
+                "has U+{code:04X} where it becomes another sign or another order of signs; {mends}"
+            ));
+        }
+        before = own;
+        if own == 0 {
+            base = code;
+        }
+    }
+    Ok(())
+}
+
+/// True if two of [`LETTERS`] are one in NFC.
+fn joins(base: u32, next: u32) -> bool {
+    match next {
+        0x93c => matches!(base, 0x928 | 0x930 | 0x933),
+        0x9be | 0x9d7 => base == 0x9c7,
+        0xb3e | 0xb56 | 0xb57 => base == 0xb47,
+        0xbd7 => matches!(base, 0xb92 | 0xbc6),
+        0xbbe => matches!(base, 0xbc6 | 0xbc7),
+        0xc56 => base == 0xc46,
+        0xcd5 => matches!(base, 0xcbf | 0xcc6 | 0xcca),
+        0xcc2 | 0xcd6 => base == 0xcc6,
+        0xd3e => matches!(base, 0xd46 | 0xd47),
+        0xd57 => base == 0xd46,
+        0xdca => matches!(base, 0xdd9 | 0xddc),
+        0xdcf | 0xddf => base == 0xdd9,
+        0x102e => base == 0x1025,
+        _ => false,
+    }
+}
+
+/// Where a mark comes among those of one letter (canonical combining class); 0: where it is written.
+fn order(code: u32) -> u32 {
+    match code {
+        0x64b..=0x652 => code - 0x64b + 27, // Arabic
+        0x93c | 0x9bc | 0xa3c | 0xabc | 0xb3c | 0xc3c | 0xcbc | 0x1037 => 7,
+        0x94d | 0x9cd | 0xa4d | 0xacd | 0xb4d | 0xbcd | 0xc4d | 0xccd | 0xd3b | 0xd3c | 0xd4d | 0xdca => 9,
+        0xe3a | 0xeba | 0x1039 | 0x103a | 0x17d2 => 9,
+        0xc55 => 84,
+        0xc56 => 91,
+        0xe38 | 0xe39 => 103,
+        0xe48..=0xe4b => 107,
+        0xeb8 | 0xeb9 => 118,
+        0xec8..=0xecb => 122,
+        0x952 | 0x108d => 220,
+        0x951 | 0x953 | 0x954 | 0x9fe | 0x135d..=0x135f | 0x17dd => 230,
+        _ => 0,
+    }
+}
+
+/// True for the marks among [`LETTERS`] (general category M), with which no label begins (UTS 46 section 4.1).
+fn is_mark(code: u32) -> bool {
+    match code {
+        0x64b..=0x652 | 0x7a6..=0x7b0 => true,
+        // A letter that stands where other scripts have a mark.
+        0x980 | 0xb83 | 0xc80 | 0xd3a | 0xd54..=0xd56 => false,
+        0x94e | 0x94f | 0x9fe | 0xa70 | 0xa71 | 0xa75 | 0xafa..=0xaff | 0xc04 | 0xcf3 => true,
+        // The scripts of India have their blocks alike,
+        0x900..=0xd7f => matches!(code % 0x80, 0..=3 | 0x3a..=0x3c | 0x3e..=0x4d | 0x51..=0x57 | 0x62 | 0x63),
+        // all but Sinhala.
+        0xd81..=0xd83 | 0xdca..=0xddf | 0xdf2 | 0xdf3 => true,
+        0xe31 | 0xe34..=0xe3a | 0xe47..=0xe4e | 0xeb1 | 0xeb4..=0xebc | 0xec8..=0xece => true, // Thai, Lao
+        0x102b..=0x103e | 0x1056..=0x1059 | 0x105e..=0x1060 | 0x1062..=0x1064 | 0x1067..=0x106d => true, // Burmese
+        0x1071..=0x1074 | 0x1082..=0x108d | 0x108f | 0x109a..=0x109d => true,
+        0x135d..=0x135f | 0x17b6..=0x17d3 | 0x17dd => true, // Ethiopic, Khmer
+        _ => false,
+    }
 }
 
 fn too_long(length: usize) -> String {
@@ -256,8 +355,23 @@ mod tests {
             ("가\u{1100}.example", "U+1100"),
             ("か\u{3099}.example", "U+3099"),
             ("😀.example", "U+1F600"),
+            ("xn--bücher.example", "hyphens"),
+            ("ab--ü.example", "hyphens"),
+            ("-ü.example", "hyphens"),
+            ("ü-.example", "hyphens"),
+            ("\u{93e}क.example", "U+093E"),
+            ("\u{e48}ก.example", "U+0E48"),
+            ("न\u{93c}.example", "U+093C"),
+            ("க\u{bc6}\u{bbe}.example", "U+0BBE"),
+            ("ক\u{9c7}\u{9be}.example", "U+09BE"),
+            ("క\u{c46}\u{c4d}\u{c56}.example", "U+0C56"),
+            ("\u{1025}\u{102e}.example", "U+102E"),
+            ("ก\u{e48}\u{e38}.example", "U+0E38"),
+            ("ب\u{651}\u{64e}.example", "U+064E"),
             ("abcא.example", "mixes"),
             ("1א.example", "mixes"),
+            ("\u{6f0}\u{680}.example", "mixes"),
+            ("ب\u{661}1.example", "mixes"),
             (&"ü".repeat(64), "too long"),
             (&"ü".repeat(100_000), "too long"),
         ] {
@@ -272,6 +386,42 @@ mod tests {
         idna::domain_to_ascii_cow(name.as_bytes(), idna::AsciiDenyList::STD3)
             .ok()
             .map(|name| name.into_owned())
+    }
+
+    /// Names as people write them, with the marks that are refused elsewhere.
+    #[test]
+    fn marks_in_their_places_are_taken() {
+        for name in [
+            "বাংলা",
+            "সোনার",
+            "ஃபேஸ்புக்",
+            "தமிழ்",
+            "लड़का",
+            "ශ්‍රී".split('\u{200d}').next().unwrap(),
+            "ที่นี่",
+            "ພາສາລາວ",
+            "العَرَبِيَّة".split('َ').next().unwrap(),
+            "ខ្មែរ",
+        ] {
+            assert_eq!(to_ascii(name).ok(), by_tables(name), "{name}");
+            assert!(by_tables(name).is_some(), "{name}");
+        }
+    }
+
+    /// What the tables and this know, by blocks of 128 signs, and with them what is in every block.
+    fn blocks() -> &'static [Vec<char>] {
+        static BLOCKS: std::sync::OnceLock<Vec<Vec<char>>> = std::sync::OnceLock::new();
+        BLOCKS.get_or_init(|| {
+            let known = |code: &char| {
+                let base = if (0x590..0x900).contains(&u32::from(*code)) { "א" } else { "x" };
+                let name = format!("{base}{code}{base}");
+                to_ascii(&name).is_ok() && by_tables(&name).is_some()
+            };
+            let block =
+                |at: u32| (at..at + 0x80).filter_map(char::from_u32).filter(known).collect::<Vec<_>>();
+            let blocks = (0x80..0x3400).step_by(0x80).map(block).filter(|block| block.len() > 20);
+            blocks.collect()
+        })
     }
 
     /// Every letter that is taken, and every capital letter of it: either the tables agree, or they know no such letter.
@@ -293,6 +443,15 @@ mod tests {
         assert!(known > 80_000, "{known}");
     }
 
+    /// What may begin a label: exactly what the tables let stand alone, digits apart.
+    #[test]
+    fn marks_alone_are_refused() {
+        for code in blocks().iter().flatten().filter(|code| !code.is_numeric()) {
+            let name = code.to_string();
+            assert_eq!(to_ascii(&name).ok(), by_tables(&name), "U+{:04X}", u32::from(*code));
+        }
+    }
+
     proptest! {
         #[test]
         fn whole_names_are_what_the_tables_make_of_them(
@@ -306,6 +465,22 @@ mod tests {
             }
             let long = ours.as_ref().is_some_and(|ours| ours.split('.').any(|label| label.len() > 63));
             prop_assert!(theirs.is_some() == ours.is_some() || long, "{}: {:?} {:?}", name, ours, theirs);
+        }
+
+        /// Whatever letters and marks stand together: what is taken is taken as it stands, and the tables take it too.
+        #[test]
+        fn sequences_are_what_the_tables_make_of_them(
+            block in 0..blocks().len(),
+            picks in prop::collection::vec(any::<prop::sample::Index>(), 1..8),
+            digits in "[0-9-]{0,2}",
+        ) {
+            let block = &blocks()[block];
+            let mut name: String = picks.iter().map(|pick| *pick.get(block)).collect();
+            name.push_str(&digits);
+            if let Ok(ours) = to_ascii(&name) {
+                let codes: Vec<String> = name.chars().map(|c| format!("{:04X}", u32::from(c))).collect();
+                prop_assert_eq!(Some(ours), by_tables(&name), "{:?}", codes);
+            }
         }
 
         #[test]

@@ -88,7 +88,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
         let account = Account { key: &key, records, open };
         let pending = pending(config, world, state, now, plan, &account);
         if !pending.is_empty() {
-            plan.actions.push(action(key, generation, &pending));
+            plan.actions.push(action(config, world, key, generation, &pending));
         }
     }
 }
@@ -148,17 +148,44 @@ fn backed_off(retry: Option<&Retry>, world: &World) -> Option<Time> {
 
 /// A look for those that must not be written unasked; else a job for the first that is sure and all that fit
 /// with it. A look that failed before waits until what is sure is published: it may fail for long.
-fn action(account: String, generation: u64, pending: &[Pending<'_>]) -> Action {
+fn action(
+    config: &Config,
+    world: &World,
+    account: String,
+    generation: u64,
+    pending: &[Pending<'_>],
+) -> Action {
     let (unsure, sure): (Vec<_>, Vec<_>) = pending.iter().partition(|p| must_look(p));
     let records: Vec<RecordId> = unsure.iter().map(|p| p.wanted.id.clone()).collect();
     let look_first = unsure.iter().any(|p| !p.failed);
     match sure.first() {
         Some(first) if !look_first => {
-            let fits = sure.iter().filter(|p| same_job(first.record, p.record));
-            let records = fits.map(|p| p.wanted.clone()).collect();
+            let fits: Vec<_> = sure.iter().filter(|p| same_job(first.record, p.record)).collect();
+            let mut records: Vec<Wanted> = fits.iter().map(|p| p.wanted.clone()).collect();
+            for p in fits.iter().filter(|p| in_one_request(p.record)) {
+                let lacks = |id: &RecordId| records.iter().all(|wanted| wanted.id != *id);
+                records.extend(other_family(config, world, p).filter(|other| lacks(&other.id)));
+            }
             Action::Publish(PublishJob { account, generation, record: first.record.name.clone(), records })
         }
         _ => Action::Look(LookJob { account, generation, records }),
+    }
+}
+
+/// The provider takes both families of a name in one request.
+fn in_one_request(record: &Record) -> bool {
+    provider::find(&record.provider).is_some_and(provider::Entry::is_joint)
+}
+
+/// What the name's other family should say, if the section wants it too. It goes along though it may be right: a service
+/// that is sent one family alone may take the connection's own address for the other, which is wrong behind another WAN
+/// or the provider's NAT, and nothing would mend it.
+fn other_family(config: &Config, world: &World, pending: &Pending<'_>) -> Option<Wanted> {
+    let id = &pending.wanted.id;
+    let family = *pending.record.families.iter().find(|family| **family != id.family)?;
+    match wish(config, world, pending.record, family) {
+        Wish::Address(addr) => Some(Wanted { id: RecordId { family, ..id.clone() }, addr }),
+        Wish::Wait(_) => None,
     }
 }
 

@@ -9,6 +9,8 @@ use crate::state::{Known, RecordState, State};
 use std::time::Duration;
 
 const DAY: u64 = 86_400;
+/// How far flash may be behind at least.
+const WEEK: u64 = 7 * DAY;
 /// A machine that has been up for so long has its clock set, if it ever will.
 const SETTLED: Duration = Duration::from_secs(3600);
 
@@ -43,15 +45,16 @@ pub fn observe(config: &Config, state: &mut State, now: Now) {
 }
 
 /// Whether what flash remembers is too old for these records: it does not know one of them, or it is behind by a third
-/// of the time after which that is sent again, and by a day. So flash is written less than once a week for services that
-/// take a name away after a month, however often the address changes; and after a restart it is sent early at the most.
+/// of the time after which that is sent again, and by a week. So flash is written once a week at the most, however often
+/// the address changes. After a restart it is sent early at the most, never late.
+/// What is sent then is written, if its time is a week or more.
 pub fn is_owed(config: &Config, state: &State, kept: &State) -> bool {
     let flying = state.accounts.values().any(|account| account.in_flight.is_some());
     // All of them at once, when it is known how the jobs under way end.
     !flying
         && config.records.iter().filter(|record| !record.refresh.is_zero()).any(|record| {
             let key = account_key(record);
-            let behind = (record.refresh.as_secs() / 3).max(DAY);
+            let behind = (record.refresh.as_secs() / 3).max(WEEK);
             let sent = |state: &State, id: &RecordId| {
                 state.records.get(id).filter(|memory| memory.account == key).and_then(|memory| memory.sent_at)
             };

@@ -301,6 +301,11 @@ pub enum Update {
 }
 
 impl Entry {
+    /// True if both families of a name go in one request, so that one which is left out may not stay as it is.
+    pub fn is_joint(&self) -> bool {
+        matches!(self.update, Update::Url(row) if row.is_joint())
+    }
+
     /// Brings the job's records up to date.
     ///
     /// # Errors

@@ -6,7 +6,8 @@ mod read;
 use nanoserde::SerJson;
 use std::fmt;
 
-/// The most bytes that are read.
+/// The most bytes that are read. Answers over HTTP are cut shorter before they come here; what the agent itself and
+/// ubus say may be longer than those.
 pub const MAX_TEXT: usize = 1 << 20;
 /// The deepest nesting that is read.
 pub const MAX_DEPTH: usize = 32;
@@ -303,6 +304,10 @@ mod tests {
             "nullx",
             "[1}",
             "\"\u{0}\"",
+            "\"a\tb\"",
+            "\"a\n\"",
+            "\"\u{1f}\"",
+            "{\"a\r\":1}",
             "<html>",
         ] {
             assert!(Json::parse(text).is_err(), "{text:?}");

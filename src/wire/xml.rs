@@ -1,7 +1,7 @@
 //! XML (1.0, fifth edition), as far as answers of services have it: elements become objects in the order of the text
 //! (one that is there several times is several entries), text becomes strings, attributes and comments are dropped.
 
-use super::json::{Json, MAX_DEPTH, MAX_TEXT};
+use super::json::{Json, MAX_DEPTH, MAX_TEXT, MAX_VALUES};
 
 /// Reads a text that is exactly one element; `None` for anything else. An element without content is an object
 /// without entries.
@@ -9,7 +9,7 @@ pub fn parse(text: &str) -> Option<Json> {
     if text.len() > MAX_TEXT {
         return None;
     }
-    let mut reader = Reader { rest: text };
+    let mut reader = Reader { rest: text, left: MAX_VALUES };
     reader.skip()?;
     let (name, value) = reader.element(MAX_DEPTH)?;
     reader.skip()?;
@@ -19,6 +19,8 @@ pub fn parse(text: &str) -> Option<Json> {
 /// What is still to be read.
 struct Reader<'a> {
     rest: &'a str,
+    /// How many elements may still come.
+    left: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -58,6 +60,7 @@ impl<'a> Reader<'a> {
     /// An element: its name without the prefix of a namespace, and what is in it.
     fn element(&mut self, depth: usize) -> Option<(&'a str, Json)> {
         let depth = depth.checked_sub(1)?;
+        self.left = self.left.checked_sub(1)?;
         self.take("<")?;
         let head = self.until(">")?;
         let (head, empty) = head.strip_suffix('/').map_or((head, false), |head| (head, true));
@@ -159,6 +162,9 @@ mod tests {
             assert_eq!(parse(bad), None, "{bad}");
         }
         assert_eq!(parse(&"<a>".repeat(100_000)), None);
+        let flat = |n: usize| format!("<a>{}</a>", "<b/>".repeat(n));
+        assert!(parse(&flat(MAX_VALUES - 1)).is_some());
+        assert_eq!(parse(&flat(MAX_VALUES)), None);
     }
 
     proptest! {

@@ -184,11 +184,14 @@ impl Run<'_, '_> {
             return Err(crate::provider::web::garbled(&reply).into());
         }
         if call == service.special.login {
-            self.session = match service.special.session {
-                "cookie" => {
-                    reply.header("set-cookie").and_then(|text| text.split(';').next()).map(str::to_owned)
+            self.session = match service.special.session.strip_prefix("cookie ") {
+                Some(name) => {
+                    let all = reply.headers.iter().filter(|(key, _)| key == "set-cookie");
+                    let mut pairs = all.filter_map(|(_, text)| text.split(';').next());
+                    let ours = |pair: &&str| pair.split_once('=').is_some_and(|(key, _)| key == name);
+                    pairs.find(ours).map(str::to_owned)
                 }
-                path => field(&json, path),
+                None => field(&json, service.special.session),
             }
             .filter(|session| !session.is_empty())
             .ok_or_else(|| crate::provider::web::garbled(&reply))?;

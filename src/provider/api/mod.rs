@@ -85,7 +85,7 @@ pub struct Special {
     pub off: (&'static str, &'static str),
     /// The call that begins a session; empty: none is needed.
     pub login: &'static str,
-    /// Where its answer holds `$session`; `cookie`: in the header Set-Cookie.
+    /// Where its answer holds `$session`; `cookie NAME`: in that cookie.
     pub session: &'static str,
     /// A field and its value in zones that do not count.
     pub zone_not: (&'static str, &'static str),

@@ -157,6 +157,11 @@ impl Row {
         contains(self.url.as_bytes(), piece.as_bytes())
     }
 
+    /// Both families of a name go in one request.
+    pub const fn is_joint(&self) -> bool {
+        self.joint
+    }
+
     /// The families that it publishes.
     pub(super) const fn families(&self) -> &'static [Family] {
         match (self.has("{ip4") || self.has("{ip}"), self.has("{ip6") || self.has("{ip}")) {

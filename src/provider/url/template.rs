@@ -1,5 +1,5 @@
 //! The address of a row, filled in. Its parameters are separated by `&`, each may have a placeholder; one that has no
-//! value takes its parameter along, unless it says what to send then: `{ip4|preserve}`.
+//! value takes its parameter along, unless it says what to send then: `{ip4|no}`.
 //!
 //! `{host}` the names, `{zone}` the zone, `{label}` the name in it (`@` for the zone itself), `{sub}` the same (none for
 //! the zone itself), `{root}` whether it is the zone itself, `{ip}` the address, `{ip4}` and `{ip6}` those of a family,

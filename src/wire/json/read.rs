@@ -129,7 +129,8 @@ impl Reader<'_> {
         self.must_take(b'"')?;
         loop {
             let from = self.at;
-            while !matches!(self.next()?, b'"' | b'\\' | 0) {
+            // Control characters stand there escaped only (RFC 8259 section 7).
+            while !matches!(self.next()?, b'"' | b'\\' | 0..=0x1f) {
                 self.at += 1;
             }
             string.push_str(self.text.get(from..self.at)?);

@@ -75,7 +75,7 @@ pub(super) const ROWS: &[Service] = &[
         headers: &[("Cookie", "$session")],
         special: &Special {
             login: "POST / {\"method\":\"account.login\",\"params\":{\"user\":\"$:username\",\"pass\":\"$:password\"}}",
-            session: "cookie",
+            session: "cookie domrobot",
             zone_not: ("type", "SLAVE"),
             ..NOTHING_SPECIAL
         },

@@ -52,8 +52,9 @@ impl Mirror {
         let mut tree = Value::Null;
         let mut headers = Vec::new();
         match asks {
-            Asks::Login if service.special.session == "cookie" => {
-                headers.push(("set-cookie".into(), "s=1; path=/".into()))
+            Asks::Login if service.special.session.starts_with("cookie ") => {
+                let name = service.special.session.trim_start_matches("cookie ");
+                headers.push(("set-cookie".into(), format!("{name}=1; path=/")));
             }
             Asks::Login => put(&mut tree, service.special.session, "session".into()),
             Asks::Zones => self.zones(&mut tree, &captured),
