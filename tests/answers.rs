@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use base64ct::{Base64, Encoding};
+mod common;
+
+use common::decoded;
 use porchlight::model::{Family, RecordId};
 use porchlight::provider::{find, Update, Wanted, PROVIDERS};
 use porchlight::provider::{Ask, Entry, Failure, Http, Job, Options, Outcome, Reply, Request};
@@ -159,17 +162,6 @@ fn every_row_reacts_to_its_own_words() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-/// Percent-decoded, as a server does it.
-fn decoded(text: &str) -> String {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
-    for part in parts {
-        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
-        bytes.extend(&part.as_bytes()[2..]);
-    }
-    String::from_utf8(bytes).unwrap()
 }
 
 /// A request taken apart: host, path and parameters decoded, and who it says it is by `Authorization`.

@@ -3,6 +3,9 @@
 //! Every difference is listed below with its reason; any other fails, and so does one that is no more.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod common;
+
+use common::decoded;
 use porchlight::model::{Family, RecordId};
 use porchlight::provider::{
     find, Entry, Http, Job, Options, Outcome, Reply, Request, Update, Wanted, PROVIDERS,
@@ -281,17 +284,6 @@ fn differences(note: &Note, http: &Http) -> BTreeSet<String> {
         found.insert("body".into());
     }
     found
-}
-
-/// Percent-decoded. A plus stays a plus: no peer codes a space that way.
-fn decoded(text: &str) -> String {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
-    for part in parts {
-        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
-        bytes.extend(&part.as_bytes()[2..]);
-    }
-    String::from_utf8(bytes).unwrap()
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub const NAMES: [&str; 10] = [
     "roof.example.com",
     "xn--grn-hoa.example.com",
 ];
+/// A name of nobody's.
+pub const OUTSIDE: &str = "cam.example.org";
 /// What the agent does by itself, it does within this time.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -105,6 +107,19 @@ impl<'a> Ten<'a> {
     pub fn stand(&self, name: &str) -> Result<Stand> {
         let found = self.settled()?.into_iter().find(|stand| stand.domain == name);
         found.with_context(|| format!("status does not tell of {name}"))
+    }
+
+    /// A name in no zone of the account is no neighbour's trouble; the value says what the owner is told of it.
+    ///
+    /// # Errors
+    /// When it is, or the lab fails.
+    pub fn leaves_out(&self, options: &str) -> Result<String> {
+        self.configure(options, &[NAME, OUTSIDE])?;
+        let mut agent = self.lab.start_agent()?;
+        let (stand, other) = (self.stand(OUTSIDE)?, self.stand(NAME)?);
+        agent.stop(SECOND)?;
+        ensure!(stand.class == "no-such-name" && other.standing == "published", "{stand:?}, {other:?}");
+        Ok(format!("{OUTSIDE}: {}", stand.text))
     }
 
     /// Takes away what the agent remembers. None may run.
