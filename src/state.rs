@@ -235,7 +235,7 @@ impl State {
                 line(&["record", &id.record, &id.domain, rtype, &record.account, &addr, &at]);
             }
             if let Some(at) = record.sent_at {
-                line(&["sent", &id.record, &id.domain, id.family.rtype(), &record.account, &at.to_string()]);
+                line(&sent(id, record, &at.to_string()));
             }
             if let Some(retry) = &record.retry {
                 if retry.next.is_none() {
@@ -289,8 +289,7 @@ impl State {
         let mut body = String::new();
         for (id, record) in &self.records {
             if let Some(at) = record.sent_at {
-                let (at, rtype) = (at.to_string(), id.family.rtype());
-                add_line(&mut body, &["sent", &id.record, &id.domain, rtype, &record.account, &at]);
+                add_line(&mut body, &sent(id, record, &at.to_string()));
             }
         }
         headed(&body)
@@ -482,6 +481,11 @@ pub fn save_kept(path: &Path, text: &str) -> Result<(), String> {
         std::fs::rename(&new, path)
     };
     write().map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+/// The line that says when a record was sent.
+fn sent<'a>(id: &'a RecordId, record: &'a RecordState, at: &'a str) -> [&'a str; 6] {
+    ["sent", &id.record, &id.domain, id.family.rtype(), &record.account, at]
 }
 
 /// Adds a line: fields parted by tabs.

@@ -3,8 +3,8 @@
 
 mod api;
 
-use super::web::{base_url, ends_account, not_tried};
-use super::{Ask, Entry, Failure, Job, Kind, Outcome, ProviderOption, Update, Verdicts, Wanted};
+use super::web::{all_failed, base_url, ends_account, not_tried};
+use super::{within, Ask, Entry, Failure, Job, Kind, Outcome, ProviderOption, Update, Verdicts, Wanted};
 use crate::map::Map;
 use crate::model::Family;
 use crate::wire::json::Object;
@@ -58,7 +58,7 @@ fn update(job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {
         let mut again = Vec::new();
         for (zone, members) in group(job, &mut api, std::mem::take(&mut todo), &mut verdicts)? {
             if let Some(failure) = &ended {
-                verdicts.extend(all(&members, &not_tried(failure)));
+                verdicts.extend(all_failed(&members, &not_tried(failure)));
                 continue;
             }
             match in_zone(&mut api, &zone, &members, wishes) {
@@ -67,7 +67,7 @@ fn update(job: &mut Job, ask: &mut Ask) -> Result<Verdicts, Failure> {
                     again.extend(members)
                 }
                 Err(Trouble { failure, .. }) => {
-                    verdicts.extend(all(&members, &failure));
+                    verdicts.extend(all_failed(&members, &failure));
                     // The token's rights may differ from zone to zone; nonsense comes from something in between.
                     let ends = ends_account(failure.kind) && failure.kind != Kind::Credentials;
                     ended = (ends || failure.kind == Kind::Garbled).then_some(failure);
@@ -90,11 +90,6 @@ fn proxied(job: &Job) -> Result<Option<bool>, Failure> {
         Some("0" | "off" | "false" | "no" | "disabled") => Ok(Some(false)),
         Some(_) => Err(Failure::new(Kind::Refused, "option proxied must be 1 or 0")),
     }
-}
-
-/// The same failure for some records.
-fn all(members: &[&Wanted], failure: &Failure) -> Verdicts {
-    members.iter().map(|wanted| (wanted.id.clone(), Err(failure.clone()))).collect()
 }
 
 /// Drops what is remembered of a zone id; false if nothing was.
@@ -123,12 +118,12 @@ fn group<'a>(
     };
     if !records.iter().all(|wanted| known(job, wanted).is_some()) {
         let found = api.zones(explicit.as_deref()).map_err(|trouble| trouble.failure)?;
-        let wanted = |zone: &str| records.iter().any(|wanted| is_below(&wanted.id.domain, zone));
+        let wanted = |zone: &str| records.iter().any(|wanted| within(&wanted.id.domain, zone).is_some());
         let found = found.into_iter().filter(|(zone, _)| wanted(zone));
         job.memo.extend(found.map(|(zone, id)| (format!("{MEMO}{zone}"), id)));
     }
     for wanted in records {
-        let inside = explicit.as_deref().is_none_or(|zone| is_below(&wanted.id.domain, zone));
+        let inside = explicit.as_deref().is_none_or(|zone| within(&wanted.id.domain, zone).is_some());
         match known(job, wanted).filter(|_| inside) {
             Some(id) => groups.entry(id).or_default().push(wanted),
             None => verdicts.push((wanted.id.clone(), Err(no_zone(&wanted.id.domain, explicit.as_deref())))),
@@ -140,7 +135,7 @@ fn group<'a>(
 /// The failure for a name that lies in no zone of the token.
 fn no_zone(domain: &str, zone: Option<&str>) -> Failure {
     let text = match zone {
-        Some(zone) if !is_below(domain, zone) => format!("{domain} does not lie in the zone {zone} of option zone"),
+        Some(zone) if within(domain, zone).is_none() => format!("{domain} does not lie in the zone {zone} of option zone"),
         Some(zone) => format!("the token reaches no active zone {zone}; give it the right Zone:Read, or set option zone_id"),
         None => format!("the token reaches no active zone that holds {domain}; give it the right Zone:Read, or set option zone_id"),
     };
@@ -151,17 +146,9 @@ fn no_zone(domain: &str, zone: Option<&str>) -> Failure {
 fn longest(memo: &Map<String, String>, domain: &str) -> Option<String> {
     let zones = memo.iter().filter_map(|(key, id)| Some((key.strip_prefix(MEMO)?, id)));
     zones
-        .filter(|(zone, _)| is_below(domain, zone))
+        .filter(|(zone, _)| within(domain, zone).is_some())
         .max_by_key(|(zone, _)| zone.len())
         .map(|(_, id)| id.clone())
-}
-
-/// True if a domain is a zone's apex or lies below it.
-fn is_below(domain: &str, zone: &str) -> bool {
-    match domain.strip_suffix(zone) {
-        Some(head) => !zone.is_empty() && (head.is_empty() || head.ends_with('.')),
-        None => false,
-    }
 }
 
 /// Brings the records of one zone up to date.

@@ -58,6 +58,14 @@ impl Job {
         self.options.text.get(name).map(String::as_str).filter(|text| !text.is_empty())
     }
 
+    /// An option's text that this provider cannot work without.
+    ///
+    /// # Errors
+    /// [`Kind::Credentials`] when it is not set.
+    pub fn required(&self, name: &str) -> Result<&str, Failure> {
+        self.option(name).ok_or_else(|| Failure::unset(name))
+    }
+
     /// [`Job::now`] for a signature: the server would refuse one of a clock that was never set, and for good.
     ///
     /// # Errors
@@ -78,7 +86,7 @@ impl Job {
     pub fn secret(&self, name: &str) -> Result<&str, Failure> {
         match self.options.secrets.get(name) {
             Some(secret) if !secret.reveal().is_empty() => Ok(secret.reveal()),
-            _ => Err(Failure::new(Kind::Credentials, format!("option {name} is not set"))),
+            _ => Err(Failure::unset(name)),
         }
     }
 }
@@ -223,6 +231,11 @@ impl Failure {
     /// A failure without a waiting time. [`Kind::NotReady`] says that nothing was sent, see [`Failure::sent`].
     pub fn new(kind: Kind, text: impl Into<String>) -> Failure {
         Failure { kind, text: text.into(), retry_after: None, sent: kind != Kind::NotReady }
+    }
+
+    /// An option that the account is known by is not set.
+    pub fn unset(option: &str) -> Failure {
+        Failure::new(Kind::Credentials, format!("option {option} is not set"))
     }
 
     /// The same, of a request that did leave.
@@ -378,6 +391,16 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     PROVIDERS.iter().find(|entry| entry.name == name)
 }
 
+/// A domain's name within a zone, empty for the zone itself; `None` if it does not lie in it. By labels, not by
+/// letters. Neither ends in a dot.
+pub fn within<'a>(domain: &'a str, zone: &str) -> Option<&'a str> {
+    match domain.strip_suffix(zone)? {
+        _ if zone.is_empty() => None,
+        "" => Some(""),
+        head => head.strip_suffix('.'),
+    }
+}
+
 /// A provider's own name, by one that another client has for it; else the name as it is.
 pub fn own_name(name: &str) -> &str {
     also::own_name(name).unwrap_or(name)
@@ -478,6 +501,18 @@ mod tests {
         assert_eq!(nearest(&"x".repeat(100_000)), [""; 0]);
         for text in ["dns", "dyn", "de", "d", "."] {
             assert!(nearest(text).len() <= NEAREST, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_lie_in_zones_by_their_labels() {
+        assert_eq!(within("example.com", "example.com"), Some(""));
+        assert_eq!(within("a.b.example.com", "example.com"), Some("a.b"));
+        assert_eq!(within("*.example.com", "example.com"), Some("*"));
+        for (domain, zone) in
+            [("badexample.com", "example.com"), ("example.com", "a.example.com"), ("a.test", "")]
+        {
+            assert_eq!(within(domain, zone), None, "{domain} {zone}");
         }
     }
 

@@ -5,7 +5,7 @@ mod answer;
 
 use super::web::{ends_account, not_tried};
 use super::{
-    Ask, Dns, Entry, Failure, Job, Kind, Outcome, ProviderOption, Request, Update, Verdicts, Wanted,
+    within, Ask, Dns, Entry, Failure, Job, Kind, Outcome, ProviderOption, Request, Update, Verdicts, Wanted,
 };
 use crate::map::Map;
 use crate::model::Family;
@@ -197,9 +197,9 @@ fn zone_of(job: &mut Job, session: &mut Session, domain: &str) -> Result<String,
     Ok(zone)
 }
 
-/// True if a domain is a zone's apex or lies below it.
+/// True if a domain is a zone's apex or lies below it; below the root (an empty name) lies everything.
 fn is_below(domain: &str, zone: &str) -> bool {
-    zone.is_empty() || domain.strip_suffix(zone).is_some_and(|head| head.is_empty() || head.ends_with('.'))
+    zone.is_empty() || within(domain, zone).is_some()
 }
 
 /// Writes some records of a zone in one message; where that is refused for the sake of one, in one each.

@@ -148,10 +148,7 @@ fn request(row: &Row, job: &Job, shot: &Shot) -> Result<Http, Failure> {
     let http = http.writes();
     Ok(match row.login {
         Login::Open => http,
-        Login::User => match job.option("username") {
-            Some(user) => http.basic(user, job.secret("password")?),
-            None => return Err(Failure::new(Kind::Credentials, "option username is not set")),
-        },
+        Login::User => http.basic(job.required("username")?, job.secret("password")?),
         Login::Domain => http.basic(shot.names.first().unwrap_or(&""), job.secret("password")?),
         Login::Twice => http.basic(job.secret("token")?, job.secret("token")?),
     })

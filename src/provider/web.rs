@@ -244,6 +244,11 @@ pub fn garbled(reply: &Reply) -> Failure {
     }
 }
 
+/// The same failure for some records.
+pub fn all_failed(records: &[&Wanted], failure: &Failure) -> Verdicts {
+    records.iter().map(|wanted| (wanted.id.clone(), Err(failure.clone()))).collect()
+}
+
 /// True if what failed for one record fails for its neighbours of the same account too, so that
 /// they need not be tried.
 pub fn ends_account(kind: Kind) -> bool {

@@ -2,7 +2,7 @@
 
 use super::{families, keep, quoted, value, Entry, Family, Fate, Fields, Loader, Record};
 use crate::provider::web::url_fault;
-use crate::provider::{own_name, Update};
+use crate::provider::{own_name, within, Update};
 use std::time::Duration;
 
 impl Loader<'_> {
@@ -10,10 +10,7 @@ impl Loader<'_> {
         let domains: Vec<String> = fields.list("domain").into_iter().map(str::to_string).collect();
         let zone = fields.one("zone").map(str::to_string);
         if let Some(zone) = &zone {
-            let inside = |name: &str| {
-                name.strip_suffix(zone.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-            };
-            for stranger in domains.iter().filter(|name| !inside(name)) {
+            for stranger in domains.iter().filter(|name| within(name, zone).is_none()) {
                 self.reader.fault(
                     fields,
                     "zone",

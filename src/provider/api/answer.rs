@@ -1,7 +1,7 @@
 //! Reading answers: paths into a tree, and what an answer means.
 
 use super::{Means, Says, Service};
-use crate::provider::web::{garbled, http_failure, quote, retry_after};
+use crate::provider::web::{clock_failure, garbled, http_failure, quote, retry_after, skewed};
 use crate::provider::{Failure, Kind, Reply};
 use crate::wire::json::Json;
 use crate::wire::xml;
@@ -202,10 +202,10 @@ fn trouble(service: &Service, reply: &Reply, now: u64, code: &str, words: &str) 
     said.push_str(&words);
     let (kind, mend) = means.for_the_owner();
     if service.sign.is_some() && kind == Kind::Credentials {
-        if let Some(seconds) = crate::provider::web::skewed(reply, now) {
-            let mut failure = crate::provider::web::clock_failure(seconds);
+        if let Some(seconds) = skewed(reply, now) {
+            let mut failure = clock_failure(seconds);
             failure.text = format!("{said}; {}", failure.text);
-            return Trouble { failure, means: Means::Clock, status: reply.status, each: Vec::new() };
+            return Trouble { means: Means::Clock, status: reply.status, ..failure.into() };
         }
     }
     let mut failure = Failure::new(kind, format!("{said}; {mend}"));
@@ -215,7 +215,7 @@ fn trouble(service: &Service, reply: &Reply, now: u64, code: &str, words: &str) 
         let by_status = by_status.and_then(|failure| failure.retry_after);
         failure.retry_after = retry_after(reply, now).or(said).or(by_status);
     }
-    Trouble { failure, means, status: reply.status, each: Vec::new() }
+    Trouble { means, status: reply.status, ..failure.into() }
 }
 
 /// The meaning of the first row that fits: its text begins the code, or, after `=`, is the code, or, after `~`, stands

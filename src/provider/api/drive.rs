@@ -5,8 +5,8 @@ use super::answer::{field, first, gather, judge, missing, named, scalar, Trouble
 use super::template::{fill, request, Place, Values};
 use super::{List, Means, Names, Pages, Service};
 use crate::model::Family;
-use crate::provider::web::{base_url, ends_account, not_tried};
-use crate::provider::{Ask, Failure, Job, Kind, Outcome, Verdicts, Wanted};
+use crate::provider::web::{all_failed, base_url, ends_account, garbled, not_tried};
+use crate::provider::{within, Ask, Failure, Job, Kind, Outcome, Verdicts, Wanted};
 use crate::wire::json::Json;
 use std::net::IpAddr;
 
@@ -120,10 +120,8 @@ impl Run<'_, '_> {
             let groups = match self.zones(todo.clone(), &mut verdicts) {
                 Ok(groups) => groups,
                 Err(failure) if last => {
-                    let told = |wanted: &&&Wanted| verdicts.iter().any(|(id, _)| *id == wanted.id);
-                    let rest: Vec<_> = todo.iter().filter(|wanted| !told(wanted)).collect();
-                    let rest: Verdicts = rest.iter().map(|w| (w.id.clone(), Err(failure.clone()))).collect();
-                    verdicts.extend(rest);
+                    todo.retain(|wanted| verdicts.iter().all(|(id, _)| *id != wanted.id));
+                    verdicts.extend(all_failed(&todo, &failure));
                     break;
                 }
                 Err(failure) => return Err(failure),
@@ -143,8 +141,7 @@ impl Run<'_, '_> {
                         again.extend(members);
                     }
                     Err(Trouble { failure, .. }) => {
-                        verdicts
-                            .extend(members.iter().map(|wanted| (wanted.id.clone(), Err(failure.clone()))));
+                        verdicts.extend(all_failed(&members, &failure));
                         ended = ended.or(ends_all(&failure).then_some(failure));
                     }
                 }
@@ -181,7 +178,7 @@ impl Run<'_, '_> {
         let json = judge(service, &reply, self.job.now)?;
         let content = write && reply.status != 204;
         if content && !service.wrote.is_empty() && first(&json, service.wrote).is_null() {
-            return Err(crate::provider::web::garbled(&reply).into());
+            return Err(garbled(&reply).into());
         }
         if call == service.special.login {
             self.session = match service.special.session.strip_prefix("cookie ") {
@@ -194,7 +191,7 @@ impl Run<'_, '_> {
                 None => field(&json, service.special.session),
             }
             .filter(|session| !session.is_empty())
-            .ok_or_else(|| crate::provider::web::garbled(&reply))?;
+            .ok_or_else(|| garbled(&reply))?;
         }
         Ok(json)
     }
@@ -234,7 +231,7 @@ impl Run<'_, '_> {
                 }
             });
             if !(there && items.iter().all(|item| take(item))) {
-                return Err(garbled("a list of another form than expected").into());
+                return Err(nonsense("a list of another form than expected").into());
             }
             seen += items.len();
             cursor = match list.pages {
@@ -243,7 +240,7 @@ impl Run<'_, '_> {
                     match first(&answer, path).num().and_then(|all| usize::try_from(all).ok()) {
                         Some(all) if seen >= all => return Ok(()),
                         Some(_) if !items.is_empty() => String::new(),
-                        _ => return Err(garbled("a list that ends before its end").into()),
+                        _ => return Err(nonsense("a list that ends before its end").into()),
                     }
                 }
                 Pages::Cursor(path) => {
@@ -260,13 +257,13 @@ impl Run<'_, '_> {
                         {
                             return Ok(())
                         }
-                        None => return Err(garbled("a list that does not say how it goes on").into()),
+                        None => return Err(nonsense("a list that does not say how it goes on").into()),
                     }
                 }
                 _ => return Ok(()),
             };
         }
-        Err(garbled("a list without an end").into())
+        Err(nonsense("a list without an end").into())
     }
 
     /// The zone that the owner named.
@@ -317,12 +314,10 @@ impl Run<'_, '_> {
             if inside && self.zone_of(domain).is_none() && !self.service.zones.call.is_empty() {
                 match self.look_up(domain, records.get(place..).unwrap_or_default(), &mut tried) {
                     Ok(()) => self.settle(domain),
-                    // Another record may lie in a zone of ours.
-                    Err(Trouble { failure, status: 403, .. }) => {
-                        verdicts.push((wanted.id.clone(), Err(failure)));
-                        continue;
+                    Err(Trouble { failure, status, .. }) if status != 403 && ends(&failure) => {
+                        return Err(failure);
                     }
-                    Err(Trouble { failure, .. }) if ends(&failure) => return Err(failure),
+                    // Another record may lie in a zone of ours.
                     Err(Trouble { failure, .. }) => {
                         verdicts.push((wanted.id.clone(), Err(failure)));
                         continue;
@@ -399,14 +394,13 @@ impl Run<'_, '_> {
             if !path.is_empty() && scalar(first(item, path)).is_some_and(|is| is == other) {
                 return true;
             }
+            let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
             let id = match service.zone_id {
                 "" => name.clone(),
                 path => field(item, path).map(|id| bare(&id).to_owned()),
             };
             let (Some(name), Some(id)) = (name, id) else { return false };
-            let name = name.trim_end_matches('.').to_ascii_lowercase();
             if holds(&name) {
-                let id = if service.zone_id.is_empty() { name.clone() } else { id };
                 found.push((format!("{MEMO}{name}"), id));
             }
             true
@@ -447,9 +441,7 @@ impl Run<'_, '_> {
             let domain = &wanted.id.domain;
             let within = match self.service.names {
                 Names::Within(apex) | Names::Mixed(apex) if domain == zone => apex.to_owned(),
-                Names::Within(_) | Names::Mixed(_) => {
-                    domain.strip_suffix(zone).unwrap_or(domain).trim_end_matches('.').to_owned()
-                }
+                Names::Within(_) | Names::Mixed(_) => within(domain, zone).unwrap_or(domain).to_owned(),
                 Names::Full => domain.clone(),
             };
             let rtype = self.rtype(wanted.id.family).to_owned();
@@ -521,14 +513,19 @@ impl Run<'_, '_> {
                 let mut values = self.values(zone, id, Some(wanted));
                 values.push(("old", old));
                 values.push(("id", record.id));
-                match self.call(self.service.special.after, &values, Some(&record.raw), true) {
-                    Err(trouble) if trouble.failure.kind != Kind::NoSuchName => return Err(trouble),
-                    _ => {}
-                }
+                self.take_away(&values, Some(&record.raw))?;
             }
         }
         self.job.memo.remove(&key);
         Ok(())
+    }
+
+    /// Removes the record that a change left in place; it may be gone already.
+    fn take_away(&mut self, values: &Pairs, record: Option<&Json>) -> Result<(), Trouble> {
+        match self.call(self.service.special.after, values, record, true) {
+            Err(trouble) if trouble.failure.kind != Kind::NoSuchName => Err(trouble),
+            _ => Ok(()),
+        }
     }
 
     /// Puts in force what was written, where the service wants to be told. What could not be put in force is owed to
@@ -660,7 +657,7 @@ impl Run<'_, '_> {
             };
             match take(service, &item, zone, &line, of) {
                 Some(record) => add(record),
-                None => return Err(garbled("a record of another form than expected").into()),
+                None => return Err(nonsense("a record of another form than expected").into()),
             }
         }
         Ok(())
@@ -814,8 +811,7 @@ impl Run<'_, '_> {
                 None => self.single(zone, id, write, found),
             };
             if let (None, Err(failure)) = (&*ended, &verdict) {
-                *ended =
-                    (ends_account(failure.kind) || failure.kind == Kind::Garbled).then(|| failure.clone());
+                *ended = ends(failure).then(|| failure.clone());
             }
             verdicts.extend(write.wanted.iter().map(|wanted| (wanted.id.clone(), verdict.clone())));
         }
@@ -906,11 +902,10 @@ impl Run<'_, '_> {
         }
         for write in writes.iter().filter(|_| !after.is_empty()).filter(moved) {
             let raw = record(write);
-            match self.call(after, &write.values, raw.as_ref(), true) {
-                Err(trouble) if trouble.failure.kind != Kind::NoSuchName => return Err(trouble),
-                // It is gone already, or now.
-                _ => key(write).and_then(|key| self.job.memo.remove(&key)),
-            };
+            self.take_away(&write.values, raw.as_ref())?;
+            if let Some(key) = key(write) {
+                self.job.memo.remove(&key);
+            }
         }
         Ok(())
     }
@@ -948,7 +943,7 @@ fn ends_all(failure: &Failure) -> bool {
 }
 
 /// An answer that makes no sense.
-fn garbled(text: &str) -> Failure {
+fn nonsense(text: &str) -> Failure {
     Failure::new(Kind::Garbled, format!("the service gave {text}"))
 }
 

@@ -319,11 +319,12 @@ impl Service {
 
 /// The keys that a signature is made with: [`KEY_ID`], [`KEY_SECRET`] and [`SESSION_TOKEN`].
 fn keys(job: &Job) -> Result<Keys<'_>, Failure> {
-    let Some(id) = job.option("key_id") else {
-        return Err(Failure::new(Kind::Credentials, "option key_id is not set"));
-    };
     let token = job.options.secrets.get("session_token").map(|token| token.reveal());
-    Ok(Keys { id, secret: job.secret("key_secret")?, token: token.filter(|token| !token.is_empty()) })
+    Ok(Keys {
+        id: job.required("key_id")?,
+        secret: job.secret("key_secret")?,
+        token: token.filter(|token| !token.is_empty()),
+    })
 }
 
 /// All services.

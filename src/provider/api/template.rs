@@ -70,8 +70,7 @@ pub(super) fn fill(template: &str, place: Place, values: &dyn Values) -> Result<
                     // An apex may be the empty text.
                     (Some(_), None) => {}
                     (None, None) => {
-                        let name = name.trim_start_matches(':');
-                        return Err(Failure::new(Kind::Credentials, format!("option {name} is not set")));
+                        return Err(Failure::unset(name.trim_start_matches(':')));
                     }
                 }
             }

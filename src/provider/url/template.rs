@@ -8,7 +8,7 @@
 
 use super::Shot;
 use crate::provider::web::{encode, url_fault};
-use crate::provider::{Failure, Job, Kind};
+use crate::provider::{within, Failure, Job, Kind};
 
 /// Scheme, host and path, and the parameters, of the request for some records.
 ///
@@ -79,7 +79,6 @@ fn expand(piece: &str, job: &Job, shot: &Shot) -> Result<Option<String>, Failure
 fn value(name: &str, job: &Job, shot: &Shot) -> Result<Option<String>, Failure> {
     let v6 = shot.v6.is_some();
     let addr = |addr: Option<std::net::IpAddr>| addr.map(|addr| addr.to_string());
-    let unset = |option: &str| Failure::new(Kind::Credentials, format!("option {option} is not set"));
     Ok(match name {
         "host" => Some(shot.names.join(",")),
         "ip" => addr(shot.v6.or(shot.v4)),
@@ -90,8 +89,8 @@ fn value(name: &str, job: &Job, shot: &Shot) -> Result<Option<String>, Failure> 
         "v" => Some(if v6 { "6" } else { "4" }.into()),
         "6" | "v6." => Some(if v6 { name } else { "" }.into()),
         "type" => Some(if v6 { "AAAA" } else { "A" }.into()),
-        "user" => Some(job.option("username").ok_or_else(|| unset("username"))?.into()),
-        "id" => Some(job.option("id").ok_or_else(|| unset("id"))?.into()),
+        "user" => Some(job.required("username")?.into()),
+        "id" => Some(job.required("id")?.into()),
         "ttl" => job.ttl.map(|ttl| ttl.to_string()),
         "zone" => Some(zone(job)?.into()),
         "sub" => Some(sub(job, shot)?.into()).filter(|sub: &String| !sub.is_empty()),
@@ -114,9 +113,6 @@ fn zone(job: &Job) -> Result<&str, Failure> {
 fn sub<'a>(job: &Job, shot: &Shot<'a>) -> Result<&'a str, Failure> {
     let zone = zone(job)?;
     let name = shot.names.first().copied().unwrap_or_default();
-    match name.strip_suffix(zone) {
-        Some("") => Ok(""),
-        Some(rest) if rest.ends_with('.') => Ok(rest.trim_end_matches('.')),
-        _ => Err(Failure::new(Kind::NoSuchName, format!("the name is not in the zone {zone}"))),
-    }
+    let stranger = || Failure::new(Kind::NoSuchName, format!("the name is not in the zone {zone}"));
+    within(name, zone).ok_or_else(stranger)
 }
