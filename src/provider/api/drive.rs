@@ -54,10 +54,12 @@ struct Run<'a, 'b> {
     ask: &'a mut Ask<'b>,
 }
 
-/// Brings a job's records up to date.
+/// Brings a job's records up to date. Kept apart from who calls it, so that other providers do not carry its frame on
+/// their stack.
 ///
 /// # Errors
 /// What fails for all records.
+#[inline(never)]
 pub(in crate::provider) fn update(
     service: &'static Service,
     job: &mut Job,
