@@ -20,6 +20,7 @@
 
 pub mod act;
 pub mod agent;
+pub mod camera;
 pub mod cli;
 pub mod config;
 pub mod control;

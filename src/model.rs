@@ -1,10 +1,10 @@
 //! The plain data that flows through the loop: what was sensed, what is wanted, what is to be done.
 //! Nothing here reads a clock, opens a socket or touches a file.
 
-use crate::config::Network;
+use crate::config::{Network, Probe};
 use crate::map::Map;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// A moment on `CLOCK_BOOTTIME`, in milliseconds since boot. It never jumps when the wall clock is set.
@@ -320,6 +320,62 @@ pub struct RecordId {
 impl fmt::Display for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.domain, self.family.rtype())
+    }
+}
+
+/// What a camera is asked: whether whoever comes to this port of it needs a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inquiry {
+    /// The camera and its port.
+    pub target: SocketAddr,
+    /// In which protocol.
+    pub how: Probe,
+    /// For what; begins with `/`.
+    pub path: String,
+}
+
+/// How a camera asks for the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// In clear text (RFC 7617), or nothing better was offered.
+    Basic,
+    /// By a digest (RFC 7616).
+    Digest,
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Scheme::Basic => "Basic",
+            Scheme::Digest => "Digest",
+        })
+    }
+}
+
+/// What a camera made of an [`Inquiry`]. Only [`Protection::Password`] proves anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// It refuses whoever brings no password.
+    Password(Scheme),
+    /// It serves whoever comes.
+    Open,
+    /// It answered something that proves neither; what, in plain words, harmless to a terminal.
+    Unproven(String),
+    /// Nothing listens at that port.
+    NoService,
+    /// Nobody answers at that address.
+    Silent,
+}
+
+impl fmt::Display for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Protection::Password(scheme) => write!(f, "asks for a password ({scheme})"),
+            Protection::Open => f.write_str("streams to anyone, without a password"),
+            Protection::Unproven(what) => write!(f, "is not proven to ask for a password: {what}"),
+            Protection::NoService => f.write_str("refuses the connection: nothing listens at that port"),
+            Protection::Silent => f.write_str("does not answer"),
+        }
     }
 }
 

@@ -5,8 +5,9 @@
 //! The format: a head line `porchlight-state VERSION SHA256`, then one line a fact, fields parted by
 //! tabs. A file that is torn, foreign or of another version is set aside with a warning.
 
+use crate::config::Probe;
 use crate::map::{Map, Set};
-use crate::model::{millis, Family, Mac, RecordId, Time};
+use crate::model::{millis, Family, Inquiry, Mac, Protection, RecordId, Scheme, Time};
 use crate::plan::retry::Spent;
 use crate::plan::{Carrier, Rule};
 use crate::provider::{Failure, Kind};
@@ -25,7 +26,7 @@ const SIZE_CAP: u64 = 1 << 20;
 pub const HISTORY: usize = 5;
 
 /// Lines that mean nothing after a reboot: the packet filter and the neighbour table are empty then.
-const OF_THE_BOOT: [&str; 4] = ["moved", "lease", "conflict", "target"];
+const OF_THE_BOOT: [&str; 5] = ["moved", "lease", "conflict", "target", "proof"];
 
 /// Everything that was done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,6 +39,8 @@ pub struct State {
     pub accounts: Map<String, AccountState>,
     /// By the camera section's name.
     pub cameras: Map<String, CameraState>,
+    /// What the cameras were asked, by the mapping section's name.
+    pub probes: Map<String, ProbeState>,
     /// The packet filter.
     pub mapping: MappingState,
     /// The last changes, oldest first, at most [`HISTORY`].
@@ -169,6 +172,29 @@ pub struct Conflict {
     pub quiet: Duration,
 }
 
+/// What is known of a mapping's camera by asking it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProbeState {
+    /// Number of the last question.
+    pub generation: u64,
+    /// The running question.
+    pub in_flight: Option<Inquiry>,
+    /// What was asked last and answered; all below is about this.
+    pub asked: Option<Inquiry>,
+    /// It is proven that whoever comes needs a password, in this way, and nothing speaks against it since.
+    pub proof: Option<Scheme>,
+    /// What it made of the last question.
+    pub found: Option<Protection>,
+    /// Since when it is found so.
+    pub since: Time,
+    /// When the last answer came.
+    pub at: Time,
+    /// How often in a row nothing was proven.
+    pub tries: u32,
+    /// When to ask again.
+    pub next: Time,
+}
+
 /// The packet filter's memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MappingState {
@@ -272,6 +298,13 @@ impl State {
                 let (addr, by) = (conflict.addr.to_string(), conflict.by.to_string());
                 let quiet = millis(conflict.quiet).to_string();
                 line(&["conflict", name, &addr, &by, &last, &quiet]);
+            }
+        }
+        for (name, probe) in &self.probes {
+            if let (Some(inquiry), Some(scheme)) = (&probe.asked, probe.proof) {
+                let (target, how) = (inquiry.target.to_string(), inquiry.how.to_string());
+                let (scheme, at) = (scheme.to_string(), probe.at.0.to_string());
+                line(&["proof", name, &target, &how, &inquiry.path, &scheme, &at, &probe.next.0.to_string()]);
             }
         }
         for target in &self.mapping.targets {
@@ -401,6 +434,19 @@ impl State {
                 let (addr, by) = (addr.parse().ok()?, Mac::parse(by)?);
                 let conflict = Conflict { addr, by, now, last, quiet };
                 self.cameras.entry((*name).to_string()).or_default().conflict = Some(conflict);
+            }
+            ["proof", name, target, how, path, scheme, at, next] => {
+                let inquiry = Inquiry {
+                    target: target.parse().ok()?,
+                    how: if *how == "http" { Probe::Http } else { Probe::Rtsp },
+                    path: (*path).to_string(),
+                };
+                let scheme = if *scheme == "Digest" { Scheme::Digest } else { Scheme::Basic };
+                let (at, next) = (Time(at.parse().ok()?), Time(next.parse().ok()?));
+                let probe = self.probes.entry((*name).to_string()).or_default();
+                (probe.asked, probe.proof) = (Some(inquiry), Some(scheme));
+                (probe.found, probe.since) = (Some(Protection::Password(scheme)), at);
+                (probe.at, probe.next) = (at, next);
             }
             ["target", addr] => {
                 self.mapping.targets.insert(addr.parse().ok()?);

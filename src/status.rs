@@ -101,8 +101,7 @@ impl View<'_> {
     }
 
     fn is_open(&self, mapping: &Mapping) -> bool {
-        let Exposure::Open(rules) = exposure(self.config, self.world, self.state, mapping, self.now.boot)
-        else {
+        let Exposure::Open(rules) = exposure(self.config, self.world, self.state, mapping, self.now) else {
             return false;
         };
         let applied = self.state.mapping.applied.as_deref().unwrap_or_default();
@@ -260,7 +259,7 @@ impl View<'_> {
             .str("port", &Ports(mapping.src_dport).to_string())
             .str("camera_port", &Ports(mapping.dest_port).to_string())
             .bool("open", self.is_open(mapping));
-        match exposure(self.config, self.world, self.state, mapping, self.now.boot) {
+        match exposure(self.config, self.world, self.state, mapping, self.now) {
             Exposure::Open(rules) => match (rules.first(), self.refusal(mapping)) {
                 (_, Some(why)) => object.str("closed", why).end(),
                 (Some(rule), None) => object.str("target", &rule.target.to_string()).end(),

@@ -10,7 +10,7 @@ use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{exposure, unheard, Exposure};
 use porchlight::plan::publish::ids;
-use porchlight::plan::{camera, fold, plan, refresh, settle, Action, Carried, Plan};
+use porchlight::plan::{camera, fold, plan, probe, refresh, settle, Action, Carried, Plan, ProbeJob};
 use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
 use porchlight::state::{kind_of, kind_word, Known, State};
 use porchlight::status::{Standing, View};
@@ -189,6 +189,7 @@ impl Stage {
                 match &mut late {
                     Action::Publish(job) => job.generation -= 1,
                     Action::Look(job) => job.generation -= 1,
+                    Action::Probe(job) => job.generation -= 1,
                     Action::Map(job) => job.generation -= 1,
                 }
                 self.flying.insert(0, late);
@@ -291,7 +292,7 @@ impl Stage {
 
     fn exposure(&mut self) {
         for mapping in self.config.mappings.clone() {
-            let shown = match exposure(&self.config, &self.world, &self.state, &mapping, self.now.boot) {
+            let shown = match exposure(&self.config, &self.world, &self.state, &mapping, self.now) {
                 Exposure::Open(rules) => format!("open to {}", rules[0].target),
                 Exposure::Closed(why) => format!("closed: {why}"),
                 Exposure::Until(at, why) => format!("closed until {}: {why}", shown_time(at.0)),
@@ -374,6 +375,18 @@ impl Stage {
                 let answers = job.records.iter().map(each).collect();
                 settle::looked(&mut self.state, &self.config, &job, answers, end);
             }
+            Action::Probe(job) => {
+                let found = match words[0] {
+                    "basic" => Protection::Password(Scheme::Basic),
+                    "digest" => Protection::Password(Scheme::Digest),
+                    "open" => Protection::Open,
+                    "no-service" => Protection::NoService,
+                    "silent" => Protection::Silent,
+                    what => Protection::Unproven(what.into()),
+                };
+                let mapping = self.config.mappings.iter().find(|mapping| mapping.name == job.mapping);
+                probe::answered(&mut self.state, mapping.unwrap(), &job, found, self.now.boot);
+            }
             Action::Map(job) => {
                 let reloaded = job.carrier.reloads() && job.reload && words[0] != "equal";
                 let missing = words[1..].iter().map(|mapping| mapping.to_string()).collect();
@@ -396,6 +409,9 @@ fn show(action: &Action) -> String {
         Action::Look(job) => {
             let records: Vec<String> = job.records.iter().map(|id| id.to_string()).collect();
             format!("look {}", records.join(", "))
+        }
+        Action::Probe(ProbeJob { mapping, inquiry, .. }) => {
+            format!("ask for {mapping}: {}://{}{}", inquiry.how, inquiry.target, inquiry.path)
         }
         Action::Map(job) => {
             let rules: Vec<String> = job

@@ -4,9 +4,10 @@ use super::{Agent, Message};
 use crate::act::look;
 use crate::act::publish::{self, Effort, Outside};
 use crate::act::readback::{self, Servers};
+use crate::camera;
 use crate::config::{BackendChoice, Record};
 use crate::model::{Now, RecordId};
-use crate::plan::{Action, LookJob, MapJob, PublishJob};
+use crate::plan::{Action, LookJob, MapJob, ProbeJob, PublishJob};
 use crate::provider::{self, Failure, Job, Kind};
 use smol::channel::bounded;
 use smol::future::{BoxedLocal, Future};
@@ -42,6 +43,7 @@ impl Agent {
         match action {
             Action::Publish(job) => self.start_publish(job, change, now),
             Action::Look(job) => self.start_look(job),
+            Action::Probe(job) => self.start_probe(job),
             Action::Map(job) => self.start_map(job, change),
         }
     }
@@ -116,6 +118,15 @@ impl Agent {
             let _ = tx.try_send(Message::Confirmed(id, addr, change, result));
         };
         self.confirming.insert(key, self.spawn(work));
+    }
+
+    fn start_probe(&self, job: ProbeJob) {
+        let (tx, timeout) = (self.tx.clone(), self.config.global.timeout);
+        let work = async move {
+            let found = camera::ask(&job.inquiry, timeout).await;
+            let _ = tx.try_send(Message::Probed(job, found));
+        };
+        self.spawn(work).detach();
     }
 
     /// A change that overtakes another ends it, and the look that is under way: it waits for neither.

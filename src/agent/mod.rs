@@ -20,9 +20,9 @@ use crate::map::{Map, Set};
 use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
 use crate::mapping::fw4::Look;
 use crate::mapping::nft::MapReport;
-use crate::model::{Event, Mac, Now, RecordId, Time, World};
+use crate::model::{Event, Mac, Now, Protection, RecordId, Time, World};
 use crate::paths::Paths;
-use crate::plan::{self, camera, fold, refresh, settle, LookJob, MapJob, PublishJob};
+use crate::plan::{self, camera, fold, refresh, settle, LookJob, MapJob, ProbeJob, PublishJob};
 use crate::provider::{Failure, Verdicts};
 use crate::secret::Redactor;
 use crate::sense::clock;
@@ -55,6 +55,8 @@ pub enum Message {
     Looked(LookJob, Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>),
     /// A read-back ended.
     Confirmed(RecordId, IpAddr, u64, Result<Confirmed, Failure>),
+    /// A camera answered.
+    Probed(ProbeJob, Protection),
     /// A change of the packet filter came back.
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
     /// After the change of this generation: which tables drop what we let in.
@@ -323,6 +325,7 @@ impl Agent {
             Message::Published(job, memo, result, effort) => self.published(&job, memo, result, effort, now),
             Message::Looked(job, answers) => self.looked(&job, answers, now),
             Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
+            Message::Probed(job, found) => self.probed(&job, found, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
             Message::Droppers(generation, droppers) => {
                 if generation == self.state.mapping.generation {
@@ -416,7 +419,8 @@ impl Agent {
         let flying = self.state.accounts.values().any(|account| account.in_flight.is_some());
         let soon = now.plus(self.config.global.debounce);
         let changing = self.state.mapping.in_flight.is_some() || self.changing_filter.is_some();
-        self.world.complete && !flying && !changing && wake_at > soon
+        let asking = self.state.probes.values().any(|probe| probe.in_flight.is_some());
+        self.world.complete && !flying && !changing && !asking && wake_at > soon
     }
 
     fn answer_waiting(&mut self, now: Now) {

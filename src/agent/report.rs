@@ -8,10 +8,10 @@ use crate::mapping::backend::Found;
 use crate::mapping::conntrack::Cut;
 use crate::mapping::fw4::Look;
 use crate::mapping::nft::MapReport;
-use crate::model::{millis, Family, Now, Reading, RecordId, WanWorld};
+use crate::model::{millis, Family, Now, Protection, Reading, RecordId, Scheme, WanWorld};
 use crate::plan::publish::{wish, Wish};
 use crate::plan::settle::{self, End};
-use crate::plan::{mapping, Carried, Carrier, LookJob, MapJob, PublishJob, Rule};
+use crate::plan::{mapping, probe, Carried, Carrier, LookJob, MapJob, ProbeJob, PublishJob, Rule};
 use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
 use crate::state::{Known, Seen};
 use crate::status::BEHIND_PROXY;
@@ -232,6 +232,40 @@ impl Agent {
                 ));
             }
         }
+    }
+
+    /// Tells what a camera made of the question for a password, when that is new.
+    pub(crate) fn probed(&mut self, job: &ProbeJob, found: Protection, now: Now) {
+        let Some(mapping) = self.config.mappings.iter().find(|mapping| mapping.name == job.mapping) else {
+            return;
+        };
+        let (camera, was_proven) = (mapping.camera.clone(), self.is_proven(&job.mapping));
+        let text = format!("camera {camera} at {} {found}", job.inquiry.target);
+        let clear = found == Protection::Password(Scheme::Basic);
+        let good = matches!(found, Protection::Password(_));
+        if !probe::answered(&mut self.state, mapping, job, found, now.boot) {
+            return log::debug!("{text}");
+        }
+        let fate = match (was_proven, self.is_proven(&job.mapping)) {
+            (_, true) => "stays as it is for now",
+            (true, false) => "is closed",
+            (false, false) => "stays closed",
+        };
+        if good {
+            self.info(&text);
+        } else {
+            self.warn(&format!("{text}; mapping {} {fate}", job.mapping));
+        }
+        if clear {
+            self.warn(&format!(
+                "camera {camera}: Basic authentication sends the password in clear text over the internet: \
+                 set the camera to Digest, or let nobody in but by `list src_ip`, a tunnel or a VPN"
+            ));
+        }
+    }
+
+    fn is_proven(&self, mapping: &str) -> bool {
+        self.state.probes.get(mapping).is_some_and(|memory| memory.proof.is_some())
     }
 
     pub(crate) fn mapped(

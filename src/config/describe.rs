@@ -2,8 +2,10 @@
 
 use super::value::span;
 use super::{BackendChoice, Camera, Config, Device, Mapping, Ports, Record, Wan};
+use crate::plan::probe::inquiry;
 use std::fmt::Display;
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// A few lines for each section, in the order of the file. Ends with a newline.
@@ -117,12 +119,17 @@ fn about_mapping(mapping: &Mapping) -> String {
         true => "from anyone".to_string(),
         false => format!("from {} only", joined(&mapping.sources, "or")),
     };
-    let fate = match mapping.allow_open {
-        true => "open although the camera is not proven to ask for a password (allow_open '1')",
-        false => {
-            "closed: it is not proven that the camera asks for a password, and this version cannot ask it; \
-             option allow_open '1' opens it all the same"
+    let fate = match inquiry(mapping, Ipv4Addr::UNSPECIFIED.into()) {
+        _ if mapping.allow_open => {
+            "open although the camera is not proven to ask for a password (allow_open '1')".to_string()
         }
+        Ok(_) => format!(
+            "open while the camera, asked by {} for {}, wants a password; it is asked again every {}",
+            mapping.probe,
+            mapping.path,
+            span(mapping.probe_interval)
+        ),
+        Err(why) => format!("closed: {why}; option allow_open '1' opens it all the same"),
     };
     let inside = format!("{} port {}", mapping.camera, Ports(mapping.dest_port));
     format!("outside port {outside} -> {inside}, {who}; {fate}")

@@ -10,7 +10,7 @@ use super::read::{Fields, Problems, Reader};
 use super::schema::{self, SectionRow, SECTIONS};
 use super::uci::{self, Section};
 use super::value::{self, quoted};
-use super::{BackendChoice, Camera, Config, Device, Global, Mapping, Network, Problem, Record, Wan};
+use super::{BackendChoice, Camera, Config, Device, Global, Mapping, Network, Probe, Problem, Record, Wan};
 use crate::model::Family;
 use crate::provider::Entry;
 use crate::secret::Secret;

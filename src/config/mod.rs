@@ -250,8 +250,38 @@ pub struct Mapping {
     pub src: String,
     /// `option dest`: the camera's firewall zone.
     pub dest: String,
+    /// `option probe`: how the camera is asked whether it wants a password.
+    pub probe: Probe,
+    /// `option path`: what it is asked for; begins with `/`.
+    pub path: String,
+    /// `option probe_interval`: after so long it is asked again.
+    pub probe_interval: Duration,
     /// `option allow_open`: expose it although it is not proven to ask for a password.
     pub allow_open: bool,
+}
+
+/// `option probe`: how a camera is asked whether it wants a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// By RTSP: OPTIONS, then DESCRIBE.
+    Rtsp,
+    /// By HTTP: GET.
+    Http,
+    /// Only whether the port answers; proves nothing.
+    Tcp,
+    /// Not at all; proves nothing.
+    None,
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Probe::Rtsp => "rtsp",
+            Probe::Http => "http",
+            Probe::Tcp => "tcp",
+            Probe::None => "none",
+        })
+    }
 }
 
 /// The longest name of a firewall zone.

@@ -320,11 +320,10 @@ static MAPPING: &[OptionRow] = &[
         "probe",
         Kind::Word(&["rtsp", "http", "tcp", "none"]),
         "rtsp",
-        "How the camera is asked whether it wants a password",
-    )
-    .built(Built::Only(&["none"]))
-    .instead("use rtsp or none"),
-    option("path", Kind::Text, "", "The path that the probe asks for").built(Built::Default),
+        "How the camera is asked whether it wants a password; tcp and none prove nothing",
+    ),
+    option("path", Kind::Path, "/", "The path that the probe asks for: the stream's"),
+    option("probe_interval", seconds(60, 7 * DAY), "1h", "After so long the camera is asked again"),
     option("allow_open", Kind::Bool, "0", "1: open it although it is not proven to ask for a password"),
 ];
 

@@ -1,9 +1,9 @@
 //! Exposure: which mappings are open, to which target, and why the others are not. It fails closed.
 
 use super::camera::{closed, macs, Closed};
-use super::{Action, Carrier, MapJob, Plan, Rule};
+use super::{probe, Action, Carrier, MapJob, Plan, Rule};
 use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network};
-use crate::model::{OwnAddr, Time, WanWorld, World};
+use crate::model::{Now, OwnAddr, Time, WanWorld, World};
 use crate::state::{MappingState, State};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -51,35 +51,34 @@ pub enum Exposure {
 }
 
 /// Decides on one mapping.
-pub fn exposure(config: &Config, world: &World, state: &State, mapping: &Mapping, now: Time) -> Exposure {
-    match target(config, world, state, mapping, now) {
+pub fn exposure(config: &Config, world: &World, state: &State, mapping: &Mapping, now: Now) -> Exposure {
+    let place = place(config, world, state, mapping, now);
+    let proven = place.and_then(|place| probe::gate(state, mapping, place.0).map(|()| place));
+    match proven {
         Err((Some(until), why)) => Exposure::Until(until, why),
         Err((None, why)) => Exposure::Closed(why),
         Ok((target, lan)) => rules(config, world, mapping, target, lan),
     }
 }
 
-type Refusal = (Option<Time>, String);
+/// Why a mapping is closed, and until when, if that is known.
+pub(super) type Refusal = (Option<Time>, String);
 
-fn refuse<T>(why: impl Into<String>) -> Result<T, Refusal> {
+pub(super) fn refuse<T>(why: impl Into<String>) -> Result<T, Refusal> {
     Err((None, why.into()))
 }
 
-/// The camera's address and the LAN that it is in, if the mapping may lead there.
-fn target<'a>(
+/// The camera's address and the LAN that it is in, if the mapping may lead there once the camera is proven to ask for
+/// a password.
+pub(super) fn place<'a>(
     config: &Config,
     world: &'a World,
     state: &State,
     mapping: &Mapping,
-    now: Time,
+    now: Now,
 ) -> Result<(IpAddr, &'a OwnAddr), Refusal> {
     if let Err(why) = carrier(config, world) {
         return refuse(why);
-    }
-    if !mapping.allow_open {
-        return refuse(
-            "the camera is not proven to ask for a password; option allow_open '1' exposes it all the same",
-        );
     }
     let memory = state.cameras.get(&mapping.camera);
     let Some((memory, addr)) = memory.and_then(|memory| Some((memory, memory.addr?))) else {
@@ -88,7 +87,7 @@ fn target<'a>(
             mapping.camera
         ));
     };
-    match closed(memory, now) {
+    match closed(memory, now.boot) {
         Closed::No => {}
         Closed::By(mac) => {
             return refuse(format!("another device ({mac}) holds the camera's address {addr}"))
@@ -203,7 +202,7 @@ fn wan_sides(config: &Config, world: &World, lan: &OwnAddr) -> (Vec<String>, Vec
 }
 
 /// All rules that are to be in force now.
-fn wanted(config: &Config, world: &World, state: &State, now: Time, plan: &mut Plan) -> Vec<Rule> {
+fn wanted(config: &Config, world: &World, state: &State, now: Now, plan: &mut Plan) -> Vec<Rule> {
     let mut rules = Vec::new();
     for mapping in &config.mappings {
         match exposure(config, world, state, mapping, now) {
@@ -233,12 +232,13 @@ pub fn may_be_open(config: &Config, world: &World, state: &State) -> bool {
 }
 
 /// Adds the change of the packet filter that is due now, if any.
-pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut Plan) {
+pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut Plan) {
     if off(config, world, state) || !world.complete {
         return;
     }
     let carrier = carrier(config, world).unwrap_or_default();
     let rules = wanted(config, world, state, now, plan);
+    let now = now.boot;
     let memory = &state.mapping;
     // A change under way is waited for, but not by a close.
     let under_way = memory.in_flight.is_some();
@@ -275,7 +275,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Time, plan: &mut
 /// The mappings that are closed only because their camera was not seen yet.
 fn unseen(config: &Config, state: &State) -> Vec<String> {
     let known = |camera: &str| state.cameras.get(camera).is_some_and(|memory| memory.addr.is_some());
-    let unseen = config.mappings.iter().filter(|mapping| mapping.allow_open && !known(&mapping.camera));
+    let unseen = config.mappings.iter().filter(|mapping| !known(&mapping.camera));
     unseen.map(|mapping| mapping.name.clone()).collect()
 }
 

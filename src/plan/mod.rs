@@ -7,6 +7,7 @@ pub mod account;
 pub mod camera;
 pub mod fold;
 pub mod mapping;
+pub mod probe;
 pub mod publish;
 pub mod reach;
 pub mod refresh;
@@ -14,7 +15,7 @@ pub mod retry;
 pub mod settle;
 
 use crate::config::{Config, Network, Proto};
-use crate::model::{Now, RecordId, Time, World};
+use crate::model::{Inquiry, Now, RecordId, Time, World};
 use crate::provider::Wanted;
 use crate::state::State;
 use std::net::IpAddr;
@@ -39,7 +40,8 @@ impl Plan {
 /// a close overtakes everything.
 pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     let mut plan = Plan::default();
-    mapping::plan(config, world, state, now.boot, &mut plan);
+    probe::plan(config, world, state, now, &mut plan);
+    mapping::plan(config, world, state, now, &mut plan);
     publish::plan(config, world, state, now, &mut plan);
     plan
 }
@@ -51,6 +53,8 @@ pub enum Action {
     Publish(PublishJob),
     /// Ask the zone's name servers what is published (before the first write of a provider that cannot read).
     Look(LookJob),
+    /// Ask a camera whether it wants a password.
+    Probe(ProbeJob),
     /// Make the packet filter carry exactly these rules, and cut what is listed.
     Map(MapJob),
 }
@@ -77,6 +81,17 @@ pub struct LookJob {
     pub generation: u64,
     /// What to ask for.
     pub records: Vec<RecordId>,
+}
+
+/// [`Action::Probe`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeJob {
+    /// The mapping section's name.
+    pub mapping: String,
+    /// As in [`PublishJob`], of the mapping.
+    pub generation: u64,
+    /// What to ask.
+    pub inquiry: Inquiry,
 }
 
 /// [`Action::Map`].

@@ -2,7 +2,7 @@
 
 use super::account::account_key;
 use super::retry::{after, Attempt, Spent};
-use super::{mapping, refresh, Action, Carried, LookJob, MapJob, PublishJob, Rule};
+use super::{mapping, probe, refresh, Action, Carried, LookJob, MapJob, PublishJob, Rule};
 use crate::config::Config;
 use crate::map::Map;
 use crate::model::{Family, Now, RecordId, Time};
@@ -36,6 +36,10 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
         Action::Look(job) => {
             let records = job.records.iter().map(|id| (id.clone(), None)).collect();
             fly(state, &job.account, job.generation, records, now.boot);
+            0
+        }
+        Action::Probe(job) => {
+            probe::begin(state, job);
             0
         }
         Action::Map(job) => {
@@ -374,6 +378,7 @@ pub fn try_again(state: &mut State) {
     for account in state.accounts.values_mut() {
         (account.retry, account.spent) = (None, Spent::default());
     }
+    probe::try_again(state);
     // Not forgotten: until a change of the packet filter succeeds, what is in force is in doubt.
     if let Some(retry) = &mut state.mapping.retry {
         retry.next = None;
@@ -383,6 +388,7 @@ pub fn try_again(state: &mut State) {
 /// Takes in a new configuration: what it no longer has is forgotten, and a record whose section is another
 /// one now rests no more and waits no more for its own sake.
 pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
+    probe::reconfigured(state, now);
     let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();
     state.records.retain(|id, _| keep.contains(id));
     let keys: Vec<String> = now.records.iter().map(account_key).collect();

@@ -1,6 +1,6 @@
 //! Section `mapping`: which ports lead to which camera; and that no port leads to two places.
 
-use super::{keep, quoted, value, BackendChoice, Fate, Fields, Loader, Mapping, Network};
+use super::{keep, quoted, value, BackendChoice, Fate, Fields, Loader, Mapping, Network, Probe};
 use crate::config::is_zone;
 
 impl Loader<'_> {
@@ -42,6 +42,14 @@ impl Loader<'_> {
             sources,
             src: fields.one("src").unwrap_or_default().to_string(),
             dest: fields.one("dest").unwrap_or_default().to_string(),
+            probe: match fields.one("probe") {
+                Some("http") => Probe::Http,
+                Some("tcp") => Probe::Tcp,
+                Some("none") => Probe::None,
+                _ => Probe::Rtsp,
+            },
+            path: fields.one("path").unwrap_or("/").to_string(),
+            probe_interval: fields.one("probe_interval").and_then(|text| value::duration(text).ok())?,
             allow_open: fields.flag("allow_open"),
         };
         if fields.enabled {
