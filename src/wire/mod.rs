@@ -4,5 +4,6 @@ pub mod ctnetlink;
 pub mod dns;
 pub mod json;
 pub mod netifd;
+pub mod onvif;
 pub mod rtnl;
 pub mod xml;
