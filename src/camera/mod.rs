@@ -1,14 +1,16 @@
-//! Finds cameras and asks them. `find` looks for them in the LAN: `lan` knows who is there, `heard` what answers say of
-//! it, `evidence` puts it together (with `oui` and `vendor`, who makes cameras), `section` writes it down. `ask` tells
-//! whether a camera wants a password before anybody outside may reach it.
+//! What asks cameras, and finds them. `ask` tells whether one wants a password before anybody outside may reach it,
+//! `judge` what its answer says of that. `find` looks for cameras in the LAN: `lan` knows who is there, `heard` what
+//! answers say, `evidence` puts it together (with `oui` and `vendor`: who makes cameras), `section` writes it down.
 
 pub mod ask;
 pub mod evidence;
 pub mod find;
 mod heard;
-pub mod lan;
+pub mod judge;
+mod lan;
 mod oui;
 pub mod section;
 pub mod vendor;
 
 pub use ask::ask;
+pub use lan::without_config;
