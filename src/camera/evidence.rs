@@ -130,8 +130,16 @@ impl Devices {
             Err(_) if self.0.len() >= MAX_DEVICES => return None,
             Err(place) => {
                 let (name, model) = (String::new(), String::new());
-                let device =
-                    Device { addr, mac: None, name, model, vendor: None, hints: 0, onvif: None, services: Vec::new() };
+                let device = Device {
+                    addr,
+                    mac: None,
+                    name,
+                    model,
+                    vendor: None,
+                    hints: 0,
+                    onvif: None,
+                    services: Vec::new(),
+                };
                 self.0.insert(place, device);
                 place
             }

@@ -58,14 +58,14 @@ pub struct Found {
     pub left: usize,
 }
 
-/// Looks. `tell` shows a line of progress. `ids` are two UUIDs that nobody else has.
+/// Looks. `tell` shows a line of progress. `random` is that.
 ///
 /// # Errors
 /// Why it cannot be looked at all, in plain words.
 pub async fn find(
     paths: &Paths,
     config: &Config,
-    ids: &[String; 2],
+    random: [u32; 4],
     tell: &dyn Fn(&str),
 ) -> Result<Found, String> {
     let until = Instant::now() + LIMIT;
@@ -80,7 +80,7 @@ pub async fn find(
     world.leases.iter().for_each(|lease| devices.lease(lease));
     lan::neighbours(&mut devices).await.map_err(failed)?;
     tell(&format!("asking everybody on {}", shown(&lans)));
-    listen(&lans, ids, &mut devices).await?;
+    listen(&lans, random, &mut devices).await?;
     lan::neighbours(&mut devices).await.map_err(failed)?;
     devices.0.retain(|device| mapping::lan(config, &world, device.addr.into()).is_ok());
     let known = devices.0.len();
@@ -106,14 +106,14 @@ pub fn shown(lans: &[OwnAddr]) -> String {
 }
 
 /// Asks everybody, and takes in what comes back.
-async fn listen(lans: &[OwnAddr], ids: &[String; 2], devices: &mut Devices) -> Result<(), String> {
+async fn listen(lans: &[OwnAddr], random: [u32; 4], devices: &mut Devices) -> Result<(), String> {
     let until = Instant::now() + LISTEN;
     let devices = RefCell::new(devices);
     let mut works: Vec<Work<'_>> = Vec::new();
     let mut failed = None;
     for own in lans {
         match open(own) {
-            Ok((socket, net)) => works.push(Box::pin(hear(socket, net, ids, until, &devices))),
+            Ok((socket, net)) => works.push(Box::pin(hear(socket, net, random, until, &devices))),
             Err(error) => failed = Some(format!("nobody on {} can be asked: {error}", own.device)),
         }
     }
@@ -139,13 +139,13 @@ fn open(own: &OwnAddr) -> io::Result<(Async<UdpSocket>, Network)> {
 async fn hear(
     socket: Async<UdpSocket>,
     net: Network,
-    ids: &[String; 2],
+    random: [u32; 4],
     until: Instant,
     devices: &RefCell<&mut Devices>,
 ) {
     let speak = async {
-        for pause in [REPEAT, LISTEN] {
-            for (to, question) in heard::questions(ids) {
+        for (turn, pause) in (0..).zip([REPEAT, LISTEN]) {
+            for (to, question) in heard::questions(random, turn) {
                 // Where one way is shut, the others may be open.
                 let _ = socket.send_to(&question, SocketAddr::V4(to)).await;
             }

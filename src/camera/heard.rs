@@ -14,22 +14,31 @@ const UPNP: SocketAddrV4 = SocketAddrV4::new(onvif::GROUP, 1900);
 const SERVICES: [(&str, bool); 3] =
     [("_axis-video._tcp.local", true), ("_psia._tcp.local", true), ("_rtsp._tcp.local", false)];
 /// Root devices only, within a second.
-const SEARCH: &str = "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\n\
+const SEARCH: &str =
+    "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\n\
                       ST: upnp:rootdevice\r\n\r\n";
 
-/// The questions for everybody, and where to send them. `ids` are UUIDs of their own.
-pub fn questions(ids: &[String; 2]) -> Vec<(SocketAddrV4, Vec<u8>)> {
+/// The questions for everybody, and where to send them. Each turn's have ids of their own, made of a random number:
+/// whoever has heard one of the same id before does not answer.
+pub fn questions(random: [u32; 4], turn: u32) -> Vec<(SocketAddrV4, Vec<u8>)> {
     let at = SocketAddrV4::new(onvif::GROUP, onvif::PORT);
-    let [video, device] = ids;
-    let mut all = vec![
-        (at, onvif::probe(video, onvif::VIDEO).into_bytes()),
-        (at, onvif::probe(device, onvif::DEVICE).into_bytes()),
-        (UPNP, SEARCH.into()),
-    ];
+    let probe = |kind, number| (at, onvif::probe(&uuid(random, turn * 2 + number), kind).into_bytes());
+    let mut all = vec![probe(onvif::VIDEO, 0), probe(onvif::DEVICE, 1), (UPNP, SEARCH.into())];
     let question = |(name, _): (&str, bool)| Question { name: name.into(), rtype: TYPE_PTR, class: CLASS_IN };
     let message = Message { questions: SERVICES.map(question).into(), ..Message::default() };
     all.extend(message.to_bytes().ok().map(|bytes| (MDNS, bytes)));
     all
+}
+
+/// A random UUID (RFC 9562 section 5.4), the number of which is added.
+fn uuid([a, b, c, d]: [u32; 4], number: u32) -> String {
+    let (version, variant) = (b & 0xfff | 0x4000, c & 0x3fff | 0x8000);
+    format!(
+        "{a:08x}-{:04x}-{version:04x}-{variant:04x}-{:04x}{:08x}",
+        b >> 16,
+        c >> 16,
+        d.wrapping_add(number)
+    )
 }
 
 /// Takes in an answer, whatever it is.
@@ -119,11 +128,16 @@ mod tests {
 
     #[test]
     fn the_questions() {
-        let all = questions(&["a".into(), "b".into()]);
+        let all = questions([0x0123_4567, 0x89ab_cdef, 0x0123_4567, u32::MAX], 0);
         let groups: Vec<String> = all.iter().map(|(at, _)| at.to_string()).collect();
-        assert_eq!(groups, ["239.255.255.250:3702", "239.255.255.250:3702", "239.255.255.250:1900", "224.0.0.251:5353"]);
+        assert_eq!(
+            groups,
+            ["239.255.255.250:3702", "239.255.255.250:3702", "239.255.255.250:1900", "224.0.0.251:5353"]
+        );
         assert_eq!(Message::parse(&all[3].1).unwrap().questions.len(), 3);
-        assert!(crate::wire::xml::parse(std::str::from_utf8(&all[0].1).unwrap()).is_some());
+        let text = std::str::from_utf8(&all[1].1).unwrap();
+        assert!(crate::wire::xml::parse(text).is_some());
+        assert!(text.contains("urn:uuid:01234567-89ab-4def-8567-012300000000"), "{text}");
     }
 
     #[test]

@@ -26,16 +26,21 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// The most entries of the neighbour table that are taken.
 const MAX_NEIGHBOURS: usize = 4096;
 
-/// The configuration to go by when there is none: the WAN is where the default route goes.
-pub fn without_config() -> Config {
-    let wan = Wan { name: String::new(), device: Device::Auto, families: Family::BOTH.into(), accept: Vec::new() };
-    Config { wans: vec![wan], ..Config::default() }
+/// The WANs to keep out: those of the configuration. Where that has none, or netifd has to be asked which devices they
+/// are and may not answer, also the device of the default route.
+fn wans(config: &Config) -> Vec<Wan> {
+    let mut wans = config.wans.clone();
+    if wans.iter().all(|wan| interfaces(wan).is_some()) {
+        let (families, accept) = (Family::BOTH.into(), Vec::new());
+        wans.push(Wan { name: String::new(), device: Device::Auto, families, accept });
+    }
+    wans
 }
 
 /// What is around: the router's addresses, its WANs, the leases.
 pub async fn look(paths: &Paths, config: &Config) -> io::Result<World> {
     let network = Rc::new(Network::open()?);
-    network.set_wans(&config.wans);
+    network.set_wans(&wans(config));
     let world = Rc::new(RefCell::new(World::default()));
     let told = Rc::new(Cell::new((false, false)));
     let (wake, woken) = smol::channel::bounded(1);

@@ -13,4 +13,3 @@ pub mod section;
 pub mod vendor;
 
 pub use ask::ask;
-pub use lan::without_config;

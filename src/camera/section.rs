@@ -1,7 +1,7 @@
 //! The sections of a configuration that lead to a camera that was found. Pure.
 
 use super::evidence::Device;
-use crate::config::{Camera, Config};
+use crate::config::{uci, Camera, Config};
 use crate::model::Protection;
 use std::net::IpAddr;
 
@@ -41,6 +41,34 @@ fn plain(text: &str) -> String {
 /// The names of the camera's section and of its mapping's.
 pub fn names_of(name: &str) -> [String; 2] {
     [name.to_string(), format!("{name}_rtsp")]
+}
+
+/// A configuration with these sections behind what it holds, every byte of which stays. `None` if they are in it.
+///
+/// # Errors
+/// When a section has the name of one of them already.
+pub fn append(text: &str, name: &str, sections: &str) -> Result<Option<String>, String> {
+    if text.contains(sections) {
+        return Ok(None);
+    }
+    let taken = taken(text);
+    if let Some(name) = names_of(name).iter().find(|name| taken.contains(name)) {
+        return Err(format!(
+            "there is a section called '{name}' already; nothing was written: take another name"
+        ));
+    }
+    let gap = match text {
+        "" => "",
+        text if text.ends_with("\n\n") => "",
+        text if text.ends_with('\n') => "\n",
+        _ => "\n\n",
+    };
+    Ok(Some(format!("{text}{gap}{sections}")))
+}
+
+/// The names of all sections, of whatever type: `uci` knows a section by its name alone.
+pub fn taken(text: &str) -> Vec<String> {
+    uci::parse(text, "").sections.into_iter().filter_map(|section| section.name).collect()
 }
 
 /// The camera section of the configuration that it is already; its name.
@@ -130,6 +158,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_there_stays() {
+        let added = "config camera 'front'\n\tlist mac '02:00:00:00:00:01'\n";
+        for (before, after) in [
+            ("", added.to_string()),
+            ("# mine\n\n", format!("# mine\n\n{added}")),
+            ("config wan 'w'\n", format!("config wan 'w'\n\n{added}")),
+            ("config wan 'w'\r\n\toption x 'y", format!("config wan 'w'\r\n\toption x 'y\n\n{added}")),
+        ] {
+            assert_eq!(append(before, "front", added).unwrap().as_deref(), Some(after.as_str()));
+            assert_eq!(append(&after, "front", added), Ok(None), "it is in it");
+        }
+        for taken in ["config camera 'front'\n", "config wan 'front'\n", "config mapping front_rtsp\n"] {
+            assert!(append(taken, "front", added).unwrap_err().contains("take another name"), "{taken}");
+        }
+    }
+
+    #[test]
     fn a_proposed_port_is_nobodys() {
         let config = read(&sections(&dahua(), "garden", PORTS.0)).config;
         assert_eq!(public_port(&config, 0), PORTS.0 + 1);
@@ -137,7 +182,9 @@ mod tests {
         assert_eq!(public_port(&config, u32::from(PORTS.1 - PORTS.0)), PORTS.1);
         let last = read(&sections(&dahua(), "garden", PORTS.1)).config;
         assert_eq!(public_port(&last, u32::from(PORTS.1 - PORTS.0)), PORTS.0);
-        assert!((0..100_000).step_by(997).all(|chance| (PORTS.0..=PORTS.1).contains(&public_port(&config, chance))));
+        assert!((0..100_000)
+            .step_by(997)
+            .all(|chance| (PORTS.0..=PORTS.1).contains(&public_port(&config, chance))));
     }
 
     #[test]

@@ -97,10 +97,13 @@ mod tests {
 
     #[test]
     fn names_of_cameras_and_of_others() {
-        for name in ["ipcam", "IPC-garden", "axis-accc8e012345", "cam2", "front-cam", "tapo_c200", "DCS-932L"] {
+        for name in ["ipcam", "IPC-garden", "axis-accc8e012345", "cam2", "front-cam", "tapo_c200", "DCS-932L"]
+        {
             assert!(sounds(name), "{name}");
         }
-        for name in ["", "nas", "camel", "praxis-pc", "printer", "macbook", "scamp", "ipcop", "tv", "doorbell"] {
+        for name in
+            ["", "nas", "camel", "praxis-pc", "printer", "macbook", "scamp", "ipcop", "tv", "doorbell"]
+        {
             assert!(!sounds(name), "{name}");
         }
     }

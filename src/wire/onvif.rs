@@ -103,7 +103,8 @@ fn words(element: &Json) -> impl Iterator<Item = &str> {
 fn port(url: &str, sender: IpAddr) -> Option<u16> {
     let rest = url.strip_prefix("http://")?;
     let host = rest.split('/').next()?;
-    let (host, port) = host.split_once(':').map_or((host, Some(80)), |(host, port)| (host, port.parse().ok()));
+    let (host, port) =
+        host.split_once(':').map_or((host, Some(80)), |(host, port)| (host, port.parse().ok()));
     (host.parse() == Ok(sender)).then_some(port).flatten().filter(|port| *port != 0)
 }
 
