@@ -26,7 +26,7 @@ const MAX_NAME: usize = 64;
 pub struct Match {
     /// It says that it is a camera.
     pub video: bool,
-    /// It says that it speaks ONVIF.
+    /// It says that it speaks ONVIF: the type Device with a scope of ONVIF's, as printers and computers are Devices too.
     pub device: bool,
     /// The maker, if told (scope `manufacturer`); like the others harmless to a terminal.
     pub maker: String,
@@ -77,8 +77,10 @@ fn one(found: &Json, sender: IpAddr) -> Match {
             _ => {}
         }
     }
+    let mut is_onvif = false;
     for scope in words(found.get("Scopes")) {
-        let Some((_, rest)) = scope.split_once("://www.onvif.org/") else { continue };
+        let Some(rest) = scope.strip_prefix("onvif://www.onvif.org/") else { continue };
+        is_onvif = true;
         let Some((kind, value)) = rest.split_once('/') else { continue };
         let place = match kind {
             "name" => &mut out.name,
@@ -90,6 +92,7 @@ fn one(found: &Json, sender: IpAddr) -> Match {
             *place = plain(value);
         }
     }
+    out.device &= is_onvif;
     out.port = words(found.get("XAddrs")).find_map(|url| port(url, sender));
     out
 }
@@ -132,4 +135,104 @@ fn plain(value: &str) -> String {
 /// A device's own words: cut to a bearable length, harmless to a terminal.
 pub fn short(text: &str) -> String {
     printable(&text.chars().take(MAX_NAME).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SENDER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 1, 20));
+
+    fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+        let file = include_str!("../../tests/wire/onvif.txt");
+        file.split("\n== ").skip(1).map(|part| part.split_once('\n').unwrap())
+    }
+
+    fn only(name: &str) -> Match {
+        let (_, text) = all().find(|(known, _)| *known == name).unwrap();
+        let [one] = matches(text.as_bytes(), SENDER).try_into().unwrap();
+        one
+    }
+
+    fn camera(maker: &str, name: &str, model: &str, device: bool, port: u16) -> Match {
+        let (maker, name, model) = (maker.into(), name.into(), model.into());
+        Match { video: true, device, maker, name, model, port: Some(port) }
+    }
+
+    #[test]
+    fn real_cameras_answers() {
+        let hikvision = camera("", "HIKVISION DS-2CD2143G0-I", "DS-2CD2143G0-I", true, 80);
+        assert_eq!(only("hikvision"), hikvision);
+        assert_eq!(only("dahua"), camera("", "Dahua", "IPC-HFW2228M-I1-V2", true, 80));
+        assert_eq!(only("axis"), camera("", "AXIS M2036-LE", "M2036-LE", true, 80));
+        assert_eq!(only("reolink"), camera("", "Reolink", "RLC-810A", false, 8000));
+        assert_eq!(only("tplink"), camera("", "TP-IPC", "MODEL", false, 2020));
+        assert_eq!(only("hanwha"), camera("Hanwha Vision", "XNO-6080R", "XNO-6080R", true, 80));
+    }
+
+    #[test]
+    fn others_answers() {
+        let intercom = only("profile-t");
+        assert_eq!((intercom.video, intercom.device, intercom.port), (false, true, None));
+        for other in ["printer", "computer"] {
+            assert_eq!((only(other).video, only(other).device), (false, false), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_off_is_none() {
+        for (name, text) in all() {
+            let text = text.trim_end();
+            for cut in 0..text.len() {
+                assert!(matches(&text.as_bytes()[..cut], SENDER).is_empty(), "{name} cut at {cut}");
+            }
+            let padded = format!("\u{feff}{text}\r\n\0");
+            assert_eq!(matches(padded.as_bytes(), SENDER), matches(text.as_bytes(), SENDER), "{name}");
+        }
+    }
+
+    fn with(types: &str, scopes: &str, urls: &str) -> Match {
+        let text = format!(
+            "<E><Body><ProbeMatches><ProbeMatch><Types>{types}</Types><Scopes>{scopes}</Scopes>\
+             <XAddrs>{urls}</XAddrs></ProbeMatch></ProbeMatches></Body></E>"
+        );
+        let text = text.replace("E>", "Envelope>");
+        matches(text.as_bytes(), SENDER).remove(0)
+    }
+
+    #[test]
+    fn only_the_senders_own_address_counts() {
+        let port = |urls: &str| with("a:NetworkVideoTransmitter", "", urls).port;
+        assert_eq!(port("http://198.51.100.80:8080/x http://192.168.1.20:81/x"), Some(81));
+        for lie in [
+            "http://198.51.100.80/x",
+            "http://192.168.1.20.example/x",
+            "http://192.168.1.20@198.51.100.80/x",
+            "http://192.168.1.20:0/x",
+            "http://192.168.1.20:-1/x",
+            "http:///x",
+            "file:///etc/passwd",
+            "",
+        ] {
+            assert_eq!(port(lie), None, "{lie}");
+        }
+    }
+
+    #[test]
+    fn hostile_names() {
+        let found = with("dn:Device", "onvif://www.onvif.org/name/a%1b%5B31m%0ab%E2%80%AE%", "");
+        assert_eq!(found.name, "a\\u{1b}[31m\\nb\\u{202e}%");
+        let long = with("dn:Device", &format!("onvif://www.onvif.org/hardware/{}", "%41".repeat(500)), "");
+        assert_eq!(long.model, "A".repeat(MAX_NAME));
+        assert_eq!(with("x:NetworkVideoTransmitterX NetworkVideo", "", ""), Match::default());
+        let odd = with("NetworkVideoTransmitter", "onvif://www.onvif.org/name/%E4%F6%zz%4", "");
+        assert!(odd.video && odd.name.ends_with("%zz%4"), "{}", odd.name);
+    }
+
+    #[test]
+    fn few_matches_of_one_answer() {
+        let many = "<ProbeMatch><Types>a:Device</Types></ProbeMatch>".repeat(100);
+        let text = format!("<Envelope><Body><ProbeMatches>{many}</ProbeMatches></Body></Envelope>");
+        assert_eq!(matches(text.as_bytes(), SENDER).len(), MAX_MATCHES);
+    }
 }
