@@ -10,6 +10,8 @@ use crate::map::Map;
 use crate::model::{Inquiry, OwnAddr, Protection, World};
 use crate::paths::Paths;
 use crate::plan::mapping;
+use crate::sense::filter;
+use crate::sense::netlink::attach;
 use smol::future::{yield_now, zip};
 use smol::{Async, Timer};
 use std::cell::{Cell, RefCell};
@@ -21,8 +23,8 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_millis(4500);
 /// How long answers of everybody are waited for: WS-Discovery and UPnP give them half a second and a whole one.
 const LISTEN: Duration = Duration::from_millis(1400);
-/// The question is repeated after this; multicast is never sent twice by itself.
-const REPEAT: Duration = Duration::from_millis(300);
+/// The questions are repeated after this, and once more: multicast gets lost, and whoever is asleep must wake up.
+const REPEAT: Duration = Duration::from_millis(350);
 /// How long one port of a device may think.
 const PATIENCE: Duration = Duration::from_millis(1200);
 /// The most devices that are asked, those with the best hints first.
@@ -35,6 +37,8 @@ const MAX_LANS: usize = 16;
 const MAX_DATAGRAM: usize = 8 * 1024;
 /// The most datagrams of one sender that are read, and the most senders.
 const MAX_FROM_ONE: u8 = 16;
+/// Whoever sends so many is not heard any more.
+const FLOOD: u8 = 64;
 /// See [`MAX_FROM_ONE`].
 const MAX_SENDERS: usize = 512;
 /// Datagrams taken in one go before others get their turn.
@@ -135,7 +139,7 @@ fn open(own: &OwnAddr) -> io::Result<(Async<UdpSocket>, Network)> {
     Ok((Async::new(socket)?, net))
 }
 
-/// One LAN: asks twice, and hears until the time is up.
+/// One LAN: asks a few times, and hears until the time is up.
 async fn hear(
     socket: Async<UdpSocket>,
     net: Network,
@@ -144,7 +148,7 @@ async fn hear(
     devices: &RefCell<&mut Devices>,
 ) {
     let speak = async {
-        for (turn, pause) in (0..).zip([REPEAT, LISTEN]) {
+        for (turn, pause) in (0..).zip([REPEAT, REPEAT, LISTEN]) {
             for (to, question) in heard::questions(random, turn) {
                 // Where one way is shut, the others may be open.
                 let _ = socket.send_to(&question, SocketAddr::V4(to)).await;
@@ -155,6 +159,7 @@ async fn hear(
     let hear = async {
         let mut buffer = vec![0; MAX_DATAGRAM];
         let mut counts: Map<Ipv4Addr, u8> = Map::new();
+        let mut unwanted = Vec::new();
         for turn in 0u32.. {
             // Whoever floods us must not stop the clock.
             if turn % BURST == 0 {
@@ -165,22 +170,30 @@ async fn hear(
             }
             let Ok((count, from)) = socket.recv_from(&mut buffer).await else { continue };
             let IpAddr::V4(sender) = from.ip() else { continue };
-            if net.contains(from.ip()) && counts_in(&mut counts, sender) {
-                heard::take(&mut devices.borrow_mut(), sender, buffer.get(..count).unwrap_or_default());
+            match counted(&mut counts, sender) {
+                Some(1..=MAX_FROM_ONE) if net.contains(from.ip()) => {
+                    heard::take(&mut devices.borrow_mut(), sender, buffer.get(..count).unwrap_or_default());
+                }
+                Some(FLOOD) => {
+                    // Else the others' answers would find no room.
+                    unwanted.push(sender);
+                    let _ = attach(&socket, &filter::senders(&unwanted));
+                }
+                _ => {}
             }
         }
     };
     zip(speak, hear).await;
 }
 
-/// Counts a datagram of a sender; false if it was one too many.
-fn counts_in(counts: &mut Map<Ipv4Addr, u8>, sender: Ipv4Addr) -> bool {
+/// How many datagrams of a sender there were, with this one; `None` if there are too many senders.
+fn counted(counts: &mut Map<Ipv4Addr, u8>, sender: Ipv4Addr) -> Option<u8> {
     if counts.len() >= MAX_SENDERS && !counts.contains_key(&sender) {
-        return false;
+        return None;
     }
     let count = counts.entry(sender).or_default();
     *count = count.saturating_add(1);
-    *count <= MAX_FROM_ONE
+    Some(*count)
 }
 
 /// Asks the devices that there are hints at. Says how many were asked, and how many were left out.

@@ -25,7 +25,9 @@ pub fn questions(random: [u32; 4], turn: u32) -> Vec<(SocketAddrV4, Vec<u8>)> {
     let probe = |kind, number| (at, onvif::probe(&uuid(random, turn * 2 + number), kind).into_bytes());
     let mut all = vec![probe(onvif::VIDEO, 0), probe(onvif::DEVICE, 1), (UPNP, SEARCH.into())];
     let question = |(name, _): (&str, bool)| Question { name: name.into(), rtype: TYPE_PTR, class: CLASS_IN };
-    let message = Message { questions: SERVICES.map(question).into(), ..Message::default() };
+    let [.., last] = random;
+    let id = last.wrapping_add(turn) as u16;
+    let message = Message { id, questions: SERVICES.map(question).into(), ..Message::default() };
     all.extend(message.to_bytes().ok().map(|bytes| (MDNS, bytes)));
     all
 }

@@ -50,6 +50,7 @@ pub mod probe;
 pub mod process;
 pub mod scenarios;
 pub mod seal;
+pub mod things;
 pub mod tools;
 pub mod web;
 pub mod wire;
