@@ -221,7 +221,9 @@ fn a_camera_that_only_closes_is_called_twice_and_no_more() {
             }
         });
         assert_eq!(unproven(by_rtsp(target)), "it closes the connection without an answer");
-        (calls.recv_timeout(PATIENT).unwrap(), calls.recv_timeout(PATIENT).unwrap());
+        for _ in 0..2 {
+            calls.recv_timeout(PATIENT).unwrap();
+        }
         assert!(calls.try_recv().is_err(), "a third connection");
         assert_eq!(unproven(by_http(target)), "it closes the connection without an answer");
         calls.recv_timeout(PATIENT).unwrap();

@@ -4,6 +4,7 @@ pub mod changes;
 pub mod control;
 pub mod faults;
 pub mod ground;
+pub mod hostile;
 pub mod idle;
 pub mod kill;
 pub mod lease;
@@ -56,6 +57,7 @@ pub const SCENARIOS: &[Scenario] = &[
     powerdns::API,
     route53::MOTO,
     lease::DNSMASQ,
+    hostile::HOSTILE,
     netifd::WAYS,
     netifd::REST,
     service::SERVICE_BACKEND,
