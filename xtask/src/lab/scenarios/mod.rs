@@ -5,6 +5,7 @@ pub mod changes;
 pub mod control;
 pub mod faults;
 pub mod ground;
+pub mod hostile;
 pub mod idle;
 pub mod kill;
 pub mod lease;
@@ -58,6 +59,7 @@ pub const SCENARIOS: &[Scenario] = &[
     route53::MOTO,
     lease::DNSMASQ,
     cameras::HOME,
+    hostile::HOSTILE,
     netifd::WAYS,
     netifd::REST,
     service::SERVICE_BACKEND,
