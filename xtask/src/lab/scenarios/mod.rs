@@ -7,11 +7,13 @@ pub mod ground;
 pub mod idle;
 pub mod kill;
 pub mod lease;
+pub mod mjpeg;
 pub mod netifd;
 pub mod powerdns;
 pub mod ready;
 pub mod refresh;
 pub mod route53;
+pub mod rtsp;
 pub mod scripts;
 pub mod service;
 pub mod ten;
@@ -56,6 +58,8 @@ pub const SCENARIOS: &[Scenario] = &[
     powerdns::API,
     route53::MOTO,
     lease::DNSMASQ,
+    rtsp::RTSP,
+    mjpeg::MJPEG,
     netifd::WAYS,
     netifd::REST,
     service::SERVICE_BACKEND,
