@@ -42,10 +42,14 @@ pub const PATH: &str = "/stream";
 
 /// A server that takes no calls within this time has failed.
 const START_LIMIT: Duration = Duration::from_secs(10);
-/// ffprobe needs about two seconds, on a busy machine more.
+/// ffprobe needs half a second, and another one for each picture of [`mjpeg`]; on a busy machine more.
 const WATCH_LIMIT: Duration = Duration::from_secs(20);
+/// ffmpeg ends when nothing came for so long.
+const STALLED: Duration = Duration::from_secs(2);
+/// More pictures than ffmpeg may have read before it began.
+const BEFOREHAND: u64 = 20;
 /// Pictures that one look takes.
-const FRAMES: &str = "3";
+const FRAMES: &str = "2";
 
 /// GStreamer's RTSP server. Dropped, it is killed.
 pub struct Rtsp(Daemon);
@@ -113,7 +117,8 @@ pub fn url(scheme: &str, name: &str, port: u16, password: bool) -> String {
 
 fn viewer(program: &str, url: &str) -> Command {
     let mut command = Command::new(program);
-    command.args(["-v", "error", "-analyzeduration", "1000000"]);
+    // How many pictures a second there are is not worth the time to find out.
+    command.args(["-v", "error", "-analyzeduration", "1000000", "-fpsprobesize", "0"]);
     if url.starts_with("rtsp:") {
         // Through a mapping of one TCP port.
         command.args(["-rtsp_transport", "tcp"]);
@@ -146,10 +151,12 @@ impl Watching {
     /// When there is no picture, with ffmpeg's last words.
     pub fn start(from: &Ns, url: &str) -> Result<Watching> {
         let mut command = viewer("ffmpeg", url);
-        command.args(["-nostdin", "-stats_period", "0.1", "-progress", "pipe:1"]);
+        command.args(["-nostdin", "-progress", "pipe:1", "-stats_period", "0.1"]);
+        command.args(["-timeout", &STALLED.as_micros().to_string()]);
         command.args(["-i", url, "-c", "copy", "-f", "null", "-"]);
         let mut watching = Watching(from.spawn("ffmpeg", &mut command)?);
-        until("ffmpeg has pictures", WATCH_LIMIT, || (watching.frames() > 0 || watching.ended()).then_some(()))?;
+        let live = |watching: &mut Watching| watching.frames() > BEFOREHAND || watching.ended();
+        until("ffmpeg has pictures", WATCH_LIMIT, || live(&mut watching).then_some(()))?;
         ensure!(!watching.ended(), "ffmpeg has no picture: {}", watching.0.tail(20));
         Ok(watching)
     }
@@ -165,11 +172,12 @@ impl Watching {
         !self.0.is_running()
     }
 
-    /// Waits until its connection is cut, upon which it ends.
+    /// Waits until no picture comes any more, upon which it ends after [`STALLED`]; says since when.
     ///
     /// # Errors
     /// When it still watches after `limit`.
     pub fn wait_cut(&mut self, limit: Duration) -> Result<Instant> {
-        self.0.wait(limit).map(|_| Instant::now())
+        self.0.wait(limit + STALLED)?;
+        Ok(Instant::now() - STALLED)
     }
 }

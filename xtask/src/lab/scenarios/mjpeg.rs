@@ -40,9 +40,10 @@ fn run(lab: &mut Lab) -> Result<Summary> {
     configure(lab, false)?;
     let agent = lab.start_agent()?;
     let mut summary = Summary::default();
-    summary.0.push(watched(lab, WAN4, "at first")?);
+    summary.0.push(watched(lab, WAN4, "at first", Instant::now())?);
+    let start = Instant::now();
     lab.wan_readdress4(LATER)?;
-    summary.0.push(watched(lab, LATER, "new WAN address")?);
+    summary.0.push(watched(lab, LATER, "new WAN address", start)?);
     let warned = agent.lines().iter().filter(|line| line.text.contains(WARNING)).count();
     ensure!(warned == 1, "warned of Basic authentication {warned} times");
     drop(camera);
@@ -65,8 +66,7 @@ fn configure(lab: &Lab, vouched: bool) -> Result<()> {
 }
 
 /// The picture by name, and none for whoever does not know the password.
-fn watched(lab: &Lab, addr: Ipv4Addr, when: &str) -> Result<String> {
-    let start = Instant::now();
+fn watched(lab: &Lab, addr: Ipv4Addr, when: &str, start: Instant) -> Result<String> {
     let seen = lab.wait_reachable(WITH, addr.into(), LIMIT)?;
     let picture = stream::watch(&lab.internet, &stream::url("http", NAME, PORT, true))?;
     ensure!(picture == MJPEG_PICTURE, "the picture is {picture}");

@@ -160,8 +160,8 @@ impl Home<'_> {
         self.camera.set_password(false)?;
         let start = Instant::now();
         self.lab.verb(&["trigger"])?.success()?;
-        let cut = watching.wait_cut(2 * SECOND)?;
         let closed = self.lab.wait_closed(LATER.into(), 2 * SECOND)?;
+        let cut = watching.wait_cut(2 * SECOND)?;
         let took = cut.max(closed).saturating_duration_since(start);
         ensure!(took <= SECOND, "closed and cut after {} ms", took.as_millis());
         let why = self.lab.why_closed("front_rtsp")?;
