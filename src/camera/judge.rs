@@ -64,7 +64,9 @@ fn refused(head: &Head, whose: &str) -> Protection {
     Protection::Unproven(match head.code {
         401 => format!("it answers {status}, but offers neither Digest nor Basic to log in by"),
         404 => format!("it answers {status}: set option path to the path {whose}"),
-        300..=399 => format!("it sends whoever asks elsewhere ({status}), and nobody goes there: set option path to the path {whose}"),
+        300..=399 => format!(
+            "it answers {status}, which leads elsewhere and is not followed: set option path to the path {whose}"
+        ),
         _ => format!("it answers {status}"),
     })
 }

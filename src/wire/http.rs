@@ -147,8 +147,8 @@ fn parse(text: &str, expected: Protocol) -> Result<Head, &'static str> {
     let mut lines = text.lines();
     let (code, reason) = lines.next().and_then(status).ok_or(garbled(expected))?;
     let mut headers: Vec<(String, String)> = Vec::new();
-    for (count, line) in lines.enumerate() {
-        if count > MAX_HEADERS {
+    for (count, line) in lines.take_while(|line| !line.is_empty()).enumerate() {
+        if count == MAX_HEADERS {
             return Err(TOO_MANY);
         }
         match (line.split_once(':'), headers.last_mut()) {

@@ -4,6 +4,7 @@ pub mod changes;
 pub mod control;
 pub mod faults;
 pub mod ground;
+pub mod hostile;
 pub mod idle;
 pub mod kill;
 pub mod lease;
@@ -60,6 +61,7 @@ pub const SCENARIOS: &[Scenario] = &[
     lease::DNSMASQ,
     rtsp::RTSP,
     mjpeg::MJPEG,
+    hostile::HOSTILE,
     netifd::WAYS,
     netifd::REST,
     service::SERVICE_BACKEND,
