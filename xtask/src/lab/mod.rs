@@ -71,6 +71,7 @@ use std::fs;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use zone::Zone;
 
@@ -381,6 +382,14 @@ impl Host {
             socket.send_to(b"hello", (LAN4, 9)).context("cannot speak to the router")?;
             Ok(())
         })
+    }
+
+    /// Says by a gratuitous ARP answer that this address is its own. Needs `busybox`.
+    pub fn announce(&self, addr: Ipv4Addr) -> Result<()> {
+        // Its exit status says whether somebody answered, which nobody should.
+        let mut arping = Command::new("busybox");
+        arping.args(["arping", "-A", "-c", "1", "-w", "1", "-I", "eth0", &addr.to_string()]);
+        self.ns.run(&mut arping, 5 * SECOND).map(drop)
     }
 
     /// Unplugs it.

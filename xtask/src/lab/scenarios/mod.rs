@@ -65,6 +65,7 @@ pub const SCENARIOS: &[Scenario] = &[
     netifd::WAYS,
     netifd::REST,
     service::SERVICE_BACKEND,
+    service::REPLACED,
     ucifw::UCI_BACKEND,
     faults::FAULTS,
     Scenario {
