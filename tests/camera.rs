@@ -211,6 +211,16 @@ fn a_camera_that_closes_after_the_first_question_is_called_once_more() {
 }
 
 #[test]
+fn a_second_answer_to_the_first_question_is_none_to_the_second() {
+    let (target, calls) = answering(|method| match method {
+        "OPTIONS" => format!("{DIGEST}{DIGEST}"),
+        _ => "RTSP/1.0 200 OK\r\n\r\n".into(),
+    });
+    assert_eq!(by_rtsp(target), Protection::Open);
+    assert_eq!((methods(&calls), methods(&calls)), (vec!["OPTIONS".into()], vec!["DESCRIBE".into()]));
+}
+
+#[test]
 fn a_camera_that_only_closes_is_called_twice_and_no_more() {
     let reset = |stream: &TcpStream| SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
     for with_reset in [false, true] {

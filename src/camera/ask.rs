@@ -67,8 +67,8 @@ async fn ask_rtsp(inquiry: &Inquiry, until: Instant) -> Result<Protection, Troub
     let question = rtsp::describe(*target, path);
     let mut line = Line::open(*target, Protocol::Rtsp, until).await?;
     let told = match line.exchange(&rtsp::options(*target, path)).await {
-        // A body would stand before the next answer.
-        Ok(head) if has_body(&head) => Err(Trouble::Closed),
+        // What follows the head must not be taken for the next answer.
+        Ok(head) if has_body(&head) || !line.unread.is_empty() => Err(Trouble::Closed),
         Ok(_) => line.exchange(&question).await,
         Err(trouble) => Err(trouble),
     };
