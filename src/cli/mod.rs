@@ -76,7 +76,7 @@ pub const VERBS: [Verb; 9] = [
     },
     Verb {
         name: "cameras",
-        arguments: "[--json] [--write NAME [ADDR]]",
+        arguments: "[--json|--write NAME [IP]]",
         doc: "cameras in the LAN, and the sections to paste; or writes them",
         run: cameras::run,
     },
