@@ -7,7 +7,7 @@ use super::{ask, heard, lan};
 use crate::act::net::{all, within, Work};
 use crate::config::{Config, Network, Probe};
 use crate::map::Map;
-use crate::model::{Inquiry, OwnAddr, Protection, World};
+use crate::model::{Inquiry, OwnAddr, Protection};
 use crate::paths::Paths;
 use crate::plan::mapping;
 use crate::sense::filter;
@@ -89,15 +89,10 @@ pub async fn find(
     devices.0.retain(|device| mapping::lan(config, &world, device.addr.into()).is_ok());
     let known = devices.0.len();
     let (asked, left) = ask_all(&mut devices, until, tell).await;
-    // Who answered is known by now.
+    // Whoever is really there has been heard by the kernel by now; an answer in another's name has not.
     lan::neighbours(&mut devices).await.map_err(failed)?;
-    let cameras = in_lan(config, &world, devices);
-    Ok(Found { lans, cameras, known, asked, left })
-}
-
-fn in_lan(config: &Config, world: &World, devices: Devices) -> Vec<Device> {
-    let is_there = |device: &Device| mapping::lan(config, world, device.addr.into()).is_ok();
-    devices.0.into_iter().filter(|device| device.is_camera() && is_there(device)).collect()
+    devices.0.retain(|device| device.is_camera() && device.mac.is_some());
+    Ok(Found { lans, cameras: devices.0, known, asked, left })
 }
 
 /// `lan0 (192.168.1.0/24)`, and so on.

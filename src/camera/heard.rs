@@ -94,6 +94,7 @@ mod tests {
     use super::*;
     use crate::camera::evidence::hint;
     use crate::wire::dns::{Rr, FLAG_AA, FLAG_QR};
+    use proptest::prelude::*;
 
     const ADDR: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 20);
 
@@ -125,6 +126,15 @@ mod tests {
             let mut devices = Devices::default();
             take(&mut devices, ADDR, &bytes[..cut]);
             assert!(devices.0.is_empty(), "cut at {cut}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn noise_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..300), begin in "(HTTP/|<Envelope>)?") {
+            let mut devices = Devices::default();
+            take(&mut devices, ADDR, &[begin.as_bytes(), &bytes].concat());
+            prop_assert!(devices.0.iter().all(|device| !device.model.chars().any(char::is_control)));
         }
     }
 

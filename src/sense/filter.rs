@@ -331,6 +331,22 @@ mod tests {
         assert!(passes(&most, &neigh(10, &[99; 16], &[MAX_SOUGHT as u8; 6])));
     }
 
+    /// By the kernel itself: where the address is does not show in the datagram.
+    #[test]
+    fn unwanted_senders_are_not_heard() {
+        let place = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = place.local_addr().unwrap();
+        let flooder = Ipv4Addr::new(127, 0, 0, 7);
+        crate::sense::netlink::attach(&place, &senders(&[Ipv4Addr::new(127, 0, 0, 6), flooder])).unwrap();
+        let sender = |addr: Ipv4Addr| std::net::UdpSocket::bind((addr, 0)).unwrap();
+        for addr in [flooder, Ipv4Addr::new(127, 0, 0, 8)] {
+            sender(addr).send_to(&[addr.octets()[3]], to).unwrap();
+        }
+        let mut room = [0; 8];
+        assert_eq!(place.recv(&mut room).unwrap(), 1);
+        assert_eq!(room[0], 8, "the flooder was heard");
+    }
+
     #[test]
     fn links_and_routes() {
         let program = network();
