@@ -5,6 +5,7 @@
 //! and a list of [`Problem`]s, `describe` says in plain words what a config means.
 
 pub mod describe;
+pub mod edit;
 mod idn;
 pub mod load;
 pub(crate) mod nearest;

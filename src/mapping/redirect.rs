@@ -2,6 +2,7 @@
 //! Options: <https://openwrt.org/docs/guide-user/firewall/firewall_configuration>, fw4.uc `parse_redirect`.    [pure]
 
 use super::rule::{at_most, check, contains, sources, ways, Ways};
+use crate::config::edit::plain;
 use crate::config::{is_zone, Network, Ports, Proto};
 use crate::map::Set;
 use crate::model::Family;
@@ -159,8 +160,7 @@ fn ports(rule: &Rule) -> Result<Vec<(Range, Range)>, String> {
 fn name(list: &mut [Redirect]) {
     let mut taken = Set::new();
     for redirect in list {
-        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-        let stem: String = redirect.mapping.chars().map(plain).collect();
+        let stem = plain(&redirect.mapping);
         let ids = std::iter::once(stem.clone()).chain((2u32..).map(|n| format!("{stem}_{n}")));
         for id in ids {
             if taken.insert(id.clone()) {
