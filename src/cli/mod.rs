@@ -87,8 +87,8 @@ pub const VERBS: [Verb; 8] = [
     },
     Verb {
         name: "unmap",
-        arguments: "",
-        doc: "close every port mapping of a stopped agent",
+        arguments: "[--leases]",
+        doc: "close every port mapping of a stopped agent; --leases: its static leases too",
         run: unmap::run,
     },
     Verb { name: "help", arguments: "", doc: "this text", run: help::run },

@@ -40,7 +40,7 @@ impl Setting {
         Setting { name, values: vec![value], is_list: false }
     }
 
-    /// A list; without values it is not written.
+    /// A list; it has a value.
     pub fn list(name: &'static str, values: Vec<String>) -> Setting {
         Setting { name, values, is_list: true }
     }
@@ -99,9 +99,17 @@ pub fn mentions_ours(text: &[u8]) -> bool {
     text.windows(PREFIX.len()).any(|window| window == PREFIX.as_bytes())
 }
 
-/// What a section may be called after something: its letters and digits, the rest as `_`.
-pub fn plain(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+/// What sections may be called after these: letters and digits, the rest as `_`, and a number where two would be alike.
+/// They stay as they are for as long as the list does.
+pub fn ids<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let mut taken = Set::new();
+    let mut unique = |name: &str| {
+        let stem: String = name.chars().map(plain).collect();
+        let numbered = (2u32..).map(|n| format!("{stem}_{n}"));
+        std::iter::once(stem.clone()).chain(numbered).find(|id| taken.insert(id.clone())).unwrap_or_default()
+    };
+    names.map(|name| unique(name)).collect()
 }
 
 /// Parses, and refuses what `uci` refuses: it would not read a single section of it.

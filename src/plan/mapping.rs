@@ -117,7 +117,7 @@ pub fn unheard(config: &Config, world: &World, state: &State) -> Vec<IpAddr> {
 }
 
 /// The LAN subnet of a target: connected, not by a WAN, and the target is a host in it, not the router.
-fn lan<'a>(config: &Config, world: &'a World, addr: IpAddr) -> Result<&'a OwnAddr, Refusal> {
+pub(super) fn lan<'a>(config: &Config, world: &'a World, addr: IpAddr) -> Result<&'a OwnAddr, Refusal> {
     if world.own.iter().any(|own| own.addr == addr) {
         return refuse(format!("{addr} is the router itself"));
     }
