@@ -26,7 +26,7 @@ const SIZE_CAP: u64 = 1 << 20;
 pub const HISTORY: usize = 5;
 
 /// Lines that mean nothing after a reboot: the packet filter and the neighbour table are empty then.
-const OF_THE_BOOT: [&str; 6] = ["moved", "lease", "conflict", "target", "proof", "pinned"];
+const OF_THE_BOOT: [&str; 7] = ["moved", "lease", "leased", "conflict", "target", "proof", "pinned"];
 
 /// Everything that was done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -151,8 +151,10 @@ pub struct CameraState {
     pub bound: Option<Mac>,
     /// Where it is.
     pub addr: Option<IpAddr>,
-    /// The address of its DHCP lease, and since when it is that.
+    /// The address of its DHCP lease that came last, and since when it is that.
     pub lease: Option<(IpAddr, Time)>,
+    /// The addresses of all its leases: one for each of its hardware addresses.
+    pub leases: Vec<IpAddr>,
     /// When `addr` was chosen.
     pub moved_at: Time,
     /// Another device on its address.
@@ -326,6 +328,9 @@ impl State {
             if let Some((addr, since)) = camera.lease {
                 line(&["lease", name, &addr.to_string(), &since.0.to_string()]);
             }
+            for addr in &camera.leases {
+                line(&["leased", name, &addr.to_string()]);
+            }
             if let Some(conflict) = camera.conflict {
                 // While it lasts, its time is now: whatever that will be.
                 let last = if conflict.now { "now".to_string() } else { conflict.last.0.to_string() };
@@ -463,6 +468,10 @@ impl State {
             ["lease", name, addr, since] => {
                 let lease = (addr.parse().ok()?, Time(since.parse().ok()?));
                 self.cameras.entry((*name).to_string()).or_default().lease = Some(lease);
+            }
+            ["leased", name, addr] => {
+                let camera = self.cameras.entry((*name).to_string()).or_default();
+                camera.leases.push(addr.parse().ok()?);
             }
             ["conflict", name, addr, by, last, quiet] => {
                 let now = *last == "now";
@@ -658,6 +667,7 @@ mod tests {
             bound: Mac::parse("02:00:00:00:00:01"),
             addr: Some(addr),
             lease: Some((addr, Time(4))),
+            leases: vec!["192.168.1.30".parse().unwrap(), addr],
             moved_at: Time(4),
             conflict: Some(conflict),
             unheard: None,

@@ -80,7 +80,7 @@ fn put_in_and_taken_out() {
 fn the_written_address_stays_until_it_is_to_move() {
     let there = format!("{DHCP}{FRONT}");
     let elsewhere = StaticLease { addr: Some([192, 168, 1, 60].into()), ..front() };
-    assert_eq!(edited(&there, &[elsewhere.clone()]).0, there);
+    assert_eq!(edited(&there, std::slice::from_ref(&elsewhere)).0, there);
     let (new, leased) = edited(&there, &[StaticLease { moved: true, ..elsewhere }]);
     assert_eq!(new, there.replace("'192.168.1.20'\n", "'192.168.1.60'\n").replacen(".60", ".20", 1));
     assert_eq!(leased.pinned[0].1.to_string(), "192.168.1.60");
@@ -89,7 +89,7 @@ fn the_written_address_stays_until_it_is_to_move() {
     assert_eq!(edited(&owners, &[front()]).1.pinned[0].1.to_string(), "192.168.1.50");
     // Nowhere, or of unknown MAC: what is written stays, and nothing new is.
     for lease in [StaticLease { addr: None, ..front() }, StaticLease { macs: Vec::new(), ..front() }] {
-        let (new, leased) = edited(&there, &[lease.clone()]);
+        let (new, leased) = edited(&there, std::slice::from_ref(&lease));
         assert_eq!((new, leased.pinned.len()), (there.clone(), 1));
         assert_eq!(edited(DHCP, &[lease]), (DHCP.to_string(), Leased::default()));
     }

@@ -120,13 +120,14 @@ impl Agent {
     /// # Errors
     /// What is in the way.
     pub fn open_to_others(&self) -> Result<(), String> {
+        // First: whoever finds the socket may tell us to reload.
+        let signals = Signals::register().map_err(|e| format!("signals cannot be heard: {e}"))?;
         let listener = control::listen(&self.paths)?;
         let tx = self.tx.clone();
         let questions = move |asked| {
             let _ = tx.try_send(Message::Asked(asked));
         };
         self.spawn(control::serve(listener, self.executor.clone(), Rc::new(questions))).detach();
-        let signals = Signals::register().map_err(|e| format!("signals cannot be heard: {e}"))?;
         let tx = self.tx.clone();
         let listen = async move {
             while let Ok(signal) = signals.next().await {

@@ -109,7 +109,7 @@ pub fn ids<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
         let numbered = (2u32..).map(|n| format!("{stem}_{n}"));
         std::iter::once(stem.clone()).chain(numbered).find(|id| taken.insert(id.clone())).unwrap_or_default()
     };
-    names.map(|name| unique(name)).collect()
+    names.map(&mut unique).collect()
 }
 
 /// Parses, and refuses what `uci` refuses: it would not read a single section of it.

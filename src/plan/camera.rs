@@ -53,12 +53,20 @@ fn bind(camera: &Camera, world: &World, memory: &mut CameraState) {
     }
 }
 
-/// A new lease wins at once; a neighbour entry wins over an older lease when it was confirmed later and
+/// A new lease wins at once, also beside one of the camera's other hardware address; a neighbour entry wins over an older lease when it was confirmed later and
 /// nothing confirms the present address. A silent camera stays where it was.
 fn locate(camera: &Camera, world: &World, memory: &mut CameraState, now: Time) {
     let mine = macs(camera, memory);
-    let lease = world.leases.iter().rev().find(|lease| mine.contains(&lease.mac)).map(|lease| lease.addr);
-    let lease_is_new = lease.is_some() && memory.lease.map(|(addr, _)| addr) != lease;
+    let leases = world.leases.iter().filter(|lease| mine.contains(&lease.mac));
+    let leases: Vec<IpAddr> = leases.map(|lease| lease.addr).collect();
+    let before = memory.lease.map(|(addr, _)| addr);
+    // dnsmasq writes new ones in front, until it is started again: by their order none is known as the newest.
+    let new = leases.iter().rev().find(|addr| !memory.leases.contains(addr));
+    let lease = new.copied().or(before.filter(|addr| leases.contains(addr))).or(leases.last().copied());
+    let lease_is_new = lease.is_some() && before != lease;
+    if world.complete || !leases.is_empty() {
+        memory.leases = leases;
+    }
     match lease {
         Some(addr) if lease_is_new => memory.lease = Some((addr, now)),
         // Before the leases were read nobody has one.

@@ -7,6 +7,7 @@ pub mod ground;
 pub mod idle;
 pub mod kill;
 pub mod lease;
+pub mod moves;
 pub mod netifd;
 pub mod powerdns;
 pub mod ready;
@@ -14,6 +15,7 @@ pub mod refresh;
 pub mod route53;
 pub mod scripts;
 pub mod service;
+pub mod static_lease;
 pub mod ten;
 pub mod ucifw;
 
@@ -56,10 +58,13 @@ pub const SCENARIOS: &[Scenario] = &[
     powerdns::API,
     route53::MOTO,
     lease::DNSMASQ,
+    moves::MOVES,
+    moves::INSIDE,
     netifd::WAYS,
     netifd::REST,
     service::SERVICE_BACKEND,
     ucifw::UCI_BACKEND,
+    static_lease::STATIC_LEASE,
     faults::FAULTS,
     Scenario {
         name: "kill",
