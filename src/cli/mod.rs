@@ -94,8 +94,8 @@ pub const VERBS: [Verb; 9] = [
     },
     Verb {
         name: "unmap",
-        arguments: "",
-        doc: "close every port mapping of a stopped agent",
+        arguments: "[--leases]",
+        doc: "close every port mapping of a stopped agent; --leases: its static leases too",
         run: unmap::run,
     },
     Verb { name: "help", arguments: "", doc: "this text", run: help::run },

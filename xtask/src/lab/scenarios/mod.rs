@@ -10,6 +10,7 @@ pub mod idle;
 pub mod kill;
 pub mod lease;
 pub mod mjpeg;
+pub mod moves;
 pub mod netifd;
 pub mod powerdns;
 pub mod ready;
@@ -18,6 +19,7 @@ pub mod route53;
 pub mod rtsp;
 pub mod scripts;
 pub mod service;
+pub mod static_lease;
 pub mod ten;
 pub mod ucifw;
 
@@ -60,15 +62,18 @@ pub const SCENARIOS: &[Scenario] = &[
     powerdns::API,
     route53::MOTO,
     lease::DNSMASQ,
-    cameras::HOME,
     rtsp::RTSP,
     mjpeg::MJPEG,
     hostile::HOSTILE,
+    cameras::HOME,
+    moves::MOVES,
+    moves::INSIDE,
     netifd::WAYS,
     netifd::REST,
     service::SERVICE_BACKEND,
     service::REPLACED,
     ucifw::UCI_BACKEND,
+    static_lease::STATIC_LEASE,
     faults::FAULTS,
     Scenario {
         name: "kill",
