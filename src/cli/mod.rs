@@ -1,5 +1,6 @@
 //! The command line: arguments -> one verb -> exit code. One file a verb.
 
+mod cameras;
 mod check;
 mod help;
 mod once;
@@ -58,7 +59,7 @@ pub struct Verb {
 }
 
 /// All verbs, in the order of the help.
-pub const VERBS: [Verb; 8] = [
+pub const VERBS: [Verb; 9] = [
     Verb {
         name: "run",
         arguments: "",
@@ -72,6 +73,12 @@ pub const VERBS: [Verb; 8] = [
         arguments: "[--mode]",
         doc: "what the configuration means, or what is wrong in it",
         run: check::run,
+    },
+    Verb {
+        name: "cameras",
+        arguments: "[--json] [--write NAME [ADDR]]",
+        doc: "cameras in the LAN, and the sections to paste; or writes them",
+        run: cameras::run,
     },
     Verb {
         name: "providers",

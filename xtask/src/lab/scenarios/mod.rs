@@ -1,5 +1,6 @@
 //! The table of scenarios: each a story in a fresh lab, run by `cargo xtask test`.
 
+pub mod cameras;
 pub mod changes;
 pub mod control;
 pub mod faults;
@@ -64,6 +65,7 @@ pub const SCENARIOS: &[Scenario] = &[
     rtsp::RTSP,
     mjpeg::MJPEG,
     hostile::HOSTILE,
+    cameras::HOME,
     moves::MOVES,
     moves::INSIDE,
     netifd::WAYS,
