@@ -2,9 +2,10 @@
 //! in that instant, and the firewall reloads at most four times in any five minutes. A fake clock, no sleeping.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
+#[path = "common/configuration.rs"]
+mod configuration;
 
-use common::config;
+use configuration::config;
 use porchlight::config::Config;
 use porchlight::model::*;
 use porchlight::plan::{camera, fold, plan, settle, Action, Carried, Rule};

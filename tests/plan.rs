@@ -4,9 +4,10 @@
 //! `cameras?`, `failing?`, `memory?`, `standing?` or `unseen?`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
+#[path = "common/configuration.rs"]
+mod configuration;
 
-use common::config;
+use configuration::config;
 use porchlight::config::{BackendChoice, Config};
 use porchlight::map::Map;
 use porchlight::model::*;

@@ -1,9 +1,10 @@
 //! What `status` says of cameras: since when one is silent, what it made of the last question, its static lease.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
+#[path = "common/configuration.rs"]
+mod configuration;
 
-use common::config;
+use configuration::config;
 use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::state::{CameraState, Pinned, ProbeState, State};

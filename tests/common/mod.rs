@@ -1,25 +1,12 @@
-//! What several tests need: a configuration of its text.
+//! What several tests share.
 
-use porchlight::config::load::{load, Sources};
-use porchlight::config::{Config, Severity};
-use porchlight::provider::PROVIDERS;
-
-struct Nothing;
-
-impl Sources for Nothing {
-    fn first_line(&self, _: &str) -> Result<String, String> {
-        Err("no files here".into())
+/// Percent-decoded, as a server does it. A plus stays a plus: no client codes a space that way.
+pub fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+        bytes.extend(&part.as_bytes()[2..]);
     }
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-}
-
-/// The configuration that a text without faults is; no files and no variables are there.
-pub fn config(text: &str) -> Config {
-    let loaded = load(text, "config", PROVIDERS, &Nothing);
-    let faults: Vec<String> =
-        loaded.problems.iter().filter(|p| p.severity == Severity::Error).map(|p| p.to_string()).collect();
-    assert!(faults.is_empty(), "{faults:?}");
-    loaded.config
+    String::from_utf8(bytes).unwrap()
 }
