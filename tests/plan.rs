@@ -4,30 +4,22 @@
 //! `cameras?`, `failing?`, `memory?`, `standing?` or `unseen?`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use porchlight::config::load::{load, Sources};
-use porchlight::config::{BackendChoice, Config, Severity};
+#[path = "common/configuration.rs"]
+mod configuration;
+
+use configuration::config;
+use porchlight::config::{BackendChoice, Config};
 use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{exposure, unheard, Exposure};
 use porchlight::plan::publish::ids;
 use porchlight::plan::{camera, fold, lease, plan, probe, refresh, settle};
 use porchlight::plan::{Action, Carried, LeaseJob, Leased, Plan, ProbeJob, StaticLease};
-use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
+use porchlight::provider::{Failure, Kind, Outcome};
 use porchlight::state::{kind_of, kind_word, Known, State};
 use porchlight::status::{Standing, View};
 use std::fmt::Write as _;
 use std::time::Duration;
-
-struct Nothing;
-
-impl Sources for Nothing {
-    fn first_line(&self, _: &str) -> Result<String, String> {
-        Err("no files here".into())
-    }
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-}
 
 struct Stage {
     config: Config,
@@ -41,14 +33,6 @@ struct Stage {
     flying: Vec<Action>,
     wake_at: Option<Time>,
     out: String,
-}
-
-fn config(text: &str) -> Config {
-    let loaded = load(text, "config", PROVIDERS, &Nothing);
-    let faults: Vec<String> =
-        loaded.problems.iter().filter(|p| p.severity == Severity::Error).map(|p| p.to_string()).collect();
-    assert!(faults.is_empty(), "{faults:?}");
-    loaded.config
 }
 
 fn millis(text: &str) -> u64 {
