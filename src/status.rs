@@ -10,6 +10,7 @@ use crate::plan::camera::macs;
 use crate::plan::mapping::{exposure, Exposure};
 use crate::plan::publish::{ids, wish, Wish};
 use crate::plan::reach::reach;
+use crate::plan::schedule::rests;
 use crate::state::{kind_word, Known, RecordState, Retry, Seen, State};
 use crate::wire::json::{array, Json, Object};
 use std::fmt::Write as _;
@@ -91,7 +92,7 @@ impl View<'_> {
             all.iter().all(|s| matches!(s, Standing::Right | Standing::Waiting))
                 && all.contains(&Standing::Right)
         };
-        let mapping_ok = |mapping: &Mapping| self.is_open(mapping);
+        let mapping_ok = |mapping: &Mapping| self.is_open(mapping) || rests(mapping, self.world, self.now);
         !self.problems.iter().any(|problem| problem.severity == Severity::Error)
             && self.config.records.iter().all(record_ok)
             && self.config.mappings.iter().all(mapping_ok)
@@ -259,6 +260,12 @@ impl View<'_> {
             .str("port", &Ports(mapping.src_dport).to_string())
             .str("camera_port", &Ports(mapping.dest_port).to_string())
             .bool("open", self.is_open(mapping));
+        let object = match &mapping.schedule {
+            Some(schedule) => object
+                .str("schedule", &schedule.to_string())
+                .bool("rests", rests(mapping, self.world, self.now)),
+            None => object,
+        };
         match exposure(self.config, self.world, self.state, mapping, self.now) {
             Exposure::Open(rules) => match (rules.first(), self.refusal(mapping)) {
                 (_, Some(why)) => object.str("closed", why).end(),
@@ -386,7 +393,10 @@ pub fn render(status: &Json) -> String {
                 writeln!(out, "  mapping  {door} -> {target} port {}", s(mapping, "camera_port"))
             }
             (Some(target), false) => writeln!(out, "! mapping  {door} -> {target}: not in force yet"),
-            (None, _) => writeln!(out, "! mapping  {door} closed: {}", s(mapping, "closed")),
+            (None, _) => {
+                let sign = if mapping.get("rests").bool() == Some(true) { ' ' } else { '!' };
+                writeln!(out, "{sign} mapping  {door} closed: {}", s(mapping, "closed"))
+            }
         };
     }
     let filter = status.get("filter");

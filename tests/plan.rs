@@ -14,6 +14,7 @@ use porchlight::plan::{camera, fold, plan, probe, refresh, settle, Action, Carri
 use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
 use porchlight::state::{kind_of, kind_word, Known, State};
 use porchlight::status::{Standing, View};
+use porchlight::wire::tz::Zone;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ struct Stage {
     kept: State,
     /// The wall clock was not set since the boot.
     unset: bool,
+    /// The wall clock at the boot, once it is set: Unix seconds.
+    since: u64,
     now: Now,
     flying: Vec<Action>,
     wake_at: Option<Time>,
@@ -73,7 +76,7 @@ impl Stage {
         let world = World { complete: true, resolver: true, ..World::default() };
         let (state, kept, out) = (State::default(), State::default(), String::new());
         let (config, flying) = (config(text), Vec::new());
-        Stage { config, world, state, kept, unset: false, now, flying, wake_at: None, out }
+        Stage { config, world, state, kept, unset: false, since: now.wall, now, flying, wake_at: None, out }
     }
 
     fn decide(&mut self) {
@@ -102,7 +105,7 @@ impl Stage {
     }
 
     fn at(&self, millis: u64) -> Now {
-        let since = if self.unset { 0 } else { 1_800_000_000 };
+        let since = if self.unset { 0 } else { self.since };
         Now { boot: Time(millis), wall: since + millis / 1000 }
     }
 
@@ -147,6 +150,15 @@ impl Stage {
             ["fw4", "procd"] => (self.world.fw4, self.world.procd) = (true, true),
             ["fw4", "came"] => settle::firewall_came(&mut self.state),
             ["trigger"] => self.event(Event::Trigger),
+            // Somebody sets the clock; `clock TIME` to that Unix time.
+            ["clock", wall] => {
+                self.since = wall.parse::<u64>().unwrap() - self.now.boot.0 / 1000;
+                self.now = self.at(self.now.boot.0);
+                self.event(Event::ClockSet);
+            }
+            ["zone", text] => {
+                self.event(Event::TimeZone(Zone::parse(text).map_or_else(TimeZone::Bad, TimeZone::Known)));
+            }
             ["clock"] => {
                 self.unset = false;
                 self.now = self.at(self.now.boot.0);

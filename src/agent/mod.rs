@@ -20,7 +20,7 @@ use crate::map::{Map, Set};
 use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
 use crate::mapping::fw4::Look;
 use crate::mapping::nft::MapReport;
-use crate::model::{Event, Mac, Now, Protection, RecordId, Time, World};
+use crate::model::{Event, Mac, Now, Protection, RecordId, Time, TimeZone, World};
 use crate::paths::Paths;
 use crate::plan::{self, camera, fold, refresh, settle, LookJob, MapJob, ProbeJob, PublishJob};
 use crate::provider::{Failure, Verdicts};
@@ -366,6 +366,9 @@ impl Agent {
         self.world.complete = self.awaited.is_empty();
         if event == Event::RulesetChanged {
             self.check_filter();
+        }
+        if let Event::TimeZone(TimeZone::Bad(why)) = &event {
+            log::warn!("/etc/TZ is no POSIX time zone ({why}): mappings with a schedule stay closed");
         }
         // Only this one changes the WANs; neighbours come far more often.
         let before = matches!(event, Event::Network { .. }).then(|| self.world.wans.clone());

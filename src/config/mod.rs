@@ -9,6 +9,7 @@ mod idn;
 pub mod load;
 pub(crate) mod nearest;
 mod read;
+pub mod schedule;
 pub mod schema;
 pub mod uci;
 pub mod value;
@@ -244,8 +245,12 @@ pub struct Mapping {
     pub src_dport: (u16, u16),
     /// `option dest_port`: on the camera, as many ports as `src_dport`.
     pub dest_port: (u16, u16),
-    /// `list src_ip`: who may; empty means anyone.
+    /// The networks of `list src_ip`: who may; empty, and no names: anyone.
     pub sources: Vec<Network>,
+    /// The names of `list src_ip`: who has an address of theirs may too.
+    pub source_names: Vec<String>,
+    /// `option schedule`: when it is open; `None`: always.
+    pub schedule: Option<schedule::Schedule>,
     /// `option src`: the firewall zone that it is reached from, where the firewall has zones (fw4).
     pub src: String,
     /// `option dest`: the camera's firewall zone.

@@ -1,7 +1,7 @@
 //! Exposure: which mappings are open, to which target, and why the others are not. It fails closed.
 
 use super::camera::{closed, macs, Closed};
-use super::{probe, Action, Carrier, MapJob, Plan, Rule};
+use super::{probe, schedule, Action, Carrier, MapJob, Plan, Rule};
 use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network};
 use crate::model::{Now, OwnAddr, Time, WanWorld, World};
 use crate::state::{MappingState, State};
@@ -53,7 +53,7 @@ pub enum Exposure {
 /// Decides on one mapping.
 pub fn exposure(config: &Config, world: &World, state: &State, mapping: &Mapping, now: Now) -> Exposure {
     let place = place(config, world, state, mapping, now);
-    let proven = place.and_then(|place| probe::gate(state, mapping, place.0).map(|()| place));
+    let proven = place.and_then(|place| probe::gate(state, mapping, place.0, now.boot).map(|()| place));
     match proven {
         Err((Some(until), why)) => Exposure::Until(until, why),
         Err((None, why)) => Exposure::Closed(why),
@@ -80,6 +80,7 @@ pub(super) fn place<'a>(
     if let Err(why) = carrier(config, world) {
         return refuse(why);
     }
+    schedule::gate(mapping, world, now)?;
     let memory = state.cameras.get(&mapping.camera);
     let Some((memory, addr)) = memory.and_then(|memory| Some((memory, memory.addr?))) else {
         return refuse(format!(
@@ -206,7 +207,10 @@ fn wanted(config: &Config, world: &World, state: &State, now: Now, plan: &mut Pl
     let mut rules = Vec::new();
     for mapping in &config.mappings {
         match exposure(config, world, state, mapping, now) {
-            Exposure::Open(open) => rules.extend(open),
+            Exposure::Open(open) => {
+                rules.extend(open);
+                schedule::closes_at(mapping, world, now).into_iter().for_each(|at| plan.wake(at));
+            }
             Exposure::Until(at, _) => plan.wake(at),
             Exposure::Closed(_) => {}
         }
@@ -238,7 +242,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
     }
     let carrier = carrier(config, world).unwrap_or_default();
     let rules = wanted(config, world, state, now, plan);
-    let now = now.boot;
+    let (wall, now) = (now, now.boot);
     let memory = &state.mapping;
     // A change under way is waited for, but not by a close.
     let under_way = memory.in_flight.is_some();
@@ -246,7 +250,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
     if under_way && !closing {
         return;
     }
-    let unseen = if carrier == Carrier::Uci { unseen(config, state) } else { Vec::new() };
+    let unseen = if carrier == Carrier::Uci { unseen(config, state, wall) } else { Vec::new() };
     if !under_way && is_done(memory, carrier, &rules) && memory.unseen == unseen {
         return;
     }
@@ -272,10 +276,13 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
     plan.actions.push(Action::Map(MapJob { generation, carrier, reload, rules, cut, wan_addrs, unseen }));
 }
 
-/// The mappings that are closed only because their camera was not seen yet.
-fn unseen(config: &Config, state: &State) -> Vec<String> {
+/// The mappings that are closed only because their camera was not seen yet, or the clock not set.
+fn unseen(config: &Config, state: &State, now: Now) -> Vec<String> {
     let known = |camera: &str| state.cameras.get(camera).is_some_and(|memory| memory.addr.is_some());
-    let unseen = config.mappings.iter().filter(|mapping| !known(&mapping.camera));
+    let unseen = config
+        .mappings
+        .iter()
+        .filter(|mapping| !known(&mapping.camera) || schedule::waits_for_clock(mapping, now));
     unseen.map(|mapping| mapping.name.clone()).collect()
 }
 

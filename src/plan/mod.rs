@@ -12,6 +12,7 @@ pub mod publish;
 pub mod reach;
 pub mod refresh;
 pub mod retry;
+pub mod schedule;
 pub mod settle;
 
 use crate::config::{Config, Network, Proto};

@@ -5,4 +5,5 @@ pub mod dns;
 pub mod json;
 pub mod netifd;
 pub mod rtnl;
+pub mod tz;
 pub mod xml;
