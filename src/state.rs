@@ -621,6 +621,18 @@ mod tests {
             conflict: Some(conflict),
         };
         state.cameras.insert("front".into(), camera);
+        let inquiry =
+            Inquiry { target: "192.168.1.20:554".parse().unwrap(), how: Probe::Rtsp, path: "/a".into() };
+        let probe = ProbeState {
+            asked: Some(inquiry),
+            proof: Some(Scheme::Digest),
+            found: Some(Protection::Password(Scheme::Digest)),
+            since: Time(5),
+            at: Time(5),
+            next: Time(3600),
+            ..ProbeState::default()
+        };
+        state.probes.insert("rtsp".into(), probe);
         state.mapping.targets.insert("192.168.1.20".parse().unwrap());
         state.remember(7, 1, "a became b".into());
         state
@@ -638,6 +650,7 @@ mod tests {
         assert_eq!((back.change, back.history.len()), (7, 1));
         assert_eq!(back.cameras, sample().cameras);
         assert_eq!(back.mapping, sample().mapping);
+        assert_eq!(back.probes, sample().probes);
     }
 
     #[test]
@@ -645,7 +658,7 @@ mod tests {
         let back = State::from_text(&sample().to_text("boot"), "another").unwrap();
         assert!(back.accounts.get("x:1").unwrap().retry.is_some());
         assert!(back.accounts.get("y:2").unwrap().retry.is_none());
-        assert!(back.mapping.targets.is_empty());
+        assert!(back.mapping.targets.is_empty() && back.probes.is_empty());
         let camera = back.cameras.get("front").unwrap();
         assert!(camera.bound.is_some() && camera.addr.is_some());
         assert_eq!((camera.lease, camera.moved_at, camera.conflict), (None, Time(0), None));

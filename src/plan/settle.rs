@@ -388,7 +388,7 @@ pub fn try_again(state: &mut State) {
 /// Takes in a new configuration: what it no longer has is forgotten, and a record whose section is another
 /// one now rests no more and waits no more for its own sake.
 pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
-    probe::reconfigured(state, now);
+    probe::reconfigured(state, before, now);
     let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();
     state.records.retain(|id, _| keep.contains(id));
     let keys: Vec<String> = now.records.iter().map(account_key).collect();
