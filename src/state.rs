@@ -26,7 +26,7 @@ const SIZE_CAP: u64 = 1 << 20;
 pub const HISTORY: usize = 5;
 
 /// Lines that mean nothing after a reboot: the packet filter and the neighbour table are empty then.
-const OF_THE_BOOT: [&str; 5] = ["moved", "lease", "conflict", "target", "proof"];
+const OF_THE_BOOT: [&str; 6] = ["moved", "lease", "conflict", "target", "proof", "name"];
 
 /// Everything that was done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,6 +41,8 @@ pub struct State {
     pub cameras: Map<String, CameraState>,
     /// What the cameras were asked, by the mapping section's name.
     pub probes: Map<String, ProbeState>,
+    /// Who has which address, of the names that may use a mapping.
+    pub names: Map<String, NameState>,
     /// The packet filter.
     pub mapping: MappingState,
     /// The last changes, oldest first, at most [`HISTORY`].
@@ -195,6 +197,25 @@ pub struct ProbeState {
     pub next: Time,
 }
 
+/// What is known of a name in `list src_ip`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NameState {
+    /// Number of the last look-up.
+    pub generation: u64,
+    /// It is under way.
+    pub in_flight: bool,
+    /// When it was started.
+    pub started: Time,
+    /// What was answered well last, sorted.
+    pub addrs: Option<Vec<IpAddr>>,
+    /// Why it could not be looked up, if the last one failed.
+    pub failure: Option<String>,
+    /// How often in a row that was so.
+    pub tries: u32,
+    /// When to look it up again.
+    pub next: Time,
+}
+
 /// The packet filter's memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MappingState {
@@ -305,6 +326,13 @@ impl State {
                 let (target, how) = (inquiry.target.to_string(), inquiry.how.to_string());
                 let (scheme, at) = (scheme.to_string(), probe.at.0.to_string());
                 line(&["proof", name, &target, &how, &inquiry.path, &scheme, &at, &probe.next.0.to_string()]);
+            }
+        }
+        for (name, memory) in &self.names {
+            // Not asked when it was answered: after a restart it is looked up again, and until then all stays as it is.
+            let addrs: Vec<String> = memory.addrs.iter().flatten().map(IpAddr::to_string).collect();
+            if !addrs.is_empty() {
+                line(&["name", name, &addrs.join(" ")]);
             }
         }
         for target in &self.mapping.targets {
@@ -447,6 +475,10 @@ impl State {
                 (probe.asked, probe.proof) = (Some(inquiry), Some(scheme));
                 (probe.found, probe.since) = (Some(Protection::Password(scheme)), at);
                 (probe.at, probe.next) = (at, next);
+            }
+            ["name", name, addrs] => {
+                let addrs: Option<Vec<IpAddr>> = addrs.split(' ').map(|addr| addr.parse().ok()).collect();
+                self.names.entry((*name).to_string()).or_default().addrs = Some(addrs?);
             }
             ["target", addr] => {
                 self.mapping.targets.insert(addr.parse().ok()?);

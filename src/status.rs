@@ -266,6 +266,8 @@ impl View<'_> {
                 .bool("rests", rests(mapping, self.world, self.now)),
             None => object,
         };
+        let names = mapping.source_names.iter().map(|name| self.source(name));
+        let object = if names.len() == 0 { object } else { object.raw("names", &array(names)) };
         match exposure(self.config, self.world, self.state, mapping, self.now) {
             Exposure::Open(rules) => match (rules.first(), self.refusal(mapping)) {
                 (_, Some(why)) => object.str("closed", why).end(),
@@ -276,6 +278,18 @@ impl View<'_> {
             Exposure::Until(at, why) => {
                 object.str("closed", &why).num("opens_s", at.since(self.now.boot).as_secs() as i64).end()
             }
+        }
+    }
+
+    /// A name of `list src_ip`.
+    fn source(&self, name: &str) -> String {
+        let memory = self.state.names.get(name);
+        let addrs = memory.iter().flat_map(|memory| memory.addrs.iter().flatten());
+        let addrs = addrs.map(|addr| format!("\"{addr}\""));
+        let object = Object::new().str("name", name).raw("addresses", &array(addrs));
+        match memory.and_then(|memory| memory.failure.as_ref()) {
+            Some(why) => object.str("failure", why).end(),
+            None => object.end(),
         }
     }
 

@@ -10,7 +10,7 @@ use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{exposure, unheard, Exposure};
 use porchlight::plan::publish::ids;
-use porchlight::plan::{camera, fold, plan, probe, refresh, settle, Action, Carried, Plan, ProbeJob};
+use porchlight::plan::{camera, fold, plan, probe, refresh, settle, source, Action, Carried, Plan, ProbeJob};
 use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
 use porchlight::state::{kind_of, kind_word, Known, State};
 use porchlight::status::{Standing, View};
@@ -202,6 +202,7 @@ impl Stage {
                     Action::Publish(job) => job.generation -= 1,
                     Action::Look(job) => job.generation -= 1,
                     Action::Probe(job) => job.generation -= 1,
+                    Action::Resolve(job) => job.generation -= 1,
                     Action::Map(job) => job.generation -= 1,
                 }
                 self.flying.insert(0, late);
@@ -403,6 +404,13 @@ impl Stage {
                 let mapping = self.config.mappings.iter().find(|mapping| mapping.name == job.mapping);
                 probe::answered(&mut self.state, mapping.unwrap(), &job, found, self.now.boot);
             }
+            Action::Resolve(job) => {
+                let result = match kind_of(words[0]) {
+                    Some(_) => Err(failure(words[0])),
+                    None => Ok(words.iter().map(|addr| addr.parse().unwrap()).collect()),
+                };
+                source::answered(&mut self.state, &job, result, self.now.boot);
+            }
             Action::Map(job) => {
                 let reloaded = job.carrier.reloads() && job.reload && words[0] != "equal";
                 let missing = words[1..].iter().map(|mapping| mapping.to_string()).collect();
@@ -429,6 +437,7 @@ fn show(action: &Action) -> String {
         Action::Probe(ProbeJob { mapping, inquiry, .. }) => {
             format!("ask for {mapping}: {}://{}{}", inquiry.how, inquiry.target, inquiry.path)
         }
+        Action::Resolve(job) => format!("look up {}", job.name),
         Action::Map(job) => {
             let rules: Vec<String> = job
                 .rules
@@ -436,8 +445,11 @@ fn show(action: &Action) -> String {
                 .map(|r| {
                     let wan: Vec<String> = r.wan_addrs.iter().map(|addr| addr.to_string()).collect();
                     let (device, proto) = (r.wan_devices.join("+"), r.proto);
+                    let from: Vec<String> = r.sources.iter().map(|net| net.to_string()).collect();
+                    let from =
+                        if from.is_empty() { String::new() } else { format!(" from {}", from.join(" ")) };
                     format!(
-                        "{device}[{}] {}/{proto} -> {}:{}",
+                        "{device}[{}] {}/{proto} -> {}:{}{from}",
                         wan.join(" "),
                         r.src_dport.0,
                         r.target,

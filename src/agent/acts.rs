@@ -1,13 +1,13 @@
 //! Starts what the plan asked for. Each act runs beside the loop and comes back as a message.
 
 use super::{Agent, Message};
-use crate::act::look;
 use crate::act::publish::{self, Effort, Outside};
 use crate::act::readback::{self, Servers};
+use crate::act::{hosts, look};
 use crate::camera;
 use crate::config::{BackendChoice, Record};
 use crate::model::{Now, RecordId};
-use crate::plan::{Action, LookJob, MapJob, ProbeJob, PublishJob};
+use crate::plan::{Action, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob};
 use crate::provider::{self, Failure, Job, Kind};
 use smol::channel::bounded;
 use smol::future::{BoxedLocal, Future};
@@ -44,6 +44,7 @@ impl Agent {
             Action::Publish(job) => self.start_publish(job, change, now),
             Action::Look(job) => self.start_look(job),
             Action::Probe(job) => self.start_probe(job),
+            Action::Resolve(job) => self.start_resolve(job),
             Action::Map(job) => self.start_map(job, change),
         }
     }
@@ -125,6 +126,15 @@ impl Agent {
         let work = async move {
             let found = camera::ask(&job.inquiry, timeout).await;
             let _ = tx.try_send(Message::Probed(job, found));
+        };
+        self.spawn(work).detach();
+    }
+
+    fn start_resolve(&self, job: ResolveJob) {
+        let (tx, timeout) = (self.tx.clone(), self.config.global.timeout);
+        let work = async move {
+            let result = hosts::resolve(&job.name, timeout).await;
+            let _ = tx.try_send(Message::Resolved(job, result));
         };
         self.spawn(work).detach();
     }

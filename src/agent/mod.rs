@@ -22,7 +22,7 @@ use crate::mapping::fw4::Look;
 use crate::mapping::nft::MapReport;
 use crate::model::{Event, Mac, Now, Protection, RecordId, Time, TimeZone, World};
 use crate::paths::Paths;
-use crate::plan::{self, camera, fold, refresh, settle, LookJob, MapJob, ProbeJob, PublishJob};
+use crate::plan::{self, camera, fold, refresh, settle, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob};
 use crate::provider::{Failure, Verdicts};
 use crate::secret::Redactor;
 use crate::sense::clock;
@@ -57,6 +57,8 @@ pub enum Message {
     Confirmed(RecordId, IpAddr, u64, Result<Confirmed, Failure>),
     /// A camera answered.
     Probed(ProbeJob, Protection),
+    /// A name was looked up.
+    Resolved(ResolveJob, Result<Vec<IpAddr>, Failure>),
     /// A change of the packet filter came back.
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
     /// After the change of this generation: which tables drop what we let in.
@@ -326,6 +328,7 @@ impl Agent {
             Message::Looked(job, answers) => self.looked(&job, answers, now),
             Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
             Message::Probed(job, found) => self.probed(&job, found, now),
+            Message::Resolved(job, result) => self.resolved(&job, result, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
             Message::Droppers(generation, droppers) => {
                 if generation == self.state.mapping.generation {
@@ -423,7 +426,8 @@ impl Agent {
         let soon = now.plus(self.config.global.debounce);
         let changing = self.state.mapping.in_flight.is_some() || self.changing_filter.is_some();
         let asking = self.state.probes.values().any(|probe| probe.in_flight.is_some());
-        self.world.complete && !flying && !changing && !asking && wake_at > soon
+        let resolving = self.state.names.values().any(|name| name.in_flight);
+        self.world.complete && !flying && !changing && !asking && !resolving && wake_at > soon
     }
 
     fn answer_waiting(&mut self, now: Now) {

@@ -11,7 +11,9 @@ use crate::mapping::nft::MapReport;
 use crate::model::{millis, Family, Now, Protection, Reading, RecordId, Scheme, WanWorld};
 use crate::plan::publish::{wish, Wish};
 use crate::plan::settle::{self, End};
-use crate::plan::{mapping, probe, Carried, Carrier, LookJob, MapJob, ProbeJob, PublishJob, Rule};
+use crate::plan::{
+    mapping, probe, source, Carried, Carrier, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob, Rule,
+};
 use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
 use crate::state::{Known, Seen};
 use crate::status::BEHIND_PROXY;
@@ -261,6 +263,32 @@ impl Agent {
                 "camera {camera}: Basic authentication sends the password in clear text over the internet: \
                  set the camera to Digest, or let nobody in but by `list src_ip`, a tunnel or a VPN"
             ));
+        }
+    }
+
+    /// Tells who has which address now, when that is new, and once when it could not be learnt.
+    pub(crate) fn resolved(&mut self, job: &ResolveJob, result: Result<Vec<IpAddr>, Failure>, now: Now) {
+        let before = self.state.names.get(&job.name).cloned().unwrap_or_default();
+        source::answered(&mut self.state, job, result, now.boot);
+        let Some(after) = self.state.names.get(&job.name) else { return };
+        match (&after.failure, &after.addrs) {
+            (Some(why), addrs) => {
+                let stays =
+                    if addrs.is_some() { "who had its address still may" } else { "nobody may by it" };
+                let text = format!("list src_ip: {why}; {stays}, and it is looked up again");
+                match before.failure {
+                    None => self.warn(&text),
+                    Some(_) => log::debug!("{text}"),
+                }
+            }
+            (None, Some(addrs)) if before.addrs.as_ref() != Some(addrs) => {
+                let addrs: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
+                self.info(&format!("list src_ip: {} is {}", job.name, addrs.join(" ")));
+            }
+            _ if before.failure.is_some() => {
+                self.info(&format!("list src_ip: {} can be looked up again", job.name));
+            }
+            _ => {}
         }
     }
 

@@ -55,6 +55,11 @@ impl Network {
         (prefix <= most).then(|| Network { addr: first_address(addr, prefix), prefix })
     }
 
+    /// Whether another network lies within this one, or is it.
+    pub fn covers(&self, inner: &Network) -> bool {
+        self.prefix <= inner.prefix && self.contains(inner.addr)
+    }
+
     /// Whether an address lies in this network. Never so for the other family.
     pub fn contains(&self, addr: IpAddr) -> bool {
         let (addr, net, width) = match (addr, self.addr) {

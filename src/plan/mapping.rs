@@ -1,9 +1,9 @@
 //! Exposure: which mappings are open, to which target, and why the others are not. It fails closed.
 
 use super::camera::{closed, macs, Closed};
-use super::{probe, schedule, Action, Carrier, MapJob, Plan, Rule};
+use super::{probe, schedule, source, Action, Carrier, MapJob, Plan, Rule};
 use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network};
-use crate::model::{Now, OwnAddr, Time, WanWorld, World};
+use crate::model::{Family, Now, OwnAddr, Time, WanWorld, World};
 use crate::state::{MappingState, State};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -53,11 +53,14 @@ pub enum Exposure {
 /// Decides on one mapping.
 pub fn exposure(config: &Config, world: &World, state: &State, mapping: &Mapping, now: Now) -> Exposure {
     let place = place(config, world, state, mapping, now);
-    let proven = place.and_then(|place| probe::gate(state, mapping, place.0, now.boot).map(|()| place));
-    match proven {
+    let allowed = place.and_then(|(target, lan)| {
+        probe::gate(state, mapping, target, now.boot)?;
+        Ok((target, lan, source::allowed(state, mapping, Family::of(target))?))
+    });
+    match allowed {
         Err((Some(until), why)) => Exposure::Until(until, why),
         Err((None, why)) => Exposure::Closed(why),
-        Ok((target, lan)) => rules(config, world, mapping, target, lan),
+        Ok((target, lan, sources)) => rules(config, world, mapping, target, lan, &sources),
     }
 }
 
@@ -153,7 +156,14 @@ fn is_edge(own: &OwnAddr, addr: IpAddr) -> bool {
     bits == 0 || bits == host
 }
 
-fn rules(config: &Config, world: &World, mapping: &Mapping, target: IpAddr, lan: &OwnAddr) -> Exposure {
+fn rules(
+    config: &Config,
+    world: &World,
+    mapping: &Mapping,
+    target: IpAddr,
+    lan: &OwnAddr,
+    sources: &[Network],
+) -> Exposure {
     let (wan_devices, wan_addrs) = wan_sides(config, world, lan);
     let Some(network) = Network::new(lan.addr, lan.prefix) else {
         return Exposure::Closed(format!("{} has no usable prefix", lan.device));
@@ -174,7 +184,7 @@ fn rules(config: &Config, world: &World, mapping: &Mapping, target: IpAddr, lan:
         src_dport: mapping.src_dport,
         target,
         dest_port: mapping.dest_port,
-        sources: mapping.sources.clone(),
+        sources: sources.to_vec(),
         src: mapping.src.clone(),
         dest: mapping.dest.clone(),
     };
@@ -313,16 +323,18 @@ pub(super) fn count_reload(memory: &mut MappingState, now: Time) {
     memory.reloads.push(now);
 }
 
-/// Two rules that let the same people through to the same place.
-fn same_way(a: &Rule, b: &Rule) -> bool {
-    (a.proto, a.src_dport, a.target, a.dest_port, &a.sources)
-        == (b.proto, b.src_dport, b.target, b.dest_port, &b.sources)
+/// Whether all whom a rule let in are let in by another one, by the same port to the same place.
+fn still(old: &Rule, new: &Rule) -> bool {
+    let may = |net: &Network| new.sources.iter().any(|wider| wider.covers(net));
+    let all = new.sources.is_empty() || !old.sources.is_empty() && old.sources.iter().all(may);
+    all && (old.proto, old.src_dport, old.target, old.dest_port)
+        == (new.proto, new.src_dport, new.target, new.dest_port)
 }
 
 /// Whether somebody whom the rules before let in is no more let in by those after.
 fn closes(before: &[Rule], after: &[Rule]) -> bool {
     let still = |old: &Rule, new: &Rule| {
-        same_way(old, new) && old.wan_devices.iter().all(|device| new.wan_devices.contains(device))
+        still(old, new) && old.wan_devices.iter().all(|device| new.wan_devices.contains(device))
     };
     before.iter().any(|old| !after.iter().any(|new| still(old, new)))
 }
@@ -331,7 +343,7 @@ fn closes(before: &[Rule], after: &[Rule]) -> bool {
 /// was killed the target alone is known.
 fn cut(memory: &MappingState, after: &[Rule]) -> Vec<IpAddr> {
     let before = memory.applied.iter().flatten().chain(&memory.perhaps);
-    let gone = before.filter(|old| !after.iter().any(|new| same_way(old, new)));
+    let gone = before.filter(|old| !after.iter().any(|new| still(old, new)));
     let left = memory.targets.iter().filter(|old| !after.iter().any(|new| new.target == **old));
     let mut targets: Vec<IpAddr> = gone.map(|rule| rule.target).chain(left.copied()).collect();
     targets.sort();
