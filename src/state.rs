@@ -26,7 +26,7 @@ const SIZE_CAP: u64 = 1 << 20;
 pub const HISTORY: usize = 5;
 
 /// Lines that mean nothing after a reboot: the packet filter and the neighbour table are empty then.
-const OF_THE_BOOT: [&str; 6] = ["moved", "lease", "conflict", "target", "proof", "name"];
+const OF_THE_BOOT: [&str; 7] = ["moved", "lease", "conflict", "target", "proof", "name", "hits"];
 
 /// Everything that was done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,6 +43,8 @@ pub struct State {
     pub probes: Map<String, ProbeState>,
     /// Who has which address, of the names that may use a mapping.
     pub names: Map<String, NameState>,
+    /// How many connections each mapping has let in since the boot, or since this memory began.
+    pub hits: Map<String, u64>,
     /// The packet filter.
     pub mapping: MappingState,
     /// The last changes, oldest first, at most [`HISTORY`].
@@ -335,6 +337,9 @@ impl State {
                 line(&["name", name, &addrs.join(" ")]);
             }
         }
+        for (name, count) in &self.hits {
+            line(&["hits", name, &count.to_string()]);
+        }
         for target in &self.mapping.targets {
             line(&["target", &target.to_string()]);
         }
@@ -479,6 +484,9 @@ impl State {
             ["name", name, addrs] => {
                 let addrs: Option<Vec<IpAddr>> = addrs.split(' ').map(|addr| addr.parse().ok()).collect();
                 self.names.entry((*name).to_string()).or_default().addrs = Some(addrs?);
+            }
+            ["hits", name, count] => {
+                self.hits.insert((*name).to_string(), count.parse().ok()?);
             }
             ["target", addr] => {
                 self.mapping.targets.insert(addr.parse().ok()?);

@@ -259,7 +259,8 @@ impl View<'_> {
             .str("camera", &mapping.camera)
             .str("port", &Ports(mapping.src_dport).to_string())
             .str("camera_port", &Ports(mapping.dest_port).to_string())
-            .bool("open", self.is_open(mapping));
+            .bool("open", self.is_open(mapping))
+            .num("hits", self.state.hits.get(&mapping.name).map_or(0, |count| *count as i64));
         let object = match &mapping.schedule {
             Some(schedule) => object
                 .str("schedule", &schedule.to_string())
@@ -404,7 +405,11 @@ pub fn render(status: &Json) -> String {
         let open = mapping.get("open").bool() == Some(true);
         let _ = match (mapping.get("target").str(), open) {
             (Some(target), true) => {
-                writeln!(out, "  mapping  {door} -> {target} port {}", s(mapping, "camera_port"))
+                let hits = match mapping.get("hits").num() {
+                    Some(1) => "1 connection".to_string(),
+                    hits => format!("{} connections", hits.unwrap_or(0)),
+                };
+                writeln!(out, "  mapping  {door} -> {target} port {}, {hits}", s(mapping, "camera_port"))
             }
             (Some(target), false) => writeln!(out, "! mapping  {door} -> {target}: not in force yet"),
             (None, _) => {

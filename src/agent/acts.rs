@@ -6,6 +6,7 @@ use crate::act::readback::{self, Servers};
 use crate::act::{hosts, look};
 use crate::camera;
 use crate::config::{BackendChoice, Record};
+use crate::control::Answer;
 use crate::model::{Now, RecordId};
 use crate::plan::{Action, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob};
 use crate::provider::{self, Failure, Job, Kind};
@@ -126,6 +127,16 @@ impl Agent {
         let work = async move {
             let found = camera::ask(&job.inquiry, timeout).await;
             let _ = tx.try_send(Message::Probed(job, found));
+        };
+        self.spawn(work).detach();
+    }
+
+    /// Reads how many connections came, then answers who asks for the status.
+    pub(super) fn start_count(&self, answer: Answer) {
+        let (program, tx) = (self.program.clone(), self.tx.clone());
+        let work = async move {
+            let hits = program.hits().await;
+            let _ = tx.try_send(Message::Counted(hits, answer));
         };
         self.spawn(work).detach();
     }

@@ -19,7 +19,8 @@ use crate::control::{Answer, Asked, Nudge, Question};
 use crate::map::{Map, Set};
 use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
 use crate::mapping::fw4::Look;
-use crate::mapping::nft::MapReport;
+use crate::mapping::hits::{label, Hits};
+use crate::mapping::nft::{MapReport, Program};
 use crate::model::{Event, Mac, Now, Protection, RecordId, Time, TimeZone, World};
 use crate::paths::Paths;
 use crate::plan::{self, camera, fold, refresh, settle, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob};
@@ -57,6 +58,8 @@ pub enum Message {
     Confirmed(RecordId, IpAddr, u64, Result<Confirmed, Failure>),
     /// A camera answered.
     Probed(ProbeJob, Protection),
+    /// The mappings' connections were counted, for somebody who asks for the status.
+    Counted(Hits, Answer),
     /// A name was looked up.
     Resolved(ResolveJob, Result<Vec<IpAddr>, Failure>),
     /// A change of the packet filter came back.
@@ -94,6 +97,8 @@ pub struct Agent {
     pub(crate) redactor: Arc<Redactor>,
     pub(crate) http: Http,
     pub(crate) backend: Rc<smol::lock::Mutex<Backend>>,
+    /// What it asks, and others may meanwhile.
+    pub(crate) program: Program,
     pub(crate) network: Option<Rc<Network>>,
     pub(crate) executor: Rc<LocalExecutor<'static>>,
     pub(crate) tx: Sender<Message>,
@@ -156,8 +161,11 @@ impl Agent {
             State::default()
         });
         let (state, kept) = recalled(state, &paths, &reading.config);
+        let mut backend = Backend::new(&paths.root);
+        backend.hits().extend(state.hits.iter().map(|(name, count)| (label(name), *count)));
         let agent = Agent {
-            backend: Rc::new(smol::lock::Mutex::new(Backend::new(&paths.root))),
+            program: backend.program(),
+            backend: Rc::new(smol::lock::Mutex::new(backend)),
             config: reading.config,
             problems: reading.problems,
             redactor: Arc::new(reading.redactor),
@@ -328,6 +336,10 @@ impl Agent {
             Message::Looked(job, answers) => self.looked(&job, answers, now),
             Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
             Message::Probed(job, found) => self.probed(&job, found, now),
+            Message::Counted(hits, answer) => {
+                self.count(&hits);
+                answer.give(self.view(now).to_json());
+            }
             Message::Resolved(job, result) => self.resolved(&job, result, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
             Message::Droppers(generation, droppers) => {
@@ -393,6 +405,7 @@ impl Agent {
 
     fn asked(&mut self, asked: Asked, now: Now) {
         let answer = match asked.question {
+            Question::Status if self.is_anything_open() => return self.start_count(asked.answer),
             Question::Status => self.view(now).to_json(),
             Question::Trigger(nudge) => {
                 self.look_now(nudge, now);
@@ -437,6 +450,21 @@ impl Agent {
         let answer = self.view(now).to_json();
         for waiting in self.waiting.drain(..) {
             waiting.give(answer.clone());
+        }
+    }
+
+    /// Whether a rule of ours may be in the packet filter.
+    fn is_anything_open(&self) -> bool {
+        self.state.mapping.applied.as_ref().is_some_and(|rules| !rules.is_empty())
+    }
+
+    /// Takes in how many connections came by each mapping.
+    pub(crate) fn count(&mut self, hits: &Hits) {
+        for mapping in &self.config.mappings {
+            if let Some(count) = hits.get(&label(&mapping.name)) {
+                let known = self.state.hits.entry(mapping.name.clone()).or_default();
+                *known = (*known).max(*count);
+            }
         }
     }
 
@@ -493,7 +521,12 @@ impl Agent {
                 "stopped; the port mappings stay in /etc/config/firewall (porchlight unmap closes them)"
             );
         } else if open && !self.config.global.keep_on_stop {
-            match self.backend.lock().await.remove(STOP_DEADLINE).await {
+            let mut backend = self.backend.lock().await;
+            let removed = backend.remove(STOP_DEADLINE).await;
+            let hits = backend.hits().clone();
+            drop(backend);
+            self.count(&hits);
+            match removed {
                 Ok(cut) => {
                     self.state.mapping.targets = Set::new();
                     log::info!("stopped; the port mappings are closed, {cut}");

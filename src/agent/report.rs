@@ -337,6 +337,7 @@ impl Agent {
                 if !job.cut.is_empty() || report.cut != Cut::default() {
                     self.info(&format!("#{change} connections of the old place: {}", report.cut));
                 }
+                self.count(&report.hits);
                 let MapReport { refused, missing, reloaded, .. } = report;
                 Ok(Carried { refused, missing, reloaded })
             }

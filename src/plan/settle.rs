@@ -395,6 +395,7 @@ pub fn try_again(state: &mut State) {
 pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
     probe::reconfigured(state, before, now);
     source::reconfigured(state, now);
+    state.hits.retain(|name, _| now.mappings.iter().any(|mapping| mapping.name == *name));
     let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();
     state.records.retain(|id, _| keep.contains(id));
     let keys: Vec<String> = now.records.iter().map(account_key).collect();
