@@ -455,7 +455,7 @@ impl Agent {
 
     /// Whether a rule of ours may be in the packet filter.
     fn is_anything_open(&self) -> bool {
-        self.state.mapping.applied.as_ref().is_some_and(|rules| !rules.is_empty())
+        !self.state.mapping.targets.is_empty()
     }
 
     /// Takes in how many connections came by each mapping.

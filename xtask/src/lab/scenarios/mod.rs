@@ -2,6 +2,7 @@
 
 pub mod changes;
 pub mod control;
+pub mod doors;
 pub mod faults;
 pub mod ground;
 pub mod idle;
@@ -56,6 +57,7 @@ pub const SCENARIOS: &[Scenario] = &[
     powerdns::API,
     route53::MOTO,
     lease::DNSMASQ,
+    doors::DOORS,
     netifd::WAYS,
     netifd::REST,
     service::SERVICE_BACKEND,

@@ -90,7 +90,7 @@ impl Home<'_> {
     /// Waits until fw4 has done what it was told, and our own table holds nothing back.
     fn wait_lifted(&self, limit: Duration) -> Result<()> {
         until("the firewall took over and nothing is barred any more", limit, || {
-            (self.openwrt.is_quiet() && !self.listing("porchlight").contains("proto-dst")).then_some(())
+            (self.openwrt.is_quiet() && !self.listing("porchlight").contains(" drop")).then_some(())
         })
     }
 

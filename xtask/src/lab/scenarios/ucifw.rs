@@ -245,12 +245,12 @@ impl Home<'_> {
         let (inode, reloads) = (fs::metadata(self.path())?.ino(), self.openwrt.reloads());
         let barred = || self.lab.router.sh("nft -s list table inet porchlight").unwrap_or_default();
         let mut agent = self.start()?;
-        until("the door is barred", 5 * SECOND, || barred().contains("proto-dst 8554").then_some(()))?;
+        until("the door is barred", 5 * SECOND, || barred().contains(" drop").then_some(()))?;
         self.host.ns.ip("link set eth0 up")?;
         self.host.readdress(PLACES[1])?;
         self.lab.write_leases(&[self.host.lease(PLACES[1])])?;
         self.wait_open(SECOND)?;
-        until("nothing is barred", SECOND, || (!barred().contains("proto-dst")).then_some(()))?;
+        until("nothing is barred", SECOND, || (!barred().contains(" drop")).then_some(()))?;
         agent.stop(5 * SECOND)?;
         ensure!(fs::metadata(self.path())?.ino() == inode, "the file was written");
         ensure!(self.openwrt.reloads() == reloads, "{} reloads", self.openwrt.reloads() - reloads);
