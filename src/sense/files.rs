@@ -69,8 +69,8 @@ impl Paths {
     }
 }
 
-/// Tells [`Event::TimeZone`], [`Event::Resolver`] and [`Event::Leases`], first at once and then whenever the content differs, until nobody
-/// listens any more. Fails only where inotify does.
+/// Tells [`Event::TimeZone`] (if it is not UTC), [`Event::Resolver`] and [`Event::Leases`], first at once and then
+/// whenever the content differs, until nobody listens any more. Fails only where inotify does.
 pub async fn run(paths: Paths, tell: Teller) -> io::Result<()> {
     let mut watches = Watches::new()?;
     let mut last = Content::default();
@@ -93,7 +93,8 @@ pub async fn run(paths: Paths, tell: Teller) -> io::Result<()> {
 struct Content {
     leases: Option<Vec<Lease>>,
     resolver: Option<Resolver>,
-    zone: Option<TimeZone>,
+    /// Before it was read, that of a machine without the file.
+    zone: TimeZone,
 }
 
 /// The resolver's files; `None` where there is none.
@@ -117,13 +118,13 @@ impl Content {
         let resolver = Resolver { own, upstream: file(&paths.upstream, MAX_RESOLVER) };
         // A byte more than is taken, so that a longer one is seen to be none.
         let zone = time_zone(file(&paths.zone, tz::MAX_BYTES + 1).as_deref());
-        Content { leases: Some(leases), resolver: Some(resolver), zone: Some(zone) }
+        Content { leases: Some(leases), resolver: Some(resolver), zone }
     }
 
     fn differences(&self, last: &Content) -> Vec<Event> {
         let mut events = Vec::new();
-        if let (Some(zone), true) = (&self.zone, self.zone != last.zone) {
-            events.push(Event::TimeZone(zone.clone()));
+        if self.zone != last.zone {
+            events.push(Event::TimeZone(self.zone.clone()));
         }
         if let (Some(files), true) = (&self.resolver, self.resolver != last.resolver) {
             let ready = resolver_ready(files.own.as_deref(), files.upstream.as_deref());
