@@ -6,7 +6,6 @@ use crate::act::readback::{self, Servers};
 use crate::act::{hosts, look};
 use crate::camera;
 use crate::config::{BackendChoice, Record};
-use crate::control::Answer;
 use crate::model::{Now, RecordId};
 use crate::plan::{Action, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob};
 use crate::provider::{self, Failure, Job, Kind};
@@ -131,12 +130,12 @@ impl Agent {
         self.spawn(work).detach();
     }
 
-    /// Reads how many connections came, then answers who asks for the status.
-    pub(super) fn start_count(&self, answer: Answer) {
+    /// Reads how many connections came.
+    pub(super) fn start_count(&self) {
         let (program, tx) = (self.program.clone(), self.tx.clone());
         let work = async move {
             let hits = program.hits().await;
-            let _ = tx.try_send(Message::Counted(hits, answer));
+            let _ = tx.try_send(Message::Counted(hits));
         };
         self.spawn(work).detach();
     }

@@ -58,8 +58,8 @@ pub enum Message {
     Confirmed(RecordId, IpAddr, u64, Result<Confirmed, Failure>),
     /// A camera answered.
     Probed(ProbeJob, Protection),
-    /// The mappings' connections were counted, for somebody who asks for the status.
-    Counted(Hits, Answer),
+    /// The mappings' connections were counted, for those who ask for the status.
+    Counted(Hits),
     /// A name was looked up.
     Resolved(ResolveJob, Result<Vec<IpAddr>, Failure>),
     /// A change of the packet filter came back.
@@ -136,6 +136,8 @@ pub struct Agent {
     nudged: Set<IpAddr>,
     next_look: Time,
     waiting: Vec<Answer>,
+    /// Those who ask for the status while connections are being counted for it.
+    asking: Vec<Answer>,
     /// Why it cannot go on.
     failed: Option<String>,
 }
@@ -194,6 +196,7 @@ impl Agent {
             nudged: Set::new(),
             next_look: Time::default(),
             waiting: Vec::new(),
+            asking: Vec::new(),
             failed: None,
             paths,
         };
@@ -336,9 +339,10 @@ impl Agent {
             Message::Looked(job, answers) => self.looked(&job, answers, now),
             Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
             Message::Probed(job, found) => self.probed(&job, found, now),
-            Message::Counted(hits, answer) => {
+            Message::Counted(hits) => {
                 self.count(&hits);
-                answer.give(self.view(now).to_json());
+                let answer = self.view(now).to_json();
+                self.asking.drain(..).for_each(|asking| asking.give(answer.clone()));
             }
             Message::Resolved(job, result) => self.resolved(&job, result, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
@@ -405,7 +409,14 @@ impl Agent {
 
     fn asked(&mut self, asked: Asked, now: Now) {
         let answer = match asked.question {
-            Question::Status if self.is_anything_open() => return self.start_count(asked.answer),
+            Question::Status if self.is_anything_open() => {
+                self.asking.push(asked.answer);
+                // Whoever asks meanwhile is answered with them.
+                if self.asking.len() == 1 {
+                    self.start_count();
+                }
+                return;
+            }
             Question::Status => self.view(now).to_json(),
             Question::Trigger(nudge) => {
                 self.look_now(nudge, now);

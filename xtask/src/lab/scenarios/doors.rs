@@ -5,7 +5,6 @@ use super::Scenario;
 use crate::lab::*;
 use anyhow::{ensure, Context, Result};
 use nix::sys::signal::Signal;
-use socket2::{Domain, Socket, Type};
 use std::fs;
 use std::net::TcpStream;
 use std::time::SystemTime;
@@ -82,15 +81,8 @@ impl Doors<'_> {
 
     /// A connection of somebody with this address, who is greeted and answered.
     fn call(&self, from: Ipv4Addr, port: u16) -> Result<TcpStream> {
-        let mut stream = self.lab.internet.enter(|| {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-            socket.bind(&SocketAddr::from((from, 0)).into())?;
-            socket.connect_timeout(&SocketAddr::from((WAN4, port)).into(), SECOND / 2)?;
-            let stream = TcpStream::from(socket);
-            stream.set_read_timeout(Some(SECOND / 2))?;
-            stream.set_write_timeout(Some(SECOND / 2))?;
-            Ok(stream)
-        })?;
+        let target = SocketAddr::from((WAN4, port));
+        let mut stream = probe::connect_as(&self.lab.internet, from, target, SECOND / 2)?;
         ensure!(probe::read_line(&mut stream)? == "front" && probe::echoes(&mut stream)?, "no echo");
         Ok(stream)
     }
