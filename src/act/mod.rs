@@ -10,7 +10,7 @@ pub mod dns;
 pub mod hosts;
 pub mod http;
 pub mod look;
-mod net;
+pub(crate) mod net;
 pub mod nudge;
 pub mod privileges;
 pub mod publish;

@@ -5,14 +5,17 @@ pub mod control;
 pub mod doors;
 pub mod faults;
 pub mod ground;
+pub mod hostile;
 pub mod idle;
 pub mod kill;
 pub mod lease;
+pub mod mjpeg;
 pub mod netifd;
 pub mod powerdns;
 pub mod ready;
 pub mod refresh;
 pub mod route53;
+pub mod rtsp;
 pub mod scripts;
 pub mod service;
 pub mod ten;
@@ -58,9 +61,13 @@ pub const SCENARIOS: &[Scenario] = &[
     route53::MOTO,
     lease::DNSMASQ,
     doors::DOORS,
+    rtsp::RTSP,
+    mjpeg::MJPEG,
+    hostile::HOSTILE,
     netifd::WAYS,
     netifd::REST,
     service::SERVICE_BACKEND,
+    service::REPLACED,
     ucifw::UCI_BACKEND,
     faults::FAULTS,
     Scenario {
