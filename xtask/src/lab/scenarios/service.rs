@@ -394,7 +394,7 @@ fn given(sources: &[&str]) -> Value {
 }
 
 /// So many hours from now, by a clock that shows UTC.
-fn clock(hours: i64) -> String {
+pub(super) fn clock(hours: i64) -> String {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs() as i64;
     let minute = (now + hours * 3600) / 60 % (24 * 60);
     format!("{:02}:{:02}", minute / 60, minute % 60)
