@@ -3,6 +3,7 @@
 
 use crate::config::{Network, Probe};
 use crate::map::Map;
+use crate::wire::tz::Zone;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -277,6 +278,21 @@ pub struct Lease {
     pub name: Option<String>,
 }
 
+/// What `/etc/TZ` says of local time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimeZone {
+    /// This; UTC where there is no such file, or nothing in it.
+    Known(Zone),
+    /// Something that is no time zone, and why it is none.
+    Bad(String),
+}
+
+impl Default for TimeZone {
+    fn default() -> TimeZone {
+        TimeZone::Known(Zone::default())
+    }
+}
+
 /// Everything that was sensed, folded from events. The planner's view of the outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct World {
@@ -292,6 +308,8 @@ pub struct World {
     pub complete: bool,
     /// Whether the resolver file names a server.
     pub resolver: bool,
+    /// How local time is told.
+    pub zone: TimeZone,
     /// When the world last got better (address, route, resolver, trigger, clock): ends a transient back-off.
     pub healed: Option<Time>,
     /// When the clock was last set; heals a clock failure.
@@ -397,6 +415,8 @@ pub enum Event {
     Leases(Vec<Lease>),
     /// The resolver file was read anew: does it name a server?
     Resolver(bool),
+    /// The time zone's file was read anew.
+    TimeZone(TimeZone),
     /// The wall clock was set.
     ClockSet,
     /// The packet filter was changed by someone else.

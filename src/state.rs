@@ -26,7 +26,8 @@ const SIZE_CAP: u64 = 1 << 20;
 pub const HISTORY: usize = 5;
 
 /// Lines that mean nothing after a reboot: the packet filter and the neighbour table are empty then.
-const OF_THE_BOOT: [&str; 7] = ["moved", "lease", "leased", "conflict", "target", "proof", "pinned"];
+const OF_THE_BOOT: [&str; 9] =
+    ["moved", "lease", "leased", "conflict", "target", "proof", "pinned", "name", "hits"];
 
 /// Everything that was done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,6 +42,10 @@ pub struct State {
     pub cameras: Map<String, CameraState>,
     /// What the cameras were asked, by the mapping section's name.
     pub probes: Map<String, ProbeState>,
+    /// Who has which address, of the names that may use a mapping.
+    pub names: Map<String, NameState>,
+    /// How many connections each mapping has let in since the boot, or since this memory began.
+    pub hits: Map<String, u64>,
     /// The packet filter.
     pub mapping: MappingState,
     /// Static leases.
@@ -201,6 +206,25 @@ pub struct ProbeState {
     pub next: Time,
 }
 
+/// What is known of a name in `list src_ip`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NameState {
+    /// Number of the last look-up.
+    pub generation: u64,
+    /// It is under way.
+    pub in_flight: bool,
+    /// When it was started.
+    pub started: Time,
+    /// What was answered well last, sorted.
+    pub addrs: Option<Vec<IpAddr>>,
+    /// Why it could not be looked up, if the last one failed.
+    pub failure: Option<String>,
+    /// How often in a row that was so.
+    pub tries: u32,
+    /// When to look it up again.
+    pub next: Time,
+}
+
 /// The packet filter's memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MappingState {
@@ -348,6 +372,16 @@ impl State {
         }
         for (name, Pinned { addr, at }) in &self.leases.pinned {
             line(&["pinned", name, &addr.to_string(), &at.0.to_string()]);
+        }
+        for (name, memory) in &self.names {
+            // Not asked when it was answered: after a restart it is looked up again, and until then all stays as it is.
+            let addrs: Vec<String> = memory.addrs.iter().flatten().map(IpAddr::to_string).collect();
+            if !addrs.is_empty() {
+                line(&["name", name, &addrs.join(" ")]);
+            }
+        }
+        for (name, count) in &self.hits {
+            line(&["hits", name, &count.to_string()]);
         }
         for target in &self.mapping.targets {
             line(&["target", &target.to_string()]);
@@ -497,6 +531,13 @@ impl State {
                 (probe.asked, probe.proof) = (Some(inquiry), Some(scheme));
                 (probe.found, probe.since) = (Some(Protection::Password(scheme)), at);
                 (probe.at, probe.next) = (at, next);
+            }
+            ["name", name, addrs] => {
+                let addrs: Option<Vec<IpAddr>> = addrs.split(' ').map(|addr| addr.parse().ok()).collect();
+                self.names.entry((*name).to_string()).or_default().addrs = Some(addrs?);
+            }
+            ["hits", name, count] => {
+                self.hits.insert((*name).to_string(), count.parse().ok()?);
             }
             ["target", addr] => {
                 self.mapping.targets.insert(addr.parse().ok()?);

@@ -10,6 +10,7 @@ use crate::plan::camera::{macs, silent_since};
 use crate::plan::mapping::{exposure, Exposure};
 use crate::plan::publish::{ids, wish, Wish};
 use crate::plan::reach::reach;
+use crate::plan::schedule::rests;
 use crate::state::{kind_word, Known, RecordState, Retry, Seen, State};
 use crate::wire::json::{array, Json, Object};
 use std::fmt::Write as _;
@@ -91,7 +92,7 @@ impl View<'_> {
             all.iter().all(|s| matches!(s, Standing::Right | Standing::Waiting))
                 && all.contains(&Standing::Right)
         };
-        let mapping_ok = |mapping: &Mapping| self.is_open(mapping);
+        let mapping_ok = |mapping: &Mapping| self.is_open(mapping) || rests(mapping, self.world, self.now);
         !self.problems.iter().any(|problem| problem.severity == Severity::Error)
             && self.config.records.iter().all(record_ok)
             && self.config.mappings.iter().all(mapping_ok)
@@ -289,8 +290,17 @@ impl View<'_> {
             .str("camera", &mapping.camera)
             .str("port", &Ports(mapping.src_dport).to_string())
             .str("camera_port", &Ports(mapping.dest_port).to_string())
-            .bool("open", self.is_open(mapping));
+            .bool("open", self.is_open(mapping))
+            .num("hits", self.state.hits.get(&mapping.name).map_or(0, |count| *count as i64));
+        let object = match &mapping.schedule {
+            Some(schedule) => object
+                .str("schedule", &schedule.to_string())
+                .bool("rests", rests(mapping, self.world, self.now)),
+            None => object,
+        };
         let object = self.protection(mapping, object);
+        let names = mapping.source_names.iter().map(|name| self.source(name));
+        let object = if names.len() == 0 { object } else { object.raw("names", &array(names)) };
         match exposure(self.config, self.world, self.state, mapping, self.now) {
             Exposure::Open(rules) => match (rules.first(), self.refusal(mapping)) {
                 (_, Some(why)) => object.str("closed", why).end(),
@@ -301,6 +311,18 @@ impl View<'_> {
             Exposure::Until(at, why) => {
                 object.str("closed", &why).num("opens_s", at.since(self.now.boot).as_secs() as i64).end()
             }
+        }
+    }
+
+    /// A name of `list src_ip`.
+    fn source(&self, name: &str) -> String {
+        let memory = self.state.names.get(name);
+        let addrs = memory.iter().flat_map(|memory| memory.addrs.iter().flatten());
+        let addrs = addrs.map(|addr| format!("\"{addr}\""));
+        let object = Object::new().str("name", name).raw("addresses", &array(addrs));
+        match memory.and_then(|memory| memory.failure.as_ref()) {
+            Some(why) => object.str("failure", why).end(),
+            None => object.end(),
         }
     }
 
@@ -423,10 +445,21 @@ pub fn render(status: &Json) -> String {
                     (Some(found), Some(seconds)) => format!(", {found}, asked {} ago", passed(seconds)),
                     _ => String::new(),
                 };
-                writeln!(out, "  mapping  {door} -> {target} port {}{asked}", s(mapping, "camera_port"))
+                let hits = match mapping.get("hits").num() {
+                    Some(1) => "1 connection".to_string(),
+                    hits => format!("{} connections", hits.unwrap_or(0)),
+                };
+                writeln!(
+                    out,
+                    "  mapping  {door} -> {target} port {}{asked}, {hits}",
+                    s(mapping, "camera_port")
+                )
             }
             (Some(target), false) => writeln!(out, "! mapping  {door} -> {target}: not in force yet"),
-            (None, _) => writeln!(out, "! mapping  {door} closed: {}", s(mapping, "closed")),
+            (None, _) => {
+                let sign = if mapping.get("rests").bool() == Some(true) { ' ' } else { '!' };
+                writeln!(out, "{sign} mapping  {door} closed: {}", s(mapping, "closed"))
+            }
         };
     }
     let filter = status.get("filter");

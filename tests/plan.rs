@@ -13,11 +13,12 @@ use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{exposure, unheard, Exposure};
 use porchlight::plan::publish::ids;
-use porchlight::plan::{camera, fold, lease, plan, probe, refresh, settle};
+use porchlight::plan::{camera, fold, lease, plan, probe, refresh, settle, source};
 use porchlight::plan::{Action, Carried, LeaseJob, Leased, Plan, ProbeJob, StaticLease};
 use porchlight::provider::{Failure, Kind, Outcome};
 use porchlight::state::{kind_of, kind_word, Known, State};
 use porchlight::status::{Standing, View};
+use porchlight::wire::tz::Zone;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ struct Stage {
     kept: State,
     /// The wall clock was not set since the boot.
     unset: bool,
+    /// The wall clock at the boot, once it is set: Unix seconds.
+    since: u64,
     now: Now,
     flying: Vec<Action>,
     wake_at: Option<Time>,
@@ -58,7 +61,7 @@ impl Stage {
         let world = World { complete: true, resolver: true, ..World::default() };
         let (state, kept, out) = (State::default(), State::default(), String::new());
         let (config, flying) = (config(text), Vec::new());
-        Stage { config, world, state, kept, unset: false, now, flying, wake_at: None, out }
+        Stage { config, world, state, kept, unset: false, since: now.wall, now, flying, wake_at: None, out }
     }
 
     fn decide(&mut self) {
@@ -87,7 +90,7 @@ impl Stage {
     }
 
     fn at(&self, millis: u64) -> Now {
-        let since = if self.unset { 0 } else { 1_800_000_000 };
+        let since = if self.unset { 0 } else { self.since };
         Now { boot: Time(millis), wall: since + millis / 1000 }
     }
 
@@ -132,6 +135,15 @@ impl Stage {
             ["fw4", "procd"] => (self.world.fw4, self.world.procd) = (true, true),
             ["fw4", "came"] => settle::firewall_came(&mut self.state),
             ["trigger"] => self.event(Event::Trigger),
+            // Somebody sets the clock; `clock TIME` to that Unix time.
+            ["clock", wall] => {
+                self.since = wall.parse::<u64>().unwrap() - self.now.boot.0 / 1000;
+                self.now = self.at(self.now.boot.0);
+                self.event(Event::ClockSet);
+            }
+            ["zone", text] => {
+                self.event(Event::TimeZone(Zone::parse(text).map_or_else(TimeZone::Bad, TimeZone::Known)));
+            }
             ["clock"] => {
                 self.unset = false;
                 self.now = self.at(self.now.boot.0);
@@ -175,6 +187,7 @@ impl Stage {
                     Action::Publish(job) => job.generation -= 1,
                     Action::Look(job) => job.generation -= 1,
                     Action::Probe(job) => job.generation -= 1,
+                    Action::Resolve(job) => job.generation -= 1,
                     Action::Map(job) => job.generation -= 1,
                     Action::Lease(_) => panic!("there is one at a time"),
                 }
@@ -416,6 +429,13 @@ impl Stage {
                 probe::answered(&mut self.state, mapping.unwrap(), &job, found, self.now.boot);
             }
             Action::Lease(job) => self.leased(&job, words),
+            Action::Resolve(job) => {
+                let result = match kind_of(words[0]) {
+                    Some(_) => Err(failure(words[0])),
+                    None => Ok(words.iter().map(|addr| addr.parse().unwrap()).collect()),
+                };
+                source::answered(&mut self.state, &job, result, self.now.boot);
+            }
             Action::Map(job) => {
                 let reloaded = job.carrier.reloads() && job.reload && words[0] != "equal";
                 let missing = words[1..].iter().map(|mapping| mapping.to_string()).collect();
@@ -451,6 +471,7 @@ fn show(action: &Action) -> String {
             let only = if job.only { "" } else { ", others stay" };
             format!("static leases:{}{only}", job.leases.iter().map(lease).collect::<Vec<_>>().join(","))
         }
+        Action::Resolve(job) => format!("look up {}", job.name),
         Action::Map(job) => {
             let rules: Vec<String> = job
                 .rules
@@ -458,8 +479,11 @@ fn show(action: &Action) -> String {
                 .map(|r| {
                     let wan: Vec<String> = r.wan_addrs.iter().map(|addr| addr.to_string()).collect();
                     let (device, proto) = (r.wan_devices.join("+"), r.proto);
+                    let from: Vec<String> = r.sources.iter().map(|net| net.to_string()).collect();
+                    let from =
+                        if from.is_empty() { String::new() } else { format!(" from {}", from.join(" ")) };
                     format!(
-                        "{device}[{}] {}/{proto} -> {}:{}",
+                        "{device}[{}] {}/{proto} -> {}:{}{from}",
                         wan.join(" "),
                         r.src_dport.0,
                         r.target,

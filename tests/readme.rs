@@ -28,7 +28,6 @@ fn options() -> String {
                 Built::Only(values) => {
                     format!("; *besides its default only `{}` works yet*", values.join("`, `"))
                 }
-                Built::Without(what) => format!("; *not yet: {what}*"),
             };
             let secret = if row.secret { " (secret)" } else { "" };
             let words = match row.kind {

@@ -2,11 +2,12 @@
 //!
 //! `publish` drives one provider; `http` and `dns` carry its requests, over `net` (names and connections)
 //! and `tunnel` (the way that minreq's bytes take); `readback` asks the zone's name servers what is published, `look`
-//! does so for many names at once. What blocks runs on a `thread`. `nudge` has the kernel look for a camera. `command` runs a program, `ubus` asks
+//! does so for many names at once. What blocks runs on a `thread`. `hosts` looks up who may. `nudge` has the kernel look for a camera. `command` runs a program, `ubus` asks
 //! OpenWrt's services by one. `privileges` gives up what of root's rights is not needed.
 
 pub(crate) mod command;
 pub mod dns;
+pub mod hosts;
 pub mod http;
 pub mod look;
 pub(crate) mod net;

@@ -2,14 +2,14 @@
 
 use super::sensors::UBUS;
 use super::{Agent, Message};
-use crate::act::look;
 use crate::act::publish::{self, Effort, Outside};
 use crate::act::readback::{self, Servers};
+use crate::act::{hosts, look};
 use crate::camera;
 use crate::config::{BackendChoice, Record};
 use crate::mapping::leases::Leases;
 use crate::model::{Now, RecordId};
-use crate::plan::{Action, LeaseJob, LookJob, MapJob, ProbeJob, PublishJob};
+use crate::plan::{Action, LeaseJob, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob};
 use crate::provider::{self, Failure, Job, Kind};
 use smol::channel::bounded;
 use smol::future::{BoxedLocal, Future};
@@ -47,6 +47,7 @@ impl Agent {
             Action::Publish(job) => self.start_publish(job, change, now),
             Action::Look(job) => self.start_look(job),
             Action::Probe(job) => self.start_probe(job),
+            Action::Resolve(job) => self.start_resolve(job),
             Action::Map(job) => self.start_map(job, change),
             Action::Lease(job) => self.start_lease(job),
         }
@@ -138,6 +139,25 @@ impl Agent {
         let work = async move {
             let result = leases.apply(&job).await;
             let _ = tx.try_send(Message::Leased(result));
+        };
+        self.spawn(work).detach();
+    }
+
+    /// Reads how many connections came.
+    pub(super) fn start_count(&self) {
+        let (program, tx) = (self.program.clone(), self.tx.clone());
+        let work = async move {
+            let hits = program.hits().await;
+            let _ = tx.try_send(Message::Counted(hits));
+        };
+        self.spawn(work).detach();
+    }
+
+    fn start_resolve(&self, job: ResolveJob) {
+        let (tx, timeout) = (self.tx.clone(), self.config.global.timeout);
+        let work = async move {
+            let result = hosts::resolve(&job.name, timeout).await;
+            let _ = tx.try_send(Message::Resolved(job, result));
         };
         self.spawn(work).detach();
     }

@@ -20,11 +20,12 @@ use crate::control::{Answer, Asked, Nudge, Question};
 use crate::map::{Map, Set};
 use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
 use crate::mapping::fw4::Look;
-use crate::mapping::nft::MapReport;
-use crate::model::{Event, Mac, Now, Protection, RecordId, Time, World};
+use crate::mapping::hits::{label, Hits};
+use crate::mapping::nft::{MapReport, Program};
+use crate::model::{Event, Mac, Now, Protection, RecordId, Time, TimeZone, World};
 use crate::paths::Paths;
 use crate::plan::{
-    self, camera, fold, lease, refresh, settle, Leased, LookJob, MapJob, ProbeJob, PublishJob,
+    self, camera, fold, lease, refresh, settle, Leased, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob,
 };
 use crate::provider::{Failure, Verdicts};
 use crate::secret::Redactor;
@@ -60,6 +61,10 @@ pub enum Message {
     Confirmed(RecordId, IpAddr, u64, Result<Confirmed, Failure>),
     /// A camera answered.
     Probed(ProbeJob, Protection),
+    /// The mappings' connections were counted, for those who ask for the status.
+    Counted(Hits),
+    /// A name was looked up.
+    Resolved(ResolveJob, Result<Vec<IpAddr>, Failure>),
     /// A change of the packet filter came back.
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
     /// Static leases were looked at.
@@ -97,6 +102,8 @@ pub struct Agent {
     pub(crate) redactor: Arc<Redactor>,
     pub(crate) http: Http,
     pub(crate) backend: Rc<smol::lock::Mutex<Backend>>,
+    /// What it asks, and others may meanwhile.
+    pub(crate) program: Program,
     pub(crate) network: Option<Rc<Network>>,
     pub(crate) executor: Rc<LocalExecutor<'static>>,
     pub(crate) tx: Sender<Message>,
@@ -134,6 +141,8 @@ pub struct Agent {
     nudged: Set<IpAddr>,
     next_look: Time,
     waiting: Vec<Answer>,
+    /// Those who ask for the status while connections are being counted for it.
+    asking: Vec<Answer>,
     /// Why it cannot go on.
     failed: Option<String>,
 }
@@ -159,8 +168,11 @@ impl Agent {
             State::default()
         });
         let (state, kept) = recalled(state, &paths, &reading.config);
+        let mut backend = Backend::new(&paths.root);
+        backend.hits().extend(state.hits.iter().map(|(name, count)| (label(name), *count)));
         let agent = Agent {
-            backend: Rc::new(smol::lock::Mutex::new(Backend::new(&paths.root))),
+            program: backend.program(),
+            backend: Rc::new(smol::lock::Mutex::new(backend)),
             config: reading.config,
             problems: reading.problems,
             redactor: Arc::new(reading.redactor),
@@ -189,6 +201,7 @@ impl Agent {
             nudged: Set::new(),
             next_look: Time::default(),
             waiting: Vec::new(),
+            asking: Vec::new(),
             failed: None,
             paths,
         };
@@ -332,6 +345,12 @@ impl Agent {
             Message::Looked(job, answers) => self.looked(&job, answers, now),
             Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
             Message::Probed(job, found) => self.probed(&job, found, now),
+            Message::Counted(hits) => {
+                self.count(&hits);
+                let answer = self.view(now).to_json();
+                self.asking.drain(..).for_each(|asking| asking.give(answer.clone()));
+            }
+            Message::Resolved(job, result) => self.resolved(&job, result, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
             Message::Leased(result) => self.leased(result, now),
             Message::Droppers(generation, droppers) => {
@@ -374,6 +393,9 @@ impl Agent {
         if event == Event::RulesetChanged {
             self.check_filter();
         }
+        if let Event::TimeZone(TimeZone::Bad(why)) = &event {
+            log::warn!("/etc/TZ is no POSIX time zone ({why}): mappings with a schedule stay closed");
+        }
         // Only this one changes the WANs; neighbours come far more often.
         let before = matches!(event, Event::Network { .. }).then(|| self.world.wans.clone());
         self.fold(event, now);
@@ -394,6 +416,14 @@ impl Agent {
 
     fn asked(&mut self, asked: Asked, now: Now) {
         let answer = match asked.question {
+            Question::Status if self.is_anything_open() => {
+                self.asking.push(asked.answer);
+                // Whoever asks meanwhile is answered with them.
+                if self.asking.len() == 1 {
+                    self.start_count();
+                }
+                return;
+            }
             Question::Status => self.view(now).to_json(),
             Question::Trigger(nudge) => {
                 self.look_now(nudge, now);
@@ -427,10 +457,12 @@ impl Agent {
         let soon = now.plus(self.config.global.debounce);
         let changing = self.state.mapping.in_flight.is_some() || self.changing_filter.is_some();
         let asking = self.state.probes.values().any(|probe| probe.in_flight.is_some());
+        let resolving = self.state.names.values().any(|name| name.in_flight);
         self.world.complete
             && !flying
             && !changing
             && !asking
+            && !resolving
             && !self.state.leases.in_flight
             && wake_at > soon
     }
@@ -442,6 +474,21 @@ impl Agent {
         let answer = self.view(now).to_json();
         for waiting in self.waiting.drain(..) {
             waiting.give(answer.clone());
+        }
+    }
+
+    /// Whether a rule of ours may be in the packet filter.
+    fn is_anything_open(&self) -> bool {
+        !self.state.mapping.targets.is_empty()
+    }
+
+    /// Takes in how many connections came by each mapping.
+    pub(crate) fn count(&mut self, hits: &Hits) {
+        for mapping in &self.config.mappings {
+            if let Some(count) = hits.get(&label(&mapping.name)) {
+                let known = self.state.hits.entry(mapping.name.clone()).or_default();
+                *known = (*known).max(*count);
+            }
         }
     }
 
@@ -498,7 +545,12 @@ impl Agent {
                 "stopped; the port mappings stay in /etc/config/firewall (porchlight unmap closes them)"
             );
         } else if open && !self.config.global.keep_on_stop {
-            match self.backend.lock().await.remove(STOP_DEADLINE).await {
+            let mut backend = self.backend.lock().await;
+            let removed = backend.remove(STOP_DEADLINE).await;
+            let hits = backend.hits().clone();
+            drop(backend);
+            self.count(&hits);
+            match removed {
                 Ok(cut) => {
                     self.state.mapping.targets = Set::new();
                     log::info!("stopped; the port mappings are closed, {cut}");

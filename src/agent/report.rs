@@ -12,7 +12,8 @@ use crate::model::{millis, Family, Now, Protection, Reading, RecordId, Scheme, W
 use crate::plan::publish::{wish, Wish};
 use crate::plan::settle::{self, End};
 use crate::plan::{
-    lease, mapping, probe, Carried, Carrier, Leased, LookJob, MapJob, ProbeJob, PublishJob, Rule,
+    lease, mapping, probe, source, Carried, Carrier, Leased, LookJob, MapJob, ProbeJob, PublishJob,
+    ResolveJob, Rule,
 };
 use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
 use crate::state::{Known, Pinned, Seen};
@@ -266,6 +267,32 @@ impl Agent {
         }
     }
 
+    /// Tells who has which address now, when that is new, and once when it could not be learnt.
+    pub(crate) fn resolved(&mut self, job: &ResolveJob, result: Result<Vec<IpAddr>, Failure>, now: Now) {
+        let before = self.state.names.get(&job.name).cloned().unwrap_or_default();
+        source::answered(&mut self.state, job, result, now.boot);
+        let Some(after) = self.state.names.get(&job.name) else { return };
+        match (&after.failure, &after.addrs) {
+            (Some(why), addrs) => {
+                let stays =
+                    if addrs.is_some() { "who had its address still may" } else { "nobody may by it" };
+                let text = format!("list src_ip: {why}; {stays}, and it is looked up again");
+                match before.failure {
+                    None => self.warn(&text),
+                    Some(_) => log::debug!("{text}"),
+                }
+            }
+            (None, Some(addrs)) if before.addrs.as_ref() != Some(addrs) => {
+                let addrs: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
+                self.info(&format!("list src_ip: {} is {}", job.name, addrs.join(" ")));
+            }
+            _ if before.failure.is_some() => {
+                self.info(&format!("list src_ip: {} can be looked up again", job.name));
+            }
+            _ => {}
+        }
+    }
+
     fn is_proven(&self, mapping: &str) -> bool {
         self.state.probes.get(mapping).is_some_and(|memory| memory.proof.is_some())
     }
@@ -334,6 +361,7 @@ impl Agent {
                 if !job.cut.is_empty() || report.cut != Cut::default() {
                     self.info(&format!("#{change} connections of the old place: {}", report.cut));
                 }
+                self.count(&report.hits);
                 let MapReport { refused, missing, reloaded, .. } = report;
                 Ok(Carried { refused, missing, reloaded })
             }

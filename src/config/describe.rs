@@ -118,10 +118,13 @@ fn about_camera(camera: &Camera, config: &Config) -> String {
 
 fn about_mapping(mapping: &Mapping) -> String {
     let outside = format!("{}/{}", Ports(mapping.src_dport), joined(&mapping.protos, "and"));
-    let who = match mapping.sources.is_empty() {
+    let networks = mapping.sources.iter().map(|network| network.to_string());
+    let who: Vec<String> = networks.chain(mapping.source_names.iter().cloned()).collect();
+    let who = match who.is_empty() {
         true => "from anyone".to_string(),
-        false => format!("from {} only", joined(&mapping.sources, "or")),
+        false => format!("from {} only", joined(&who, "or")),
     };
+    let when = mapping.schedule.as_ref().map(|schedule| format!(", {schedule} by the local clock"));
     let fate = match inquiry(mapping, Ipv4Addr::UNSPECIFIED.into()) {
         _ if mapping.allow_open => {
             "open although the camera is not proven to ask for a password (allow_open '1')".to_string()
@@ -135,7 +138,7 @@ fn about_mapping(mapping: &Mapping) -> String {
         Err(why) => format!("closed: {why}; option allow_open '1' opens it all the same"),
     };
     let inside = format!("{} port {}", mapping.camera, Ports(mapping.dest_port));
-    format!("outside port {outside} -> {inside}, {who}; {fate}")
+    format!("outside port {outside} -> {inside}, {who}{}; {fate}", when.unwrap_or_default())
 }
 
 fn about_backend(config: &Config) -> String {

@@ -10,6 +10,7 @@ mod idn;
 pub mod load;
 pub(crate) mod nearest;
 mod read;
+pub mod schedule;
 pub mod schema;
 pub mod uci;
 pub mod value;
@@ -53,6 +54,11 @@ impl Network {
     pub fn new(addr: IpAddr, prefix: u8) -> Option<Network> {
         let most = if addr.is_ipv4() { 32 } else { 128 };
         (prefix <= most).then(|| Network { addr: first_address(addr, prefix), prefix })
+    }
+
+    /// Whether another network lies within this one, or is it.
+    pub fn covers(&self, inner: &Network) -> bool {
+        self.prefix <= inner.prefix && self.contains(inner.addr)
     }
 
     /// Whether an address lies in this network. Never so for the other family.
@@ -249,8 +255,12 @@ pub struct Mapping {
     pub src_dport: (u16, u16),
     /// `option dest_port`: on the camera, as many ports as `src_dport`.
     pub dest_port: (u16, u16),
-    /// `list src_ip`: who may; empty means anyone.
+    /// The networks of `list src_ip`: who may; empty, and no names: anyone.
     pub sources: Vec<Network>,
+    /// The names of `list src_ip`: who has an address of theirs may too.
+    pub source_names: Vec<String>,
+    /// `option schedule`: when it is open; `None`: always.
+    pub schedule: Option<schedule::Schedule>,
     /// `option src`: the firewall zone that it is reached from, where the firewall has zones (fw4).
     pub src: String,
     /// `option dest`: the camera's firewall zone.

@@ -297,11 +297,6 @@ fn not_built(row: &OptionRow, values: &[(String, usize)]) -> Option<(String, usi
         Built::Yes => return None,
         Built::Default => true,
         Built::Only(works) => !works.contains(&joined.as_str()),
-        Built::Without(what) => {
-            let lacks = |value: &str| row.kind == Kind::Source && super::Network::parse(value).is_none();
-            let (value, line) = values.iter().find(|(value, _)| lacks(value))?;
-            return Some((format!("{} is {what}: ", quoted(value)), *line));
-        }
     };
     let shown = matches!(row.kind, Kind::Word(_) | Kind::Bool | Kind::Number { .. });
     refused.then(|| (if shown { format!("{} is ", quoted(&joined)) } else { String::new() }, line))

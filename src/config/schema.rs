@@ -59,6 +59,8 @@ pub enum Kind {
     Source,
     /// A port or a range.
     Ports,
+    /// Days and hours.
+    Schedule,
     /// The name of a section of this type.
     Reference(&'static str),
     /// The name of a provider.
@@ -74,8 +76,6 @@ pub enum Built {
     Default,
     /// Its default and these values (of a list: all its values, joined with spaces).
     Only(&'static [&'static str]),
-    /// Some forms of value; the text says which are missing.
-    Without(&'static str),
 }
 
 /// One option of a section type.
@@ -316,11 +316,14 @@ static MAPPING: &[OptionRow] = &[
     list("proto", Kind::Word(&["tcp", "udp"]), "tcp", "Protocols"),
     option("src_dport", Kind::Ports, "", "Port or range on the WAN").required(),
     option("dest_port", Kind::Ports, "", "Port or range on the camera; default: src_dport"),
-    list("src_ip", Kind::Source, "", "Who may; default: anyone")
-        .built(Built::Without("a host name"))
-        .instead("write its address or network"),
+    list("src_ip", Kind::Source, "", "Who may: networks, addresses, names; default: anyone"),
     option("family", FAMILY, "ipv4", "Which families it is opened in").built(Built::Default),
-    option("schedule", Kind::Text, "", "When it is open").built(Built::Default),
+    option(
+        "schedule",
+        Kind::Schedule,
+        "",
+        "When it is open: days and hours by the local clock; default: always",
+    ),
     option(
         "probe",
         Kind::Word(&["rtsp", "http", "tcp", "none"]),

@@ -3,6 +3,7 @@
 
 use super::idn;
 use super::nearest::did_you_mean;
+use super::schedule::Schedule;
 use super::schema::Kind;
 use super::{Device, Network, Proto};
 use crate::model::{millis, Family, Mac};
@@ -77,6 +78,7 @@ impl Kind {
                 Source::Network(net) => net.to_string(),
                 Source::Name(name) => name,
             }),
+            Kind::Schedule => Schedule::parse(text).map(|schedule| schedule.to_string()),
             Kind::Ports => ports(text).map(|(first, last)| match first == last {
                 true => first.to_string(),
                 false => format!("{first}-{last}"),
@@ -313,7 +315,10 @@ pub fn source(text: &str) -> Result<Source, String> {
     }
     let wrong =
         |_| format!("{} is neither a network, such as 198.51.100.0/24, nor a host's name", quoted(text));
-    domain(text).map(Source::Name).map_err(wrong)
+    match domain(text).map_err(wrong)? {
+        name if name.starts_with('*') => Err(format!("{} has no addresses of its own", quoted(text))),
+        name => Ok(Source::Name(name)),
+    }
 }
 
 /// One port or a range `8000-8010`: first and last.

@@ -3,7 +3,7 @@
 
 use super::firewall::is_ours;
 use super::redirect::Redirect;
-use super::rule::{contains, range};
+use super::rule::range;
 use crate::config::uci::{Opt, Section};
 use crate::config::{Network, Ports, Proto};
 use crate::model::Family;
@@ -111,7 +111,7 @@ fn claimed(redirect: &Redirect, claim: &Claim) -> Option<(u16, u16)> {
     let zone = claim.zone.as_ref().is_none_or(|zone| *zone == redirect.src);
     let family = claim.families.contains(&Family::of(redirect.dest_ip));
     let apart = match (&claim.from, &redirect.src_ip) {
-        (Some(a), Some(b)) => !contains(a, b) && !contains(b, a),
+        (Some(a), Some(b)) => !a.covers(b) && !b.covers(a),
         _ => false,
     };
     let first = redirect.src_dport.0.max(claim.ports.0);

@@ -1,7 +1,7 @@
 //! A mapping as OpenWrt's firewall takes it: fw4's `config redirect`, in UCI or in procd's service data.
 //! Options: <https://openwrt.org/docs/guide-user/firewall/firewall_configuration>, fw4.uc `parse_redirect`.    [pure]
 
-use super::rule::{at_most, check, contains, sources, ways, Ways};
+use super::rule::{at_most, check, sources, ways, Ways};
 use crate::config::edit::ids;
 use crate::config::{is_zone, Network, Ports, Proto};
 use crate::model::Family;
@@ -124,7 +124,7 @@ fn of_rule(rule: &Rule) -> Result<Vec<Redirect>, String> {
         Some(None)
     } else {
         let holds_lan = |network: &&Network| {
-            Family::of(network.addr) == Family::of(rule.lan.addr) && contains(network, &rule.lan)
+            Family::of(network.addr) == Family::of(rule.lan.addr) && network.covers(&rule.lan)
         };
         sources.iter().find(holds_lan).map(|network| Some(*network))
     };

@@ -1,9 +1,9 @@
 //! Exposure: which mappings are open, to which target, and why the others are not. It fails closed.
 
 use super::camera::{closed, macs, Closed};
-use super::{probe, Action, Carrier, MapJob, Plan, Rule};
+use super::{probe, schedule, source, Action, Carrier, MapJob, Plan, Rule};
 use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network};
-use crate::model::{Now, OwnAddr, Time, WanWorld, World};
+use crate::model::{Family, Now, OwnAddr, Time, WanWorld, World};
 use crate::state::{MappingState, State};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -53,11 +53,14 @@ pub enum Exposure {
 /// Decides on one mapping.
 pub fn exposure(config: &Config, world: &World, state: &State, mapping: &Mapping, now: Now) -> Exposure {
     let place = place(config, world, state, mapping, now);
-    let proven = place.and_then(|place| probe::gate(state, mapping, place.0).map(|()| place));
-    match proven {
+    let allowed = place.and_then(|(target, lan)| {
+        probe::gate(state, mapping, target, now.boot)?;
+        Ok((target, lan, source::allowed(state, mapping, Family::of(target))?))
+    });
+    match allowed {
         Err((Some(until), why)) => Exposure::Until(until, why),
         Err((None, why)) => Exposure::Closed(why),
-        Ok((target, lan)) => rules(config, world, mapping, target, lan),
+        Ok((target, lan, sources)) => rules(config, world, mapping, target, lan, &sources),
     }
 }
 
@@ -80,6 +83,7 @@ pub(super) fn place<'a>(
     if let Err(why) = carrier(config, world) {
         return refuse(why);
     }
+    schedule::gate(mapping, world, now)?;
     let memory = state.cameras.get(&mapping.camera);
     let Some((memory, addr)) = memory.and_then(|memory| Some((memory, memory.addr?))) else {
         return refuse(format!(
@@ -155,7 +159,14 @@ fn is_edge(own: &OwnAddr, addr: IpAddr) -> bool {
     bits == 0 || bits == host
 }
 
-fn rules(config: &Config, world: &World, mapping: &Mapping, target: IpAddr, lan: &OwnAddr) -> Exposure {
+fn rules(
+    config: &Config,
+    world: &World,
+    mapping: &Mapping,
+    target: IpAddr,
+    lan: &OwnAddr,
+    sources: &[Network],
+) -> Exposure {
     let (wan_devices, wan_addrs) = wan_sides(config, world, lan);
     let Some(network) = Network::new(lan.addr, lan.prefix) else {
         return Exposure::Closed(format!("{} has no usable prefix", lan.device));
@@ -176,7 +187,7 @@ fn rules(config: &Config, world: &World, mapping: &Mapping, target: IpAddr, lan:
         src_dport: mapping.src_dport,
         target,
         dest_port: mapping.dest_port,
-        sources: mapping.sources.clone(),
+        sources: sources.to_vec(),
         src: mapping.src.clone(),
         dest: mapping.dest.clone(),
     };
@@ -209,7 +220,10 @@ fn wanted(config: &Config, world: &World, state: &State, now: Now, plan: &mut Pl
     let mut rules = Vec::new();
     for mapping in &config.mappings {
         match exposure(config, world, state, mapping, now) {
-            Exposure::Open(open) => rules.extend(open),
+            Exposure::Open(open) => {
+                rules.extend(open);
+                schedule::closes_at(mapping, world, now).into_iter().for_each(|at| plan.wake(at));
+            }
             Exposure::Until(at, _) => plan.wake(at),
             Exposure::Closed(_) => {}
         }
@@ -241,7 +255,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
     }
     let carrier = carrier(config, world).unwrap_or_default();
     let rules = wanted(config, world, state, now, plan);
-    let now = now.boot;
+    let (wall, now) = (now, now.boot);
     let memory = &state.mapping;
     // A change under way is waited for, but not by a close.
     let under_way = memory.in_flight.is_some();
@@ -249,7 +263,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
     if under_way && !closing {
         return;
     }
-    let unseen = if carrier == Carrier::Uci { unseen(config, state) } else { Vec::new() };
+    let unseen = if carrier == Carrier::Uci { unseen(config, state, wall) } else { Vec::new() };
     if !under_way && is_done(memory, carrier, &rules) && memory.unseen == unseen {
         return;
     }
@@ -275,14 +289,16 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
     plan.actions.push(Action::Map(MapJob { generation, carrier, reload, rules, cut, wan_addrs, unseen }));
 }
 
-/// The mappings that are closed only because their camera was not seen yet, or has not answered yet.
-fn unseen(config: &Config, state: &State) -> Vec<String> {
+/// The mappings that are closed only because their camera was not seen yet, or has not answered yet, or the clock is not
+/// set.
+fn unseen(config: &Config, state: &State, now: Now) -> Vec<String> {
     let is_unseen =
         |mapping: &&Mapping| match state.cameras.get(&mapping.camera).and_then(|camera| camera.addr) {
             Some(addr) => probe::is_awaited(state, mapping, addr),
             None => mapping.allow_open || probe::inquiry(mapping, Ipv4Addr::UNSPECIFIED.into()).is_ok(),
         };
-    let unseen = config.mappings.iter().filter(is_unseen);
+    let waits = |mapping: &&Mapping| schedule::waits_for_clock(mapping, now) || is_unseen(mapping);
+    let unseen = config.mappings.iter().filter(waits);
     unseen.map(|mapping| mapping.name.clone()).collect()
 }
 
@@ -310,16 +326,18 @@ pub(super) fn count_reload(memory: &mut MappingState, now: Time) {
     memory.reloads.push(now);
 }
 
-/// Two rules that let the same people through to the same place.
-fn same_way(a: &Rule, b: &Rule) -> bool {
-    (a.proto, a.src_dport, a.target, a.dest_port, &a.sources)
-        == (b.proto, b.src_dport, b.target, b.dest_port, &b.sources)
+/// Whether all whom a rule let in are let in by another one, by the same port to the same place.
+fn still(old: &Rule, new: &Rule) -> bool {
+    let may = |net: &Network| new.sources.iter().any(|wider| wider.covers(net));
+    let all = new.sources.is_empty() || !old.sources.is_empty() && old.sources.iter().all(may);
+    all && (old.proto, old.src_dport, old.target, old.dest_port)
+        == (new.proto, new.src_dport, new.target, new.dest_port)
 }
 
 /// Whether somebody whom the rules before let in is no more let in by those after.
 fn closes(before: &[Rule], after: &[Rule]) -> bool {
     let still = |old: &Rule, new: &Rule| {
-        same_way(old, new) && old.wan_devices.iter().all(|device| new.wan_devices.contains(device))
+        still(old, new) && old.wan_devices.iter().all(|device| new.wan_devices.contains(device))
     };
     before.iter().any(|old| !after.iter().any(|new| still(old, new)))
 }
@@ -328,7 +346,7 @@ fn closes(before: &[Rule], after: &[Rule]) -> bool {
 /// was killed the target alone is known.
 fn cut(memory: &MappingState, after: &[Rule]) -> Vec<IpAddr> {
     let before = memory.applied.iter().flatten().chain(&memory.perhaps);
-    let gone = before.filter(|old| !after.iter().any(|new| same_way(old, new)));
+    let gone = before.filter(|old| !after.iter().any(|new| still(old, new)));
     let left = memory.targets.iter().filter(|old| !after.iter().any(|new| new.target == **old));
     let mut targets: Vec<IpAddr> = gone.map(|rule| rule.target).chain(left.copied()).collect();
     targets.sort();

@@ -13,7 +13,9 @@ pub mod publish;
 pub mod reach;
 pub mod refresh;
 pub mod retry;
+pub mod schedule;
 pub mod settle;
+pub mod source;
 
 use crate::config::{Config, Network, Proto};
 use crate::model::{Inquiry, Mac, Now, RecordId, Time, World};
@@ -42,6 +44,7 @@ impl Plan {
 pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     let mut plan = Plan::default();
     probe::plan(config, world, state, now, &mut plan);
+    source::plan(config, world, state, now.boot, &mut plan);
     mapping::plan(config, world, state, now, &mut plan);
     publish::plan(config, world, state, now, &mut plan);
     lease::plan(config, world, state, now, &mut plan);
@@ -57,6 +60,8 @@ pub enum Action {
     Look(LookJob),
     /// Ask a camera whether it wants a password.
     Probe(ProbeJob),
+    /// Look up a name of `list src_ip`.
+    Resolve(ResolveJob),
     /// Make the packet filter carry exactly these rules, and cut what is listed.
     Map(MapJob),
     /// Make dnsmasq's configuration have exactly these static leases of ours.
@@ -96,6 +101,15 @@ pub struct ProbeJob {
     pub generation: u64,
     /// What to ask.
     pub inquiry: Inquiry,
+}
+
+/// [`Action::Resolve`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolveJob {
+    /// The name.
+    pub name: String,
+    /// As in [`PublishJob`], of the name.
+    pub generation: u64,
 }
 
 /// [`Action::Map`].

@@ -2,7 +2,7 @@
 //! refusal of whoever brings no password proves anything.
 
 use super::mapping::{place, refuse, Refusal};
-use super::{Action, Plan, ProbeJob};
+use super::{Action, Plan, ProbeJob, Rule};
 use crate::config::{Config, Mapping, Probe, Proto};
 use crate::model::{millis, Inquiry, Now, Protection, Time, World};
 use crate::state::{ProbeState, State};
@@ -23,7 +23,7 @@ const PATIENCE: u32 = 22;
 const SECOND_LOOK: Duration = Duration::from_secs(5);
 
 /// Whether a camera at this address may be exposed by the mapping.
-pub(super) fn gate(state: &State, mapping: &Mapping, addr: IpAddr) -> Result<(), Refusal> {
+pub(super) fn gate(state: &State, mapping: &Mapping, addr: IpAddr, now: Time) -> Result<(), Refusal> {
     if mapping.allow_open {
         return Ok(());
     }
@@ -33,6 +33,12 @@ pub(super) fn gate(state: &State, mapping: &Mapping, addr: IpAddr) -> Result<(),
     };
     let memory = state.probes.get(&mapping.name).filter(|memory| memory.asked.as_ref() == Some(&inquiry));
     let at = inquiry.target;
+    // While its schedule had it closed, it was not asked.
+    let is_closed = |open: &Vec<Rule>| !open.iter().any(|rule| rule.mapping == mapping.name);
+    let slept = mapping.schedule.is_some() && state.mapping.applied.as_ref().is_some_and(is_closed);
+    if slept && memory.is_some_and(|memory| memory.proof.is_some() && memory.next <= now) {
+        return refuse(format!("the camera at {at} is being asked for a password again"));
+    }
     match memory.map(|memory| (memory.proof, memory.found.as_ref())) {
         Some((Some(_), _)) => Ok(()),
         None | Some((None, None)) => refuse(format!("the camera at {at} is being asked for a password")),

@@ -8,4 +8,5 @@ pub mod netifd;
 pub mod onvif;
 pub mod rtnl;
 pub mod rtsp;
+pub mod tz;
 pub mod xml;

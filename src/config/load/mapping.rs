@@ -2,6 +2,10 @@
 
 use super::{keep, quoted, value, BackendChoice, Fate, Fields, Loader, Mapping, Network, Probe};
 use crate::config::is_zone;
+use crate::config::schedule::Schedule;
+
+/// The most names that one mapping may have in `list src_ip`.
+const NAMES_CAP: usize = 8;
 
 /// Ports at which everybody looks for cameras first: RTSP's, and those of web pages.
 const TRIED: [u16; 4] = [554, 80, 8080, 8000];
@@ -24,6 +28,13 @@ impl Loader<'_> {
                 fields.line_of("src_ip", &net.to_string()),
                 &format!("'{net}' is IPv6, and the mapping is IPv4"),
             );
+        }
+        let is_name = |text: &&str| Network::parse(text).is_none();
+        let source_names: Vec<String> =
+            fields.list("src_ip").into_iter().filter(is_name).map(str::to_string).collect();
+        if source_names.len() > NAMES_CAP {
+            let text = format!("has {} names; {NAMES_CAP} are the most", source_names.len());
+            self.reader.fault(fields, "src_ip", &text);
         }
         let ports = |name: &str| fields.one(name).and_then(|text| value::ports(text).ok());
         let src_dport = ports("src_dport");
@@ -49,6 +60,8 @@ impl Loader<'_> {
             src_dport: src_dport?,
             dest_port: dest_port?,
             sources,
+            source_names,
+            schedule: fields.one("schedule").and_then(|text| Schedule::parse(text).ok()),
             src: fields.one("src").unwrap_or_default().to_string(),
             dest: fields.one("dest").unwrap_or_default().to_string(),
             probe: match fields.one("probe") {

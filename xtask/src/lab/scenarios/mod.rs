@@ -3,6 +3,7 @@
 pub mod cameras;
 pub mod changes;
 pub mod control;
+pub mod doors;
 pub mod faults;
 pub mod ground;
 pub mod hostile;
@@ -62,6 +63,7 @@ pub const SCENARIOS: &[Scenario] = &[
     powerdns::API,
     route53::MOTO,
     lease::DNSMASQ,
+    doors::DOORS,
     rtsp::RTSP,
     mjpeg::MJPEG,
     hostile::HOSTILE,
