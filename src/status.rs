@@ -7,9 +7,10 @@ use crate::model::{
 };
 use crate::plan::account::account_key;
 use crate::plan::camera::macs;
-use crate::plan::mapping::{exposure, Exposure};
+use crate::plan::mapping::{exposure, way, Exposure};
 use crate::plan::publish::{ids, wish, Wish};
 use crate::plan::reach::reach;
+use crate::plan::six;
 use crate::state::{kind_word, Known, RecordState, Retry, Seen, State};
 use crate::wire::json::{array, Json, Object};
 use std::fmt::Write as _;
@@ -60,7 +61,7 @@ impl View<'_> {
 
     fn is_right(&self, record: &Record, id: &RecordId) -> bool {
         let known = self.memory(record, id).map(|memory| memory.known);
-        let wish = wish(self.config, self.world, record, id.family);
+        let wish = wish(self.config, self.world, self.state, record, id.family);
         matches!((known, wish), (Some(Known::Published(a) | Known::Remembered(a)), Wish::Address(b)) if a == b)
     }
 
@@ -73,7 +74,7 @@ impl View<'_> {
 
     /// How one record stands.
     pub fn standing(&self, record: &Record, id: &RecordId) -> Standing {
-        let Wish::Address(addr) = wish(self.config, self.world, record, id.family) else {
+        let Wish::Address(addr) = wish(self.config, self.world, self.state, record, id.family) else {
             return Standing::Waiting;
         };
         match self.memory(record, id).map(|memory| memory.known) {
@@ -201,7 +202,7 @@ impl View<'_> {
             .str("type", id.family.rtype())
             .str("provider", &record.provider)
             .str("standing", standing);
-        object = match wish(self.config, self.world, record, id.family) {
+        object = match wish(self.config, self.world, self.state, record, id.family) {
             Wish::Address(addr) => object.str("wanted", &addr.to_string()),
             Wish::Wait(why) => object.str("waiting", &why),
         };
@@ -245,11 +246,25 @@ impl View<'_> {
         let mut object = Object::new().str("name", &camera.name).raw("macs", &array(macs));
         if let Some(addr) = memory.addr {
             object = object.str("address", &addr.to_string());
-            let near = self.world.neighbours.get(&addr).is_some_and(|n| n.fresh);
-            object = object.bool("confirmed", near);
+            object = object.bool("confirmed", self.is_near(addr));
+        }
+        if self.config.has_ipv6(camera) {
+            object = match six::place(self.config, self.world, &memory, camera) {
+                Ok(place) => {
+                    let addr = place.addr;
+                    let object =
+                        object.str("address6", &addr.to_string()).bool("confirmed6", self.is_near(addr));
+                    object.bool("heard6", place.heard)
+                }
+                Err(why) => object.str("no_address6", &why),
+            };
         }
         let names: Vec<String> = camera.records.iter().map(|name| crate::wire::json::quoted(name)).collect();
         object.raw("records", &array(names)).end()
+    }
+
+    fn is_near(&self, addr: IpAddr) -> bool {
+        self.world.neighbours.get(&addr).is_some_and(|near| near.fresh)
     }
 
     fn mapping(&self, mapping: &Mapping) -> String {
@@ -259,6 +274,12 @@ impl View<'_> {
             .str("port", &Ports(mapping.src_dport).to_string())
             .str("camera_port", &Ports(mapping.dest_port).to_string())
             .bool("open", self.is_open(mapping));
+        let object = match mapping.families.as_slice() {
+            [_] => object,
+            families => {
+                object.raw("families", &array(families.iter().map(|family| self.way(mapping, *family))))
+            }
+        };
         match exposure(self.config, self.world, self.state, mapping, self.now) {
             Exposure::Open(rules) => match (rules.first(), self.refusal(mapping)) {
                 (_, Some(why)) => object.str("closed", why).end(),
@@ -269,6 +290,18 @@ impl View<'_> {
             Exposure::Until(at, why) => {
                 object.str("closed", &why).num("opens_s", at.since(self.now.boot).as_secs() as i64).end()
             }
+        }
+    }
+
+    /// One family of a mapping that has both.
+    fn way(&self, mapping: &Mapping, family: Family) -> String {
+        let object = Object::new().str("family", &family.to_string());
+        match way(self.config, self.world, self.state, mapping, family, self.now) {
+            Exposure::Open(rules) => match rules.first() {
+                Some(rule) => object.str("target", &rule.target.to_string()).end(),
+                None => object.end(),
+            },
+            Exposure::Closed(why) | Exposure::Until(_, why) => object.str("closed", &why).end(),
         }
     }
 
@@ -377,6 +410,18 @@ pub fn render(status: &Json) -> String {
             None => "not seen yet".into(),
         };
         let _ = writeln!(out, "  camera   {} {place}", s(camera, "name"));
+        let heard = camera.get("heard6").bool() == Some(true);
+        let _ = match (camera.get("address6").str(), camera.get("no_address6").str()) {
+            (Some(addr), _) if camera.get("confirmed6").bool() == Some(true) => {
+                writeln!(out, "  camera   {} in IPv6 at {addr}", s(camera, "name"))
+            }
+            (Some(addr), _) => {
+                let when = if heard { "lately" } else { "yet" };
+                writeln!(out, "  camera   {} in IPv6 at {addr} (not heard of {when})", s(camera, "name"))
+            }
+            (None, Some(why)) => writeln!(out, "  camera   {} has no IPv6 address: {why}", s(camera, "name")),
+            (None, None) => Ok(()),
+        };
     }
     for mapping in status.get("mappings").items() {
         let door = format!("{} port {}", s(mapping, "name"), s(mapping, "port"));
@@ -388,6 +433,16 @@ pub fn render(status: &Json) -> String {
             (Some(target), false) => writeln!(out, "! mapping  {door} -> {target}: not in force yet"),
             (None, _) => writeln!(out, "! mapping  {door} closed: {}", s(mapping, "closed")),
         };
+        for way in mapping.get("families").items() {
+            let family = s(way, "family");
+            let _ = match way.get("target").str() {
+                // The first of them is told already.
+                Some(target) if mapping.get("target").str() == Some(target) => Ok(()),
+                Some(target) => writeln!(out, "  mapping  {door} by {family} -> {target}"),
+                None if mapping.get("target").is_null() => Ok(()),
+                None => writeln!(out, "  mapping  {door} closed by {family}: {}", s(way, "closed")),
+            };
+        }
     }
     let filter = status.get("filter");
     for table in filter.get("dropped_by").items() {

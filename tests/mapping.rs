@@ -657,7 +657,7 @@ fn who_drops_our_packets_is_named() {
         let mut nft = nft();
         map(&mut nft, &[tcp(8554, CAM1, 554)], &[]);
         let targets: [IpAddr; 1] = [CAM1.parse().unwrap()];
-        let droppers = |nft: &Nft| smol::block_on(nft.droppers(&targets)).unwrap();
+        let droppers = |nft: &Nft| smol::block_on(nft.droppers(&targets, &[])).unwrap();
         assert_eq!(droppers(&nft), Vec::<String>::new());
         let chain = |policy: &str, rules: &str| {
             format!(

@@ -65,7 +65,7 @@ impl Agent {
         }
         for record in &self.config.records {
             for family in &record.families {
-                if let Wish::Wait(why) = wish(&self.config, &self.world, record, *family) {
+                if let Wish::Wait(why) = wish(&self.config, &self.world, &self.state, record, *family) {
                     log::trace!("record {}: {family} is left as it is: {why}", record.name);
                 }
             }

@@ -298,8 +298,12 @@ static CAMERA: &[OptionRow] = &[
     option("name", Kind::Host, "", "Its DHCP name"),
     option("ip", Kind::Target, "", "Its address on the LAN"),
     list("record", Kind::Reference("record"), "", "The names that people use for it; shown by status"),
-    option("hostid", Kind::Suffix, "", "Its IPv6 suffix, for a pinhole and an AAAA of its own")
-        .built(Built::Default),
+    option(
+        "hostid",
+        Kind::Suffix,
+        "",
+        "The second half of its IPv6 address; default: made of its MAC (EUI-64)",
+    ),
     option("static_lease", Kind::Bool, "0", "1: also write a dnsmasq host section").built(Built::Default),
 ];
 
@@ -314,7 +318,12 @@ static MAPPING: &[OptionRow] = &[
     list("src_ip", Kind::Source, "", "Who may; default: anyone")
         .built(Built::Without("a host name"))
         .instead("write its address or network"),
-    option("family", FAMILY, "ipv4", "Which families it is opened in").built(Built::Default),
+    option(
+        "family",
+        FAMILY,
+        "ipv4",
+        "ipv4: by the WAN's address; ipv6: at the camera's own; any: both, on the same port",
+    ),
     option("schedule", Kind::Text, "", "When it is open").built(Built::Default),
     option(
         "probe",

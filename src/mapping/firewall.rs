@@ -1,8 +1,9 @@
 //! The text of `/etc/config/firewall`: our redirects put in, changed and taken out in place, every other byte as it
 //! was. Each is a named section, `config redirect 'porchlight_<id>'` ([`Redirect::id`]: the mapping's name, and a
-//! number where a mapping needs several). A section of that type with such a name is ours, whoever wrote it.    [pure]
+//! number where a mapping needs several), or `config rule` ([`Redirect::kind`]). A section of such a type with such a name
+//! is ours, whoever wrote it.    [pure]
 
-use super::redirect::Redirect;
+use super::redirect::{Redirect, REDIRECT, RULE};
 use crate::config::uci::{self, Limits, Line, Parsed, Section};
 use crate::config::Severity;
 use crate::map::Set;
@@ -12,8 +13,6 @@ use std::borrow::Cow;
 pub const PATH: &str = "etc/config/firewall";
 /// What the names of our sections begin with.
 pub const PREFIX: &str = "porchlight_";
-/// The type of our sections.
-const KIND: &str = "redirect";
 /// The longest file that is edited, in bytes.
 pub const FILE_CAP: usize = uci::FILE_CAP;
 /// A firewall may hold long lists of addresses.
@@ -63,7 +62,8 @@ pub fn mentions_ours(text: &[u8]) -> bool {
 
 /// Whether a section is one of ours.
 pub fn is_ours(section: &Section) -> bool {
-    section.kind == KIND && section.name.as_deref().is_some_and(|name| name.starts_with(PREFIX))
+    [REDIRECT, RULE].contains(&section.kind.as_str())
+        && section.name.as_deref().is_some_and(|name| name.starts_with(PREFIX))
 }
 
 /// Whether a section has one of these labels.
@@ -96,6 +96,7 @@ fn readable(text: &[u8]) -> Cow<'_, str> {
 
 /// A section as it is to be.
 struct Wanted {
+    kind: &'static str,
     name: String,
     options: Vec<(&'static str, String)>,
 }
@@ -107,12 +108,14 @@ impl Wanted {
             let option = section.option(key);
             option.is_some_and(|option| !option.is_list && option.values.as_slice() == [value.as_str()])
         };
-        section.options.len() == self.options.len() && self.options.iter().all(has)
+        section.kind == self.kind
+            && section.options.len() == self.options.len()
+            && self.options.iter().all(has)
     }
 
     /// Its text, as `uci` writes it.
     fn text(&self, eol: &str) -> String {
-        let mut text = format!("config {KIND} '{}'{eol}", self.name);
+        let mut text = format!("config {} '{}'{eol}", self.kind, self.name);
         for (key, value) in &self.options {
             text.push_str(&format!("\toption {key} '{}'{eol}", value.replace('\'', "'\\''")));
         }
@@ -158,7 +161,7 @@ impl<'a> File<'a> {
     /// The sections of these redirects. A name that a section of another type has is not taken: `uci` would refuse
     /// the whole file.
     fn wanted(&self, redirects: &[Redirect]) -> Vec<Wanted> {
-        let others = self.parsed.sections.iter().filter(|section| section.kind != KIND);
+        let others = self.parsed.sections.iter().filter(|section| !is_ours(section));
         let mut taken: Set<String> = others.filter_map(|section| section.name.clone()).collect();
         let mut wanted = Vec::new();
         for redirect in redirects {
@@ -166,7 +169,7 @@ impl<'a> File<'a> {
             let numbered = (2u32..).map(|n| format!("{stem}__{n}"));
             for name in std::iter::once(stem.clone()).chain(numbered) {
                 if taken.insert(name.clone()) {
-                    wanted.push(Wanted { name, options: redirect.options() });
+                    wanted.push(Wanted { kind: redirect.kind(), name, options: redirect.options() });
                     break;
                 }
             }
