@@ -114,7 +114,7 @@ fn about_camera(camera: &Camera, config: &Config) -> String {
     if config.has_ipv6(camera) {
         let half = camera.hostid.map(|half| Ipv6Addr::from_bits(half.into()));
         let half = half.map_or("made of its MAC (EUI-64)".to_string(), |half| half.to_string());
-        let _ = write!(text, "; in IPv6 the LAN's prefix and {half}");
+        let _ = write!(text, "; its half of an IPv6 address is {half}");
     }
     if !config.mappings.iter().any(|mapping| mapping.camera == camera.name) {
         text.push_str("; no mapping leads to it");

@@ -123,6 +123,10 @@ impl Loader<'_> {
             );
             return self.reader.fault(fields, "family", &text);
         }
+        // Of its other mappings it was said already.
+        if config.has_ipv6(camera) {
+            return;
+        }
         let (named, hostid) = (!names.is_empty(), camera.hostid.is_some());
         if !named {
             let text = format!(
