@@ -190,6 +190,12 @@ mod tests {
 	}
 	chain dstnat_wanb {
 		meta nfproto ipv6 tcp dport 80 counter dnat ip6 to [2001:db8::20]:81 comment "!fw4: ubus:porchlight_mappings[*] redirect 4"
+		ip6 daddr 2001:db8::20 tcp dport 82 counter dnat ip6 to [2001:db8::20]:81 comment "!fw4: ubus:porchlight_mappings[*] redirect 5"
+	}
+	chain forward_wanb {
+		ip6 saddr 2001:db8:7::/64 ip6 daddr 2001:db8::20 udp dport 83 counter jump accept_to_lan comment "!fw4: ubus:porchlight_mappings[*] rule 6"
+		ct status dnat accept comment "!fw4: Accept port forwards"
+		jump reject_to_wanb
 	}
 }
 "#;
@@ -208,11 +214,17 @@ mod tests {
             target: "2001:db8::20".parse().unwrap(),
             ..door(Proto::Tcp, None, (80, 80), (81, 81))
         };
+        let own = Door { ports: (82, 82), at: Some(wanb.target), ..wanb.clone() };
+        let from = Network::parse("2001:db8:7::/64");
+        let plain =
+            Door { plain: true, proto: Proto::Udp, ports: (83, 83), to: (83, 83), from, ..own.clone() };
         let expected = [
             door(Proto::Tcp, None, (8554, 8554), (554, 554)),
             door(Proto::Udp, Some("198.51.100.0/24"), (8000, 8010), (8000, 8010)),
             door(Proto::Tcp, Some("192.0.2.9"), (9000, 9009), (80, 80)),
             wanb,
+            own,
+            plain,
         ];
         assert_eq!(doors, Set::from(expected));
         assert!(knows_zone(LISTING, "wan") && !knows_zone(LISTING, "wa") && !knows_zone(LISTING, "guest"));
@@ -265,6 +277,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_asked_for_is_what_is_shown() {
+        let target = "2001:db8::20".parse().unwrap();
+        for src_dport in [(82, 82), (81, 81)] {
+            let redirect = Redirect {
+                id: "a".into(),
+                mapping: "a".into(),
+                src: "wanb".into(),
+                dest: "lan".into(),
+                proto: Proto::Tcp,
+                src_ip: None,
+                src_dport,
+                dest_ip: target,
+                dest_port: (81, 81),
+                reflection: false,
+            };
+            let options = redirect.options();
+            let option =
+                |key: &str| options.iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_str());
+            assert_eq!(Door::of_options(redirect.kind(), option), Some(Door::of(&redirect)));
+        }
+    }
+
+    #[test]
     fn a_bar_stops_this_door_alone() {
         assert_eq!(
             door(Proto::Tcp, None, (8554, 8554), (554, 554)).bar(),
@@ -274,6 +309,15 @@ mod tests {
             door(Proto::Udp, Some("192.0.2.0/24"), (80, 89), (80, 89)).bar(),
             "ip daddr 192.168.1.20 udp dport 80-89 ct status dnat ct original proto-dst 80-89 ct original ip saddr \
              192.0.2.0/24 counter drop"
+        );
+        let target = "2001:db8::20".parse().unwrap();
+        let from = Some("2001:db8:7::/64");
+        let plain =
+            Door { target, at: Some(target), plain: true, ..door(Proto::Tcp, from, (81, 81), (81, 81)) };
+        assert_eq!(
+            plain.bar(),
+            "ip6 daddr 2001:db8::20 tcp dport 81 ct direction original ct original proto-dst 81 ct original ip6 saddr \
+             2001:db8:7::/64 counter drop"
         );
     }
 }

@@ -1,9 +1,9 @@
 //! The text of `/etc/config/firewall`: our redirects put in, changed and taken out in place, every other byte as it
 //! was. Each is a named section, `config redirect 'porchlight_<id>'` ([`Redirect::id`]: the mapping's name, and a
-//! number where a mapping needs several), or `config rule` ([`Redirect::kind`]). A section of such a type with such a name
-//! is ours, whoever wrote it.    [pure]
+//! number where a mapping needs several). A section of that type with such a name is ours, whoever wrote it. So is a
+//! `config rule` ([`Redirect::kind`]) that has our label besides.    [pure]
 
-use super::redirect::{Redirect, REDIRECT, RULE};
+use super::redirect::{Redirect, LABEL, REDIRECT, RULE};
 use crate::config::uci::{self, Limits, Line, Parsed, Section};
 use crate::config::Severity;
 use crate::map::Set;
@@ -62,8 +62,12 @@ pub fn mentions_ours(text: &[u8]) -> bool {
 
 /// Whether a section is one of ours.
 pub fn is_ours(section: &Section) -> bool {
-    [REDIRECT, RULE].contains(&section.kind.as_str())
-        && section.name.as_deref().is_some_and(|name| name.starts_with(PREFIX))
+    let labelled = || {
+        let label = section.option("name").and_then(|option| option.values.first());
+        label.is_some_and(|label| label.starts_with(LABEL))
+    };
+    let of_kind = section.kind == REDIRECT || section.kind == RULE && labelled();
+    of_kind && section.name.as_deref().is_some_and(|name| name.starts_with(PREFIX))
 }
 
 /// Whether a section has one of these labels.

@@ -282,6 +282,37 @@ mod tests {
         assert!(ranged((80, 81), (80, 82)).refused[0].1.contains("not equally many"));
     }
 
+    /// fw4 lets in what is translated; what is not takes a rule.
+    #[test]
+    fn in_ipv6_the_cameras_own_address() {
+        let lan = net("2001:db8:1::/64");
+        let own = Rule { lan, target: "2001:db8:1::20".parse().unwrap(), wan_addrs: Vec::new(), ..rule() };
+        let made = redirects(std::slice::from_ref(&own));
+        let [one] = made.list.as_slice() else { panic!("{made:?}") };
+        assert_eq!(
+            (one.kind(), text(one).as_str()),
+            (
+                "redirect",
+                "name=Porchlight: front_rtsp family=ipv6 src=wan dest=lan proto=tcp src_dip=2001:db8:1::20 \
+                 src_dport=8554 dest_ip=2001:db8:1::20 dest_port=554 reflection=0 target=DNAT enabled=1"
+            )
+        );
+        let sources = vec![net("198.51.100.0/24"), net("2001:db8:7::/64")];
+        let made = redirects(&[Rule { sources, src_dport: (554, 554), ..own.clone() }]);
+        let [one] = made.list.as_slice() else { panic!("{made:?}") };
+        assert_eq!(
+            (one.kind(), text(one).as_str()),
+            (
+                "rule",
+                "name=Porchlight: front_rtsp family=ipv6 src=wan dest=lan proto=tcp src_ip=2001:db8:7::/64 \
+                 dest_ip=2001:db8:1::20 dest_port=554 target=ACCEPT enabled=1"
+            )
+        );
+        let several = redirects(&[Rule { src_dport: (550, 560), ..own }]).list;
+        let of: Vec<_> = several.iter().map(|one| (one.id.as_str(), one.kind(), one.src_dport)).collect();
+        assert_eq!(of, [("front_rtsp", "redirect", (550, 560)), ("front_rtsp_2", "rule", (554, 554))]);
+    }
+
     #[test]
     fn never_to_the_router_and_no_odd_zone() {
         for target in ["203.0.113.4", "0.0.0.0", "127.0.0.1", "192.168.2.1"] {
