@@ -14,6 +14,7 @@ pub mod refresh;
 pub mod route53;
 pub mod scripts;
 pub mod service;
+pub mod six;
 pub mod ten;
 pub mod ucifw;
 
@@ -58,6 +59,7 @@ pub const SCENARIOS: &[Scenario] = &[
     lease::DNSMASQ,
     netifd::WAYS,
     netifd::REST,
+    six::SIX,
     service::SERVICE_BACKEND,
     ucifw::UCI_BACKEND,
     faults::FAULTS,
