@@ -141,7 +141,9 @@ impl Home<'_> {
     }
 
     fn rules(&self) -> Result<String> {
-        self.lab.router.sh("nft -s list ruleset | sed -n '/^table inet porchlight/,/^}/p'")
+        let all = self.lab.router.sh("nft -s list ruleset")?;
+        let (_, ours) = all.split_once("table inet porchlight {").unwrap_or_default();
+        Ok(ours.split("\n}").next().unwrap_or_default().to_string())
     }
 
     /// A connection from this address.
@@ -243,7 +245,7 @@ impl Home<'_> {
     fn sources(&self, agent: &Agent) -> Result<String> {
         let addr = own(THEN, BY_MAC);
         ensure!(!self.is_closed(addr, STRANGER6)?, "not open to anyone before");
-        let allowed = format!("\tlist src_ip '{VIEWER6}/64'\n\tlist src_ip '198.51.100.0/24'\n");
+        let allowed = format!("\tlist src_ip '{VIEWER6}/64'\n\tlist src_ip '203.0.113.0/24'\n");
         self.lab.write_config(&config(self.lab, "", &allowed))?;
         agent.signal(Signal::SIGHUP)?;
         until("a stranger is refused", 5 * SECOND, || self.is_closed(addr, STRANGER6).ok()?.then_some(()))?;
