@@ -26,6 +26,7 @@ pub mod config;
 pub mod control;
 pub mod map;
 pub mod mapping;
+pub mod metrics;
 pub mod model;
 pub mod paths;
 pub mod plan;

@@ -28,7 +28,7 @@ const LOOKUP_STACK: usize = 256 * 1024;
 static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
 
 /// The future's result, or `None` when the time is up first.
-pub(super) async fn within<T>(until: Instant, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn within<T>(until: Instant, work: impl Future<Output = T>) -> Option<T> {
     future::or(async { Some(work.await) }, async {
         Timer::at(until).await;
         None

@@ -66,7 +66,7 @@ pub const VERBS: [Verb; 8] = [
         run: run::run,
     },
     Verb { name: "once", arguments: "", doc: "one pass; exit code 0 if all is well then", run: once::run },
-    Verb { name: "status", arguments: "[--json]", doc: "how things are", run: status::run },
+    Verb { name: "status", arguments: "[--json|--prometheus]", doc: "how things are", run: status::run },
     Verb {
         name: "check",
         arguments: "[--mode]",

@@ -2,7 +2,9 @@
 
 pub mod ctnetlink;
 pub mod dns;
+pub mod http;
 pub mod json;
 pub mod netifd;
 pub mod rtnl;
+pub mod rtsp;
 pub mod xml;

@@ -4,14 +4,17 @@ pub mod changes;
 pub mod control;
 pub mod faults;
 pub mod ground;
+pub mod hostile;
 pub mod idle;
 pub mod kill;
 pub mod lease;
+pub mod mjpeg;
 pub mod netifd;
 pub mod powerdns;
 pub mod ready;
 pub mod refresh;
 pub mod route53;
+pub mod rtsp;
 pub mod scripts;
 pub mod service;
 pub mod six;
@@ -57,10 +60,14 @@ pub const SCENARIOS: &[Scenario] = &[
     powerdns::API,
     route53::MOTO,
     lease::DNSMASQ,
+    rtsp::RTSP,
+    mjpeg::MJPEG,
+    hostile::HOSTILE,
     netifd::WAYS,
     netifd::REST,
     six::SIX,
     service::SERVICE_BACKEND,
+    service::REPLACED,
     ucifw::UCI_BACKEND,
     faults::FAULTS,
     Scenario {
