@@ -691,6 +691,24 @@ mod tests {
         assert_eq!(view.changes(), before + 2);
     }
 
+    /// A prefix that was withdrawn stays on the LAN for a while, for connections that are there.
+    #[test]
+    fn what_is_deprecated_or_not_yet_sure_is_own_but_not_settled() {
+        for (flags, settled) in [
+            (0, true),
+            (ifa::TEMPORARY, true),
+            (ifa::DEPRECATED, false),
+            (ifa::TENTATIVE, false),
+            (ifa::DADFAILED, false),
+        ] {
+            let mut view = View::default();
+            tell(&mut view, vec![Message::Link(link(2, "lan0")), Message::Addr(addr(2, "2600::1", 0))]);
+            // The kernel tells the same address with other flags.
+            tell(&mut view, vec![Message::Addr(addr(2, "2600::1", flags))]);
+            assert_eq!(view.own().iter().map(|own| own.settled).collect::<Vec<_>>(), [settled], "{flags:#x}");
+        }
+    }
+
     #[test]
     fn every_address_is_own_and_the_store_is_bounded() {
         let mut view = two_lines();
