@@ -1,5 +1,6 @@
 //! The command line: arguments -> one verb -> exit code. One file a verb.
 
+mod cameras;
 mod check;
 mod help;
 mod once;
@@ -58,7 +59,7 @@ pub struct Verb {
 }
 
 /// All verbs, in the order of the help.
-pub const VERBS: [Verb; 8] = [
+pub const VERBS: [Verb; 9] = [
     Verb {
         name: "run",
         arguments: "",
@@ -74,6 +75,12 @@ pub const VERBS: [Verb; 8] = [
         run: check::run,
     },
     Verb {
+        name: "cameras",
+        arguments: "[--json] [--write NAME [ADDR]]",
+        doc: "cameras in the LAN, and the sections to paste; or writes them",
+        run: cameras::run,
+    },
+    Verb {
         name: "providers",
         arguments: "[NAME] [--json]",
         doc: "the DNS services, or all of one, with an example to paste",
@@ -87,8 +94,8 @@ pub const VERBS: [Verb; 8] = [
     },
     Verb {
         name: "unmap",
-        arguments: "",
-        doc: "close every port mapping of a stopped agent",
+        arguments: "[--leases]",
+        doc: "close every port mapping of a stopped agent; --leases: its static leases too",
         run: unmap::run,
     },
     Verb { name: "help", arguments: "", doc: "this text", run: help::run },

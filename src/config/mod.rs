@@ -5,6 +5,7 @@
 //! and a list of [`Problem`]s, `describe` says in plain words what a config means.
 
 pub mod describe;
+pub mod edit;
 mod idn;
 pub mod load;
 pub(crate) mod nearest;
@@ -105,6 +106,8 @@ pub struct Config {
     pub cameras: Vec<Camera>,
     /// Sections `mapping`.
     pub mappings: Vec<Mapping>,
+    /// Some sections are left out because of errors.
+    pub faulty: bool,
 }
 
 impl Config {
@@ -247,6 +250,8 @@ pub struct Camera {
     pub records: Vec<String>,
     /// `option hostid`: the half of its own of its IPv6 address, the lower 64 bits.
     pub hostid: Option<u64>,
+    /// `option static_lease`: dnsmasq is to give it the same address always.
+    pub static_lease: bool,
 }
 
 /// Section `mapping`.

@@ -304,7 +304,12 @@ static CAMERA: &[OptionRow] = &[
         "",
         "The second half of its IPv6 address; default: made of its MAC (EUI-64)",
     ),
-    option("static_lease", Kind::Bool, "0", "1: also write a dnsmasq host section").built(Built::Default),
+    option(
+        "static_lease",
+        Kind::Bool,
+        "0",
+        "1: dnsmasq always gives it this address: a host section in /etc/config/dhcp",
+    ),
 ];
 
 static MAPPING: &[OptionRow] = &[

@@ -30,7 +30,7 @@ pub struct Place<'a> {
 /// # Errors
 /// Why it is not known, in plain words.
 pub fn place<'a>(
-    config: &Config,
+    config: &'a Config,
     world: &'a World,
     memory: &CameraState,
     camera: &Camera,
@@ -99,7 +99,7 @@ fn with_half(prefix: Ipv6Addr, half: u64) -> IpAddr {
 
 /// The LAN that the camera is in: that of its IPv4 address, else of an IPv6 address at which it was heard.
 fn device<'a>(
-    config: &Config,
+    config: &'a Config,
     world: &'a World,
     memory: &CameraState,
     camera: &Camera,
@@ -115,7 +115,7 @@ fn device<'a>(
 /// The router's own address on the device, in the prefix of the first of the WANs that has one there; of these the
 /// first with a default route.
 fn prefix<'a>(
-    config: &Config,
+    config: &'a Config,
     world: &'a World,
     camera: &Camera,
     device: &str,

@@ -51,6 +51,7 @@ pub mod process;
 pub mod scenarios;
 pub mod seal;
 pub mod stream;
+pub mod things;
 pub mod tools;
 pub mod web;
 pub mod wire;

@@ -4,6 +4,9 @@
 use super::Scenario;
 use crate::lab::*;
 use anyhow::{ensure, Result};
+use porchlight::camera::ask;
+use porchlight::config::Probe;
+use porchlight::model::{Inquiry, Protection};
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -138,6 +141,7 @@ fn run(lab: &mut Lab) -> Result<Summary> {
     ensure!(lure.accept().is_err(), "somebody was lured to the router's own loopback interface");
     summary.0.push(harmless(lab, &agent)?);
     summary.0.push(at_home(lab)?);
+    one_hop(lab, &bad)?;
     let calls: usize = told.iter().map(|told| told.cost().0).sum();
     summary.0.push(format!(
         "{} hostile ports had {calls} calls in {:.1} s",
@@ -237,6 +241,20 @@ fn at_home(lab: &Lab) -> Result<String> {
     let _ = probe::connect(&lab.router, (WEB4, 80).into(), SECOND / 5);
     ensure!(count("wan")? > 0, "the watch is blind");
     Ok(format!("connections begun by the router: {one_hop} by the LAN, each for one hop; none by the WAN"))
+}
+
+/// Asked by itself, of a place beyond a router, the question does not arrive, and a usual connection does.
+fn one_hop(lab: &Lab, from: &Host) -> Result<()> {
+    let target = SocketAddr::from((WEB4, 80));
+    let web = lab.internet.enter(|| Ok(TcpListener::bind(target)?))?;
+    drop(probe::connect(&from.ns, target, SECOND).context("nobody gets out of the LAN")?);
+    web.accept()?;
+    web.set_nonblocking(true)?;
+    let inquiry = Inquiry { target, how: Probe::Http, path: "/".into() };
+    let found = from.ns.enter(|| Ok(smol::block_on(ask(&inquiry, 5 * SECOND))))?;
+    ensure!(found == Protection::Silent, "a camera beyond a router {found}");
+    ensure!(web.accept().is_err(), "the question left the LAN");
+    Ok(())
 }
 
 /// Counts what the router itself begins, by the device by which it leaves and by how far it may go.

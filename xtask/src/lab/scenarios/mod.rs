@@ -1,5 +1,6 @@
 //! The table of scenarios: each a story in a fresh lab, run by `cargo xtask test`.
 
+pub mod cameras;
 pub mod changes;
 pub mod control;
 pub mod faults;
@@ -9,6 +10,7 @@ pub mod idle;
 pub mod kill;
 pub mod lease;
 pub mod mjpeg;
+pub mod moves;
 pub mod netifd;
 pub mod powerdns;
 pub mod ready;
@@ -18,6 +20,7 @@ pub mod rtsp;
 pub mod scripts;
 pub mod service;
 pub mod six;
+pub mod static_lease;
 pub mod ten;
 pub mod ucifw;
 
@@ -63,12 +66,16 @@ pub const SCENARIOS: &[Scenario] = &[
     rtsp::RTSP,
     mjpeg::MJPEG,
     hostile::HOSTILE,
+    cameras::HOME,
+    moves::MOVES,
+    moves::INSIDE,
     netifd::WAYS,
     netifd::REST,
     six::SIX,
     service::SERVICE_BACKEND,
     service::REPLACED,
     ucifw::UCI_BACKEND,
+    static_lease::STATIC_LEASE,
     faults::FAULTS,
     Scenario {
         name: "kill",
