@@ -289,7 +289,8 @@ impl View<'_> {
         let Some(probe) = self.state.probes.get(&mapping.name) else { return object };
         let (Some(found), Some(asked)) = (&probe.found, &probe.asked) else { return object };
         let memory = self.state.cameras.get(&mapping.camera);
-        if mapping.allow_open || memory.and_then(|memory| memory.addr) != Some(asked.target.ip()) {
+        let at = Some(asked.target.ip());
+        if mapping.allow_open || !memory.is_some_and(|memory| memory.addr == at || memory.addr6 == at) {
             return object;
         }
         object

@@ -2,7 +2,7 @@
 
 use super::six;
 use crate::config::{Camera, Config};
-use crate::model::{Mac, Protection, Time, World};
+use crate::model::{Inquiry, Mac, Protection, Time, World};
 use crate::state::{CameraState, Conflict, State};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -154,7 +154,8 @@ pub fn silent_since(config: &Config, state: &State, camera: &Camera, now: Time) 
     let addr = memory.addr?;
     let asked = config.mappings.iter().filter(|mapping| mapping.camera == camera.name);
     let asked = asked.filter_map(|mapping| state.probes.get(&mapping.name));
-    let here = asked.filter(|probe| probe.asked.as_ref().is_some_and(|asked| asked.target.ip() == addr));
+    let at = |asked: &Inquiry| [Some(addr), memory.addr6].contains(&Some(asked.target.ip()));
+    let here = asked.filter(|probe| probe.asked.as_ref().is_some_and(at));
     let absent = |found: &Protection| matches!(found, Protection::Silent | Protection::NoService);
     let answers: Vec<_> = here.filter_map(|probe| Some((probe.found.as_ref()?, probe.since))).collect();
     if !answers.is_empty() && answers.iter().all(|(found, _)| absent(found)) {
