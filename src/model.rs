@@ -180,6 +180,8 @@ pub struct WanWorld {
     pub device6: Option<String>,
     /// The last device that carried IPv4: it stays when that goes.
     pub last_device: Option<String>,
+    /// The last device that carried IPv6, likewise.
+    pub last_device6: Option<String>,
     /// Prefixes that were delegated to this WAN.
     pub prefixes: Vec<Delegated>,
     /// What netifd says of the interfaces that the section names.
@@ -241,6 +243,8 @@ pub struct OwnAddr {
     pub addr: IpAddr,
     /// Length of the subnet's prefix.
     pub prefix: u8,
+    /// It may be used for what is new: neither tentative nor a duplicate, and not deprecated (RFC 4862 section 5.5.4).
+    pub settled: bool,
 }
 
 /// What the kernel says of a neighbour with a known hardware address.

@@ -164,6 +164,14 @@ pub struct CameraState {
     pub moved_at: Time,
     /// Another device on its address.
     pub conflict: Option<Conflict>,
+    /// Which of its hardware addresses it shows at present, as last seen.
+    pub mac: Option<Mac>,
+    /// Its IPv6 address now, if that is known and a mapping wants it.
+    pub addr6: Option<IpAddr>,
+    /// The half of its own of an IPv6 address at which it was heard, in whatever prefix.
+    pub heard6: Option<u64>,
+    /// Another device on its IPv6 address.
+    pub conflict6: Option<Conflict>,
     /// Since when the kernel knows of nobody there. Not kept over a restart.
     pub unheard: Option<Time>,
 }
@@ -355,7 +363,13 @@ impl State {
             for addr in &camera.leases {
                 line(&["leased", name, &addr.to_string()]);
             }
-            if let Some(conflict) = camera.conflict {
+            if let Some(mac) = camera.mac {
+                line(&["shows", name, &mac.to_string()]);
+            }
+            if let Some(half) = camera.heard6 {
+                line(&["heard6", name, &half.to_string()]);
+            }
+            for conflict in [camera.conflict, camera.conflict6].into_iter().flatten() {
                 // While it lasts, its time is now: whatever that will be.
                 let last = if conflict.now { "now".to_string() } else { conflict.last.0.to_string() };
                 let (addr, by) = (conflict.addr.to_string(), conflict.by.to_string());
@@ -511,9 +525,18 @@ impl State {
                 let now = *last == "now";
                 let last = if now { Time::default() } else { Time(last.parse().ok()?) };
                 let quiet = Duration::from_millis(quiet.parse().ok()?);
-                let (addr, by) = (addr.parse().ok()?, Mac::parse(by)?);
+                let addr: IpAddr = addr.parse().ok()?;
+                let by = Mac::parse(by)?;
                 let conflict = Conflict { addr, by, now, last, quiet };
-                self.cameras.entry((*name).to_string()).or_default().conflict = Some(conflict);
+                let camera = self.cameras.entry((*name).to_string()).or_default();
+                let place = if addr.is_ipv4() { &mut camera.conflict } else { &mut camera.conflict6 };
+                *place = Some(conflict);
+            }
+            ["shows", name, mac] => {
+                self.cameras.entry((*name).to_string()).or_default().mac = Some(Mac::parse(mac)?);
+            }
+            ["heard6", name, half] => {
+                self.cameras.entry((*name).to_string()).or_default().heard6 = Some(half.parse().ok()?);
             }
             ["pinned", name, addr, at] => {
                 let pinned = Pinned { addr: addr.parse().ok()?, at: Time(at.parse().ok()?) };
@@ -711,6 +734,10 @@ mod tests {
             leases: vec!["192.168.1.30".parse().unwrap(), addr],
             moved_at: Time(4),
             conflict: Some(conflict),
+            mac: Mac::parse("02:00:00:00:00:01"),
+            addr6: None,
+            heard6: Some(0x1234),
+            conflict6: Some(Conflict { addr: "2001:db8::20".parse().unwrap(), ..conflict }),
             unheard: None,
         };
         state.cameras.insert("front".into(), camera);

@@ -7,10 +7,11 @@ use crate::model::{
 };
 use crate::plan::account::account_key;
 use crate::plan::camera::{macs, silent_since};
-use crate::plan::mapping::{exposure, Exposure};
+use crate::plan::mapping::{exposure, way, Exposure};
 use crate::plan::publish::{ids, wish, Wish};
 use crate::plan::reach::reach;
 use crate::plan::schedule::rests;
+use crate::plan::six;
 use crate::state::{kind_word, Known, RecordState, Retry, Seen, State};
 use crate::wire::json::{array, Json, Object};
 use std::fmt::Write as _;
@@ -61,7 +62,7 @@ impl View<'_> {
 
     fn is_right(&self, record: &Record, id: &RecordId) -> bool {
         let known = self.memory(record, id).map(|memory| memory.known);
-        let wish = wish(self.config, self.world, record, id.family);
+        let wish = wish(self.config, self.world, self.state, record, id.family);
         matches!((known, wish), (Some(Known::Published(a) | Known::Remembered(a)), Wish::Address(b)) if a == b)
     }
 
@@ -74,7 +75,7 @@ impl View<'_> {
 
     /// How one record stands.
     pub fn standing(&self, record: &Record, id: &RecordId) -> Standing {
-        let Wish::Address(addr) = wish(self.config, self.world, record, id.family) else {
+        let Wish::Address(addr) = wish(self.config, self.world, self.state, record, id.family) else {
             return Standing::Waiting;
         };
         match self.memory(record, id).map(|memory| memory.known) {
@@ -202,7 +203,7 @@ impl View<'_> {
             .str("type", id.family.rtype())
             .str("provider", &record.provider)
             .str("standing", standing);
-        object = match wish(self.config, self.world, record, id.family) {
+        object = match wish(self.config, self.world, self.state, record, id.family) {
             Wish::Address(addr) => object.str("wanted", &addr.to_string()),
             Wish::Wait(why) => object.str("waiting", &why),
         };
@@ -246,8 +247,18 @@ impl View<'_> {
         let mut object = Object::new().str("name", &camera.name).raw("macs", &array(macs));
         if let Some(addr) = memory.addr {
             object = object.str("address", &addr.to_string());
-            let near = self.world.neighbours.get(&addr).is_some_and(|n| n.fresh);
-            object = object.bool("confirmed", near);
+            object = object.bool("confirmed", self.is_near(addr));
+        }
+        if self.config.has_ipv6(camera) {
+            object = match six::place(self.config, self.world, &memory, camera) {
+                Ok(place) => {
+                    let addr = place.addr;
+                    let object =
+                        object.str("address6", &addr.to_string()).bool("confirmed6", self.is_near(addr));
+                    object.bool("heard6", place.heard)
+                }
+                Err(why) => object.str("no_address6", &why),
+            };
         }
         if let Some(since) = silent_since(self.config, self.state, camera, self.now.boot) {
             object = object.num("silent_s", self.ago(since));
@@ -257,6 +268,10 @@ impl View<'_> {
         }
         let names: Vec<String> = camera.records.iter().map(|name| crate::wire::json::quoted(name)).collect();
         object.raw("records", &array(names)).end()
+    }
+
+    fn is_near(&self, addr: IpAddr) -> bool {
+        self.world.neighbours.get(&addr).is_some_and(|near| near.fresh)
     }
 
     /// What dnsmasq's configuration has of the camera, or why it has nothing.
@@ -275,7 +290,8 @@ impl View<'_> {
         let Some(probe) = self.state.probes.get(&mapping.name) else { return object };
         let (Some(found), Some(asked)) = (&probe.found, &probe.asked) else { return object };
         let memory = self.state.cameras.get(&mapping.camera);
-        if mapping.allow_open || memory.and_then(|memory| memory.addr) != Some(asked.target.ip()) {
+        let at = Some(asked.target.ip());
+        if mapping.allow_open || !memory.is_some_and(|memory| memory.addr == at || memory.addr6 == at) {
             return object;
         }
         object
@@ -301,6 +317,12 @@ impl View<'_> {
         let object = self.protection(mapping, object);
         let names = mapping.source_names.iter().map(|name| self.source(name));
         let object = if names.len() == 0 { object } else { object.raw("names", &array(names)) };
+        let object = match mapping.families.as_slice() {
+            [_] => object,
+            families => {
+                object.raw("families", &array(families.iter().map(|family| self.way(mapping, *family))))
+            }
+        };
         match exposure(self.config, self.world, self.state, mapping, self.now) {
             Exposure::Open(rules) => match (rules.first(), self.refusal(mapping)) {
                 (_, Some(why)) => object.str("closed", why).end(),
@@ -323,6 +345,18 @@ impl View<'_> {
         match memory.and_then(|memory| memory.failure.as_ref()) {
             Some(why) => object.str("failure", why).end(),
             None => object.end(),
+        }
+    }
+
+    /// One family of a mapping that has both.
+    fn way(&self, mapping: &Mapping, family: Family) -> String {
+        let object = Object::new().str("family", &family.to_string());
+        match way(self.config, self.world, self.state, mapping, family, self.now) {
+            Exposure::Open(rules) => match rules.first() {
+                Some(rule) => object.str("target", &rule.target.to_string()).end(),
+                None => object.end(),
+            },
+            Exposure::Closed(why) | Exposure::Until(_, why) => object.str("closed", &why).end(),
         }
     }
 
@@ -432,6 +466,18 @@ pub fn render(status: &Json) -> String {
             (None, _) => "not seen yet".into(),
         };
         let _ = writeln!(out, "  camera   {} {place}", s(camera, "name"));
+        let heard = camera.get("heard6").bool() == Some(true);
+        let _ = match (camera.get("address6").str(), camera.get("no_address6").str()) {
+            (Some(addr), _) if camera.get("confirmed6").bool() == Some(true) => {
+                writeln!(out, "  camera   {} in IPv6 at {addr}", s(camera, "name"))
+            }
+            (Some(addr), _) => {
+                let when = if heard { "lately" } else { "yet" };
+                writeln!(out, "  camera   {} in IPv6 at {addr} (not heard of {when})", s(camera, "name"))
+            }
+            (None, Some(why)) => writeln!(out, "  camera   {} has no IPv6 address: {why}", s(camera, "name")),
+            (None, None) => Ok(()),
+        };
         if let Some(why) = camera.get("static_lease_failure").str() {
             let _ = writeln!(out, "! camera   {}: its static lease is not written: {why}", s(camera, "name"));
         }
@@ -461,6 +507,16 @@ pub fn render(status: &Json) -> String {
                 writeln!(out, "{sign} mapping  {door} closed: {}", s(mapping, "closed"))
             }
         };
+        for way in mapping.get("families").items() {
+            let family = s(way, "family");
+            let _ = match way.get("target").str() {
+                // The first of them is told already.
+                Some(target) if mapping.get("target").str() == Some(target) => Ok(()),
+                Some(target) => writeln!(out, "  mapping  {door} by {family} -> {target}"),
+                None if mapping.get("target").is_null() => Ok(()),
+                None => writeln!(out, "  mapping  {door} closed by {family}: {}", s(way, "closed")),
+            };
+        }
     }
     let filter = status.get("filter");
     for table in filter.get("dropped_by").items() {

@@ -52,7 +52,7 @@ impl Home {
                 8000 + u32::from(n)
             );
         }
-        let lan = OwnAddr { device: "lan0".into(), addr: [192, 168, 1, 1].into(), prefix: 24 };
+        let lan = OwnAddr { device: "lan0".into(), addr: [192, 168, 1, 1].into(), prefix: 24, settled: true };
         let lease = |n| Lease { expiry: 0, mac: Mac([2, 0, 0, 0, 0, n]), addr: addr(n), name: None };
         let leases = (0..cameras).map(lease).collect();
         let world =

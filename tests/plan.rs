@@ -8,10 +8,10 @@
 mod configuration;
 
 use configuration::config;
-use porchlight::config::{BackendChoice, Config};
+use porchlight::config::{BackendChoice, Config, Network};
 use porchlight::map::Map;
 use porchlight::model::*;
-use porchlight::plan::mapping::{exposure, unheard, Exposure};
+use porchlight::plan::mapping::{unheard, way, Exposure};
 use porchlight::plan::publish::ids;
 use porchlight::plan::{camera, fold, lease, plan, probe, refresh, settle, source};
 use porchlight::plan::{Action, Carried, LeaseJob, Leased, Plan, ProbeJob, StaticLease};
@@ -20,6 +20,7 @@ use porchlight::state::{kind_of, kind_word, Known, State};
 use porchlight::status::{Standing, View};
 use porchlight::wire::tz::Zone;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 struct Stage {
@@ -290,8 +291,14 @@ impl Stage {
         for word in words {
             match *word {
                 "route4" => snapshot.route4 = true,
-                "route6" => snapshot.route6 = true,
+                "route6" => (snapshot.route6, snapshot.device6) = (true, snapshot.device.clone()),
                 "gone" => snapshot.device = None,
+                // A prefix that was delegated to it.
+                prefix if prefix.contains('/') => snapshot.prefixes.push(Delegated {
+                    interface: format!("{name}6"),
+                    prefix: Network::parse(prefix).unwrap(),
+                    assigned: Vec::new(),
+                }),
                 addr => match addr.parse().unwrap() {
                     addr @ std::net::IpAddr::V4(_) => snapshot.v4 = Some(addr),
                     addr => snapshot.v6 = Some(addr),
@@ -301,11 +308,13 @@ impl Stage {
         let mut wans: Map<String, WanSnapshot> = Map::new();
         for (name, wan) in &self.world.wans {
             let (v4, v6) = (wan.v4.addr.seen(), wan.v6.addr.seen());
-            let device = wan.device.clone();
+            let (device, device6) = (wan.device.clone(), wan.device6.clone());
             wans.insert(
                 name.clone(),
                 WanSnapshot {
                     device,
+                    device6,
+                    prefixes: wan.prefixes.clone(),
                     v4,
                     v6,
                     route4: wan.v4.route,
@@ -318,7 +327,7 @@ impl Stage {
         self.event(Event::Network { wans, own: self.world.own.clone() });
     }
 
-    /// `own lan0/192.168.1.1/24 ...`: the router's addresses.
+    /// `own lan0/192.168.1.1/24 lan0/2001:db8::1/64/deprecated ...`: the router's addresses.
     fn own(&mut self, words: &[&str]) {
         let own = |text: &&str| {
             let parts: Vec<&str> = text.split('/').collect();
@@ -326,6 +335,7 @@ impl Stage {
                 device: parts[0].into(),
                 addr: parts[1].parse().unwrap(),
                 prefix: parts[2].parse().unwrap(),
+                settled: !parts.contains(&"deprecated"),
             }
         };
         self.world.own = words.iter().map(own).collect();
@@ -333,12 +343,16 @@ impl Stage {
 
     fn exposure(&mut self) {
         for mapping in self.config.mappings.clone() {
-            let shown = match exposure(&self.config, &self.world, &self.state, &mapping, self.now) {
-                Exposure::Open(rules) => format!("open to {}", rules[0].target),
-                Exposure::Closed(why) => format!("closed: {why}"),
-                Exposure::Until(at, why) => format!("closed until {}: {why}", shown_time(at.0)),
-            };
-            self.say(&format!("{} is {shown}", mapping.name));
+            for family in &mapping.families {
+                let shown = match way(&self.config, &self.world, &self.state, &mapping, *family, self.now) {
+                    Exposure::Open(rules) => format!("open to {}", rules[0].target),
+                    Exposure::Closed(why) => format!("closed: {why}"),
+                    Exposure::Until(at, why) => format!("closed until {}: {why}", shown_time(at.0)),
+                };
+                let by =
+                    if mapping.families == [Family::V4] { String::new() } else { format!(" by {family}") };
+                self.say(&format!("{}{by} is {shown}", mapping.name));
+            }
         }
     }
 
@@ -483,11 +497,10 @@ fn show(action: &Action) -> String {
                     let from =
                         if from.is_empty() { String::new() } else { format!(" from {}", from.join(" ")) };
                     format!(
-                        "{device}[{}] {}/{proto} -> {}:{}{from}",
+                        "{device}[{}] {}/{proto} -> {}{from}",
                         wan.join(" "),
                         r.src_dport.0,
-                        r.target,
-                        r.dest_port.0
+                        SocketAddr::new(r.target, r.dest_port.0)
                     )
                 })
                 .collect();

@@ -9,7 +9,7 @@ use crate::camera;
 use crate::config::{BackendChoice, Record};
 use crate::mapping::leases::Leases;
 use crate::model::{Now, RecordId};
-use crate::plan::{Action, LeaseJob, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob};
+use crate::plan::{Action, LeaseJob, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob, Rule};
 use crate::provider::{self, Failure, Job, Kind};
 use smol::channel::bounded;
 use smol::future::{BoxedLocal, Future};
@@ -166,6 +166,7 @@ impl Agent {
     fn start_map(&mut self, job: MapJob, change: u64) {
         let (backend, tx) = (self.backend.clone(), self.tx.clone());
         let targets: Vec<IpAddr> = job.rules.iter().map(|rule| rule.target).collect();
+        let plain = plain_targets(&job.rules);
         let work = async move {
             let (start, generation) = (Instant::now(), job.generation);
             let mut backend = backend.lock().await;
@@ -173,7 +174,7 @@ impl Agent {
             let program = backend.program();
             drop(backend);
             let _ = tx.try_send(Message::Mapped(job, change, start.elapsed(), result));
-            let droppers = program.droppers(&targets).await.unwrap_or_default();
+            let droppers = program.droppers(&targets, &plain).await.unwrap_or_default();
             let _ = tx.try_send(Message::Droppers(generation, droppers));
         };
         self.check_filter_again |= self.checking_filter.take().is_some();
@@ -196,6 +197,7 @@ impl Agent {
         }
         let (backend, tx) = (self.backend.clone(), self.tx.clone());
         let targets: Vec<IpAddr> = memory.targets.iter().copied().collect();
+        let plain = plain_targets(memory.applied.as_deref().unwrap_or_default());
         let settle = self.filter_settle();
         let work = async move {
             smol::Timer::after(settle).await;
@@ -204,7 +206,7 @@ impl Agent {
             let found = if auto { Some(backend.find().await) } else { None };
             let program = backend.program();
             drop(backend);
-            let droppers = program.droppers(&targets).await.unwrap_or_default();
+            let droppers = program.droppers(&targets, &plain).await.unwrap_or_default();
             let _ = tx.try_send(Message::Filter(look, found, droppers));
         };
         self.checking_filter = Some(self.spawn(work));
@@ -220,4 +222,9 @@ impl Agent {
             LONG_FILTER_SETTLE
         }
     }
+}
+
+/// Cameras that packets are sent to as they are.
+fn plain_targets(rules: &[Rule]) -> Vec<IpAddr> {
+    rules.iter().filter(|rule| rule.is_plain()).map(|rule| rule.target).collect()
 }

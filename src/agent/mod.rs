@@ -302,7 +302,7 @@ impl Agent {
         for camera in &self.config.cameras {
             let memory = self.state.cameras.get(&camera.name).cloned().unwrap_or_default();
             macs.extend(camera::macs(camera, &memory));
-            ips.extend(memory.addr.into_iter().chain(camera.ip));
+            ips.extend(memory.addr.into_iter().chain(memory.addr6).chain(camera.ip));
         }
         ips.sort();
         ips.dedup();

@@ -68,7 +68,7 @@ impl Agent {
         }
         for record in &self.config.records {
             for family in &record.families {
-                if let Wish::Wait(why) = wish(&self.config, &self.world, record, *family) {
+                if let Wish::Wait(why) = wish(&self.config, &self.world, &self.state, record, *family) {
                     log::trace!("record {}: {family} is left as it is: {why}", record.name);
                 }
             }
@@ -371,10 +371,15 @@ impl Agent {
         if self.checking_filter.is_none() && std::mem::take(&mut self.check_filter_again) {
             self.check_filter();
         }
-        if !crate::mapping::forwarding(&self.paths.root, Family::V4) && !job.rules.is_empty() {
-            self.warn(
-                "this machine does not forward IPv4 (sysctl net.ipv4.ip_forward is 0): no mapping can work",
-            );
+        for (family, switch) in
+            [(Family::V4, "net.ipv4.ip_forward"), (Family::V6, "net.ipv6.conf.all.forwarding")]
+        {
+            let concerned = job.rules.iter().any(|rule| Family::of(rule.target) == family);
+            if concerned && !crate::mapping::forwarding(&self.paths.root, family) {
+                self.warn(&format!(
+                    "this machine does not forward {family} (sysctl {switch} is 0): no mapping can work by it"
+                ));
+            }
         }
     }
 
@@ -447,7 +452,9 @@ fn in_force(applied: Option<&[Rule]>, refused: &[(String, String)]) -> Vec<Rule>
 /// What became of each mapping, in words.
 fn changes(before: &[Rule], after: &[Rule]) -> Vec<String> {
     let mut texts = Vec::new();
-    let same = |a: &Rule, b: &Rule| (&a.mapping, a.proto) == (&b.mapping, b.proto);
+    let same = |a: &Rule, b: &Rule| {
+        (&a.mapping, a.proto, a.target.is_ipv6()) == (&b.mapping, b.proto, b.target.is_ipv6())
+    };
     for rule in after {
         let old = before.iter().find(|old| same(old, rule));
         match old {
@@ -460,7 +467,8 @@ fn changes(before: &[Rule], after: &[Rule]) -> Vec<String> {
         }
     }
     for old in before.iter().filter(|old| !after.iter().any(|rule| same(rule, old))) {
-        texts.push(format!("mapping {}: port {} is closed", old.mapping, old.src_dport.0));
+        let by = if old.target.is_ipv6() { " by IPv6" } else { "" };
+        texts.push(format!("mapping {}: port {} is closed{by}", old.mapping, old.src_dport.0));
     }
     texts
 }

@@ -380,7 +380,8 @@ mod tests {
     }
 
     fn found(cameras: Vec<Device>) -> Found {
-        let lan = OwnAddr { device: "br-lan".into(), addr: [192, 168, 1, 1].into(), prefix: 24 };
+        let lan =
+            OwnAddr { device: "br-lan".into(), addr: [192, 168, 1, 1].into(), prefix: 24, settled: true };
         Found { lans: vec![lan], cameras, known: 7, asked: 2, left: 0 }
     }
 

@@ -250,6 +250,7 @@ impl<'a> Loader<'a> {
             host: fields.one("name").map(str::to_string),
             ip: fields.one("ip").and_then(|text| value::target(text).ok()).map(IpAddr::V4),
             records,
+            hostid: fields.one("hostid").and_then(|text| value::suffix(text).ok()),
             static_lease: fields.flag("static_lease"),
         };
         keep(fields, &mut self.loaded.config.cameras, camera)

@@ -116,6 +116,22 @@ pub struct Config {
     pub faulty: bool,
 }
 
+impl Config {
+    /// Whether a mapping is to be reached at this camera's own IPv6 address.
+    pub fn has_ipv6(&self, camera: &Camera) -> bool {
+        self.mappings
+            .iter()
+            .any(|mapping| mapping.camera == camera.name && mapping.families.contains(&Family::V6))
+    }
+
+    /// The camera whose own IPv6 address a record says: the one that goes by it and is reached by IPv6. There is one at
+    /// the most.
+    pub fn camera_of(&self, record: &Record) -> Option<&Camera> {
+        let goes_by = |camera: &&Camera| camera.records.contains(&record.name) && self.has_ipv6(camera);
+        self.cameras.iter().find(goes_by).filter(|_| record.families.contains(&Family::V6))
+    }
+}
+
 /// Section `porchlight`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Global {
@@ -238,6 +254,8 @@ pub struct Camera {
     pub ip: Option<IpAddr>,
     /// `list record`: names of record sections.
     pub records: Vec<String>,
+    /// `option hostid`: the half of its own of its IPv6 address, the lower 64 bits.
+    pub hostid: Option<u64>,
     /// `option static_lease`: dnsmasq is to give it the same address always.
     pub static_lease: bool,
 }
@@ -261,6 +279,8 @@ pub struct Mapping {
     pub source_names: Vec<String>,
     /// `option schedule`: when it is open; `None`: always.
     pub schedule: Option<schedule::Schedule>,
+    /// `option family`, IPv4 first; never empty.
+    pub families: Vec<Family>,
     /// `option src`: the firewall zone that it is reached from, where the firewall has zones (fw4).
     pub src: String,
     /// `option dest`: the camera's firewall zone.

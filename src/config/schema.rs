@@ -298,8 +298,12 @@ static CAMERA: &[OptionRow] = &[
     option("name", Kind::Host, "", "Its DHCP name"),
     option("ip", Kind::Target, "", "Its address on the LAN"),
     list("record", Kind::Reference("record"), "", "The names that people use for it; shown by status"),
-    option("hostid", Kind::Suffix, "", "Its IPv6 suffix, for a pinhole and an AAAA of its own")
-        .built(Built::Default),
+    option(
+        "hostid",
+        Kind::Suffix,
+        "",
+        "The second half of its IPv6 address; default: made of its MAC (EUI-64)",
+    ),
     option(
         "static_lease",
         Kind::Bool,
@@ -317,7 +321,12 @@ static MAPPING: &[OptionRow] = &[
     option("src_dport", Kind::Ports, "", "Port or range on the WAN").required(),
     option("dest_port", Kind::Ports, "", "Port or range on the camera; default: src_dport"),
     list("src_ip", Kind::Source, "", "Who may: networks, addresses, names; default: anyone"),
-    option("family", FAMILY, "ipv4", "Which families it is opened in").built(Built::Default),
+    option(
+        "family",
+        FAMILY,
+        "ipv4",
+        "ipv4: by the WAN's address; ipv6: at the camera's own; any: both, on the same port",
+    ),
     option(
         "schedule",
         Kind::Schedule,

@@ -72,7 +72,7 @@ impl Kind {
             Kind::Host => host(text),
             Kind::Mac => mac(text).map(|mac| mac.to_string()),
             Kind::Target => target(text).map(|addr| addr.to_string()),
-            Kind::Suffix => suffix(text),
+            Kind::Suffix => suffix(text).map(|bits| Ipv6Addr::from_bits(bits.into()).to_string()),
             Kind::Network => network(text).map(|net| net.to_string()),
             Kind::Source => source(text).map(|source| match source {
                 Source::Network(net) => net.to_string(),
@@ -277,9 +277,12 @@ pub fn target(text: &str) -> Result<Ipv4Addr, String> {
 }
 
 /// The lower half of an IPv6 address, `::1234`.
-fn suffix(text: &str) -> Result<String, String> {
-    match text.parse::<Ipv6Addr>().map(u128::from) {
-        Ok(bits) if bits != 0 && bits >> 64 == 0 => Ok(Ipv6Addr::from(bits).to_string()),
+///
+/// # Errors
+/// The reason why it is none.
+pub fn suffix(text: &str) -> Result<u64, String> {
+    match text.parse::<Ipv6Addr>().map(|addr| u64::try_from(addr.to_bits())) {
+        Ok(Ok(bits)) if bits != 0 => Ok(bits),
         _ => Err(format!(
             "{} is not the second half of an IPv6 address; write one such as ::1234",
             quoted(text)

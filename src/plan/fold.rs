@@ -62,6 +62,9 @@ fn network(world: &mut World, wans: Map<String, WanSnapshot>, own: Vec<OwnAddr>,
         if snapshot.v4.is_some() || snapshot.route4 {
             wan.last_device = snapshot.device.clone().or_else(|| wan.last_device.take());
         }
+        if snapshot.v6.is_some() || snapshot.route6 {
+            wan.last_device6 = snapshot.device6.clone().or_else(|| wan.last_device6.take());
+        }
         (wan.device, wan.device6) = (snapshot.device, snapshot.device6);
         (wan.prefixes, wan.interfaces) = (snapshot.prefixes, snapshot.interfaces);
         better |= line(&mut wan.v4, snapshot.v4, snapshot.route4, now);

@@ -1,7 +1,7 @@
 //! Exposure: which mappings are open, to which target, and why the others are not. It fails closed.
 
 use super::camera::{closed, macs, Closed};
-use super::{probe, schedule, source, Action, Carrier, MapJob, Plan, Rule};
+use super::{probe, schedule, six, source, Action, Carrier, MapJob, Plan, Rule};
 use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network};
 use crate::model::{Family, Now, OwnAddr, Time, WanWorld, World};
 use crate::state::{MappingState, State};
@@ -42,7 +42,7 @@ pub fn carrier(config: &Config, world: &World) -> Result<Carrier, &'static str> 
 /// Whether one mapping is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exposure {
-    /// Open, with these rules (one a protocol).
+    /// Open, with these rules (one a protocol and family).
     Open(Vec<Rule>),
     /// Closed, and why, in plain words with the mend.
     Closed(String),
@@ -50,18 +50,50 @@ pub enum Exposure {
     Until(Time, String),
 }
 
-/// Decides on one mapping.
+/// Decides on one mapping: open if it is so in one of its families; closed for what closes the first.
 pub fn exposure(config: &Config, world: &World, state: &State, mapping: &Mapping, now: Now) -> Exposure {
-    let place = place(config, world, state, mapping, now);
-    let allowed = place.and_then(|(target, lan)| {
-        probe::gate(state, mapping, target, now.boot)?;
-        Ok((target, lan, source::allowed(state, mapping, Family::of(target))?))
+    let (mut open, mut closed) = (Vec::new(), None);
+    for family in &mapping.families {
+        match way(config, world, state, mapping, *family, now) {
+            Exposure::Open(rules) => open.extend(rules),
+            other => closed = closed.or(Some(other)),
+        }
+    }
+    closed.filter(|_| open.is_empty()).unwrap_or(Exposure::Open(open))
+}
+
+/// Decides on one family of a mapping. What the camera says when it is asked by IPv4 stands for IPv6 too.
+pub fn way(
+    config: &Config,
+    world: &World,
+    state: &State,
+    mapping: &Mapping,
+    family: Family,
+    now: Now,
+) -> Exposure {
+    let allowed = place(config, world, state, mapping, family, now).and_then(|(target, lan)| {
+        if !mapping.allow_open {
+            probe::gate(state, mapping, asked_at(config, world, state, mapping, now)?, now.boot)?;
+        }
+        Ok((target, lan, source::allowed(state, mapping, family)?))
     });
     match allowed {
         Err((Some(until), why)) => Exposure::Until(until, why),
         Err((None, why)) => Exposure::Closed(why),
         Ok((target, lan, sources)) => rules(config, world, mapping, target, lan, &sources),
     }
+}
+
+/// Where a mapping's camera is asked whether it wants a password.
+pub(super) fn asked_at(
+    config: &Config,
+    world: &World,
+    state: &State,
+    mapping: &Mapping,
+    now: Now,
+) -> Result<IpAddr, Refusal> {
+    let family = mapping.families.first().copied().unwrap_or(Family::V4);
+    place(config, world, state, mapping, family, now).map(|(addr, _)| addr)
 }
 
 /// Why a mapping is closed, and until when, if that is known.
@@ -78,20 +110,23 @@ pub(super) fn place<'a>(
     world: &'a World,
     state: &State,
     mapping: &Mapping,
+    family: Family,
     now: Now,
 ) -> Result<(IpAddr, &'a OwnAddr), Refusal> {
     if let Err(why) = carrier(config, world) {
         return refuse(why);
     }
     schedule::gate(mapping, world, now)?;
-    let memory = state.cameras.get(&mapping.camera);
-    let Some((memory, addr)) = memory.and_then(|memory| Some((memory, memory.addr?))) else {
-        return refuse(format!(
-            "camera {} was not seen yet: no DHCP lease and no neighbour entry is its own",
-            mapping.camera
-        ));
+    let camera = config.cameras.iter().find(|camera| camera.name == mapping.camera);
+    let Some((camera, memory)) = camera.zip(state.cameras.get(&mapping.camera)) else {
+        return refuse(not_seen(mapping));
     };
-    match closed(memory, now.boot) {
+    let at6 = match family {
+        Family::V4 => None,
+        Family::V6 => Some(six::place(config, world, memory, camera).map_err(|why| (None, why))?),
+    };
+    let Some(addr) = at6.map(|place| place.addr).or(memory.addr) else { return refuse(not_seen(mapping)) };
+    match closed(memory, addr, now.boot) {
         Closed::No => {}
         Closed::By(mac) => {
             return refuse(format!("another device ({mac}) holds the camera's address {addr}"))
@@ -100,19 +135,30 @@ pub(super) fn place<'a>(
             return Err((Some(at), format!("another device held {addr} lately; waiting for quiet")));
         }
     }
-    let lan = lan(config, world, addr)?;
-    let bound = |camera: &&Camera| camera.name == mapping.camera && !macs(camera, memory).is_empty();
-    if !config.cameras.iter().any(|camera| bound(&camera)) {
+    let lan = at6.map_or_else(|| lan(config, world, addr), |place| Ok(place.lan))?;
+    if macs(camera, memory).is_empty() {
         return refuse(format!("no device was seen at {addr} yet; it opens when the kernel has heard it"));
     }
+    if at6.is_some_and(|place| !place.heard) {
+        return refuse(six::not_heard(camera, addr));
+    }
     Ok((addr, lan))
+}
+
+fn not_seen(mapping: &Mapping) -> String {
+    format!("camera {} was not seen yet: no DHCP lease and no neighbour entry is its own", mapping.camera)
 }
 
 /// Where cameras are presumed of which the kernel knows nothing: it looks for a device there when something is sent
 /// to it. Addresses in connected LANs only.
 pub fn unheard(config: &Config, world: &World, state: &State) -> Vec<IpAddr> {
-    let presumed = config.cameras.iter().filter_map(|camera| state.cameras.get(&camera.name)?.addr);
+    let known = |camera: &Camera| state.cameras.get(&camera.name);
+    let presumed = config.cameras.iter().filter_map(known).flat_map(|memory| {
+        // Once heard in IPv6, it is no more looked for: it may be gone, and is presumed there all the same.
+        [memory.addr, memory.addr6.filter(|addr| memory.heard6 != six::lower(*addr))]
+    });
     let mut addrs: Vec<IpAddr> = presumed
+        .flatten()
         .filter(|addr| !world.neighbours.contains_key(addr) && lan(config, world, *addr).is_ok())
         .collect();
     addrs.sort();
@@ -167,8 +213,17 @@ fn rules(
     lan: &OwnAddr,
     sources: &[Network],
 ) -> Exposure {
-    let (wan_devices, wan_addrs) = wan_sides(config, world, lan);
-    let Some(network) = Network::new(lan.addr, lan.prefix) else {
+    let family = Family::of(target);
+    if !sources.is_empty() && sources.iter().all(|net| Family::of(net.addr) != family) {
+        return Exposure::Closed(format!("src_ip names no {family} network, so nobody may come by {family}"));
+    }
+    let (wan_devices, wan_addrs) = match family {
+        Family::V4 => wan_sides(config, world, lan),
+        // The LAN reaches the camera's own address by itself.
+        Family::V6 => (six::wan_devices(config, world), Vec::new()),
+    };
+    let prefix = if family == Family::V4 { lan.prefix } else { six::PREFIX };
+    let Some(network) = Network::new(lan.addr, prefix) else {
         return Exposure::Closed(format!("{} has no usable prefix", lan.device));
     };
     // OpenWrt's firewall knows its zones' devices and addresses itself.
@@ -219,13 +274,15 @@ fn wan_sides(config: &Config, world: &World, lan: &OwnAddr) -> (Vec<String>, Vec
 fn wanted(config: &Config, world: &World, state: &State, now: Now, plan: &mut Plan) -> Vec<Rule> {
     let mut rules = Vec::new();
     for mapping in &config.mappings {
-        match exposure(config, world, state, mapping, now) {
-            Exposure::Open(open) => {
-                rules.extend(open);
-                schedule::closes_at(mapping, world, now).into_iter().for_each(|at| plan.wake(at));
+        for family in &mapping.families {
+            match way(config, world, state, mapping, *family, now) {
+                Exposure::Open(open) => {
+                    rules.extend(open);
+                    schedule::closes_at(mapping, world, now).into_iter().for_each(|at| plan.wake(at));
+                }
+                Exposure::Until(at, _) => plan.wake(at),
+                Exposure::Closed(_) => {}
             }
-            Exposure::Until(at, _) => plan.wake(at),
-            Exposure::Closed(_) => {}
         }
     }
     rules

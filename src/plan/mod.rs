@@ -15,6 +15,7 @@ pub mod refresh;
 pub mod retry;
 pub mod schedule;
 pub mod settle;
+pub mod six;
 pub mod source;
 
 use crate::config::{Config, Network, Proto};
@@ -204,14 +205,15 @@ pub struct Carried {
     pub reloaded: bool,
 }
 
-/// One port mapping in one family, complete: never without a target.
+/// One port mapping in one family, complete: never without a target. In IPv4 it is reached at the WANs' addresses, in
+/// IPv6 at the target's own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
     /// The mapping section's name.
     pub mapping: String,
     /// Devices of the WANs by which it is reached.
     pub wan_devices: Vec<String>,
-    /// The WANs' addresses, for hairpin.
+    /// The WANs' IPv4 addresses, for hairpin.
     pub wan_addrs: Vec<IpAddr>,
     /// The LAN device that the target is connected to.
     pub lan_device: String,
@@ -231,4 +233,12 @@ pub struct Rule {
     pub src: String,
     /// The camera's firewall zone.
     pub dest: String,
+}
+
+impl Rule {
+    /// Whether packets come to the camera as they were sent: to its own address, and the port stays. The kernel does not
+    /// call them translated then, though a rule says `dnat`.
+    pub fn is_plain(&self) -> bool {
+        self.target.is_ipv6() && self.src_dport == self.dest_port
+    }
 }

@@ -1,7 +1,7 @@
 //! When a camera is asked whether it wants a password, and what its answers open and close. It fails closed: only a
 //! refusal of whoever brings no password proves anything.
 
-use super::mapping::{place, refuse, Refusal};
+use super::mapping::{asked_at, refuse, Refusal};
 use super::{Action, Plan, ProbeJob, Rule};
 use crate::config::{Config, Mapping, Probe, Proto};
 use crate::model::{millis, Inquiry, Now, Protection, Time, World};
@@ -99,7 +99,7 @@ pub(super) fn plan(config: &Config, world: &World, state: &State, now: Now, plan
         return;
     }
     for mapping in config.mappings.iter().filter(|mapping| !mapping.allow_open) {
-        let Ok((addr, _)) = place(config, world, state, mapping, now) else { continue };
+        let Ok(addr) = asked_at(config, world, state, mapping, now) else { continue };
         let Ok(inquiry) = inquiry(mapping, addr) else { continue };
         let none = ProbeState::default();
         let memory = state.probes.get(&mapping.name).unwrap_or(&none);

@@ -20,6 +20,7 @@ pub mod route53;
 pub mod rtsp;
 pub mod scripts;
 pub mod service;
+pub mod six;
 pub mod static_lease;
 pub mod ten;
 pub mod ucifw;
@@ -72,6 +73,7 @@ pub const SCENARIOS: &[Scenario] = &[
     moves::INSIDE,
     netifd::WAYS,
     netifd::REST,
+    six::SIX,
     service::SERVICE_BACKEND,
     service::REPLACED,
     ucifw::UCI_BACKEND,
