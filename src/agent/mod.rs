@@ -22,7 +22,7 @@ use crate::mapping::fw4::Look;
 use crate::mapping::nft::MapReport;
 use crate::model::{Event, Mac, Now, Protection, RecordId, Time, World};
 use crate::paths::Paths;
-use crate::plan::{self, camera, fold, refresh, settle, LookJob, MapJob, ProbeJob, PublishJob};
+use crate::plan::{self, camera, fold, refresh, settle, LookJob, MapJob, ProbeJob, PublishJob, TellJob};
 use crate::provider::{Failure, Verdicts};
 use crate::secret::Redactor;
 use crate::sense::clock;
@@ -57,6 +57,8 @@ pub enum Message {
     Confirmed(RecordId, IpAddr, u64, Result<Confirmed, Failure>),
     /// A camera answered.
     Probed(ProbeJob, Protection),
+    /// A message to the owner came back.
+    Told(TellJob, Result<(), Failure>),
     /// A change of the packet filter came back.
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
     /// After the change of this generation: which tables drop what we let in.
@@ -202,7 +204,8 @@ impl Agent {
                 self.answer_waiting(now);
             }
             if let Mode::Once(deadline) = mode {
-                if idle || now.boot >= deadline {
+                // What is to be told leaves with the pass, or is left to the next one.
+                if idle && !self.is_telling(now.boot) || now.boot >= deadline {
                     return Ok(idle && self.view(now).healthy());
                 }
             }
@@ -237,6 +240,7 @@ impl Agent {
     fn decide(&mut self, now: Now) -> Time {
         camera::observe(&self.config, &self.world, &mut self.state, now.boot);
         refresh::observe(&self.config, &mut self.state, now);
+        self.note_troubles(now);
         self.tell_interest();
         if now.boot >= self.next_look {
             self.next_look = now.boot.plus(self.config.global.check_interval);
@@ -326,6 +330,7 @@ impl Agent {
             Message::Looked(job, answers) => self.looked(&job, answers, now),
             Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
             Message::Probed(job, found) => self.probed(&job, found, now),
+            Message::Told(job, result) => self.told(&job, result, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
             Message::Droppers(generation, droppers) => {
                 if generation == self.state.mapping.generation {
@@ -421,6 +426,11 @@ impl Agent {
         let changing = self.state.mapping.in_flight.is_some() || self.changing_filter.is_some();
         let asking = self.state.probes.values().any(|probe| probe.in_flight.is_some());
         self.world.complete && !flying && !changing && !asking && wake_at > soon
+    }
+
+    /// A message to the owner is under way, or about to be.
+    fn is_telling(&self, now: Time) -> bool {
+        self.state.told.channels.values().any(|channel| channel.is_busy(&self.world, now))
     }
 
     fn answer_waiting(&mut self, now: Now) {

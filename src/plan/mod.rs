@@ -7,6 +7,7 @@ pub mod account;
 pub mod camera;
 pub mod fold;
 pub mod mapping;
+pub mod notify;
 pub mod probe;
 pub mod publish;
 pub mod reach;
@@ -16,6 +17,7 @@ pub mod settle;
 
 use crate::config::{Config, Network, Proto};
 use crate::model::{Inquiry, Now, RecordId, Time, World};
+use crate::notify::Message;
 use crate::provider::Wanted;
 use crate::state::State;
 use std::net::IpAddr;
@@ -43,6 +45,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     probe::plan(config, world, state, now, &mut plan);
     mapping::plan(config, world, state, now, &mut plan);
     publish::plan(config, world, state, now, &mut plan);
+    notify::plan(config, world, state, now, &mut plan);
     plan
 }
 
@@ -57,6 +60,8 @@ pub enum Action {
     Probe(ProbeJob),
     /// Make the packet filter carry exactly these rules, and cut what is listed.
     Map(MapJob),
+    /// Tell the owner.
+    Tell(TellJob),
 }
 
 /// [`Action::Publish`]. The agent adds the options, the time and the nonce.
@@ -92,6 +97,17 @@ pub struct ProbeJob {
     pub generation: u64,
     /// What to ask.
     pub inquiry: Inquiry,
+}
+
+/// [`Action::Tell`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TellJob {
+    /// The notify section's name.
+    pub channel: String,
+    /// As in [`PublishJob`], of the channel.
+    pub generation: u64,
+    /// What is said.
+    pub message: Message,
 }
 
 /// [`Action::Map`].
