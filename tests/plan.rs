@@ -10,7 +10,7 @@ use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{exposure, unheard, Exposure};
 use porchlight::plan::publish::ids;
-use porchlight::plan::{camera, fold, plan, probe, refresh, settle, Action, Carried, Plan, ProbeJob};
+use porchlight::plan::{camera, fold, notify, plan, probe, refresh, settle, Action, Carried, Plan, ProbeJob};
 use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
 use porchlight::state::{kind_of, kind_word, Known, State};
 use porchlight::status::{Standing, View};
@@ -79,6 +79,14 @@ impl Stage {
     fn decide(&mut self) {
         camera::observe(&self.config, &self.world, &mut self.state, self.now.boot);
         refresh::observe(&self.config, &mut self.state, self.now);
+        if !self.config.notifies.is_empty() {
+            let (config, state, deaf) = (&self.config, &self.state, &Map::new());
+            let view = View { config, problems: &[], deaf, world: &self.world, state, now: self.now };
+            let subjects = notify::subjects(&view);
+            for text in notify::observe(&mut self.state.told, &self.config, subjects, self.now.boot) {
+                self.say(&text);
+            }
+        }
         let Plan { actions, wake_at } = plan(&self.config, &self.world, &self.state, self.now);
         self.wake_at = wake_at;
         for action in actions {
@@ -191,6 +199,7 @@ impl Stage {
                     Action::Look(job) => job.generation -= 1,
                     Action::Probe(job) => job.generation -= 1,
                     Action::Map(job) => job.generation -= 1,
+                    Action::Tell(job) => job.generation -= 1,
                 }
                 self.flying.insert(0, late);
                 self.done(rest);
@@ -238,6 +247,10 @@ impl Stage {
             }
             ["without", "mappings"] => self.config.mappings.clear(),
             ["zone", zone] => self.config.records[0].zone = Some(zone.to_string()),
+            ["without", "notifies"] => self.config.notifies.clear(),
+            ["chat_id", text] => {
+                self.config.notifies[0].options.text.insert("chat_id".into(), text.to_string());
+            }
             ["mapping_backend", "none"] => self.config.global.backend = BackendChoice::None,
             other => panic!("script: config {other:?}"),
         }
@@ -361,6 +374,12 @@ impl Stage {
                 if told.is_empty() {
                     self.say("no verdicts to tell");
                 }
+                for wanted in &job.records {
+                    if told.contains(&(wanted.id.clone(), Ok(Outcome::Updated))) {
+                        let (told, now) = (&mut self.state.told, self.now.boot);
+                        notify::changed(told, &self.config, &wanted.id, wanted.addr, now);
+                    }
+                }
             }
             Action::Look(job) => {
                 let answer = |word: &str| match word {
@@ -387,6 +406,10 @@ impl Stage {
                 let mapping = self.config.mappings.iter().find(|mapping| mapping.name == job.mapping);
                 probe::answered(&mut self.state, mapping.unwrap(), &job, found, self.now.boot);
             }
+            Action::Tell(job) => {
+                let result = verdict(words[0]).map(drop);
+                notify::ended(&mut self.state.told, &job, result, self.now.boot, u32::MAX);
+            }
             Action::Map(job) => {
                 let reloaded = job.carrier.reloads() && job.reload && words[0] != "equal";
                 let missing = words[1..].iter().map(|mapping| mapping.to_string()).collect();
@@ -412,6 +435,11 @@ fn show(action: &Action) -> String {
         }
         Action::Probe(ProbeJob { mapping, inquiry, .. }) => {
             format!("ask for {mapping}: {}://{}{}", inquiry.how, inquiry.target, inquiry.path)
+        }
+        Action::Tell(job) => {
+            let [event, title, text, ..] = &job.message.0;
+            let text = text.replace('\n', " | ");
+            format!("tell {} of {event}: {title:?}, {text:?}", job.channel)
         }
         Action::Map(job) => {
             let rules: Vec<String> = job

@@ -55,7 +55,9 @@ pub(crate) async fn run(
 ) -> Result<Ran, String> {
     let ran = run_in(&[], program, args, input, deadline).await;
     ran.map_err(|error| match error.kind() {
-        ErrorKind::NotFound => format!("there is no program {}: install the package {package}", name(program)),
+        ErrorKind::NotFound => {
+            format!("there is no program {}: install the package {package}", name(program))
+        }
         _ => complaint(program, &error, deadline),
     })
 }

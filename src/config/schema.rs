@@ -368,7 +368,12 @@ static NOTIFY: &[OptionRow] = &[
         "What to tell of",
     ),
     option("details", Kind::Bool, "0", "1: with names and addresses (not for a topic that others can read)"),
-    option("title", Kind::Text, "Porchlight", "What every title begins with: the place, where you have several"),
+    option(
+        "title",
+        Kind::Text,
+        "Porchlight",
+        "What every title begins with: the place, where you have several",
+    ),
     option("url", Kind::Text, "", "Where to send it: the address that the service shows").secret(),
     option("token", Kind::Text, "", "The service's token or key").secret(),
     option("secret", Kind::Text, "", "The robot's signing secret").secret(),

@@ -69,8 +69,17 @@ pub fn find(kind: &str) -> Option<&'static Channel> {
     CHANNELS.iter().find(|channel| channel.kind == kind)
 }
 
-const PLAIN: Service =
-    Service { base: "", path: "", header: "", bearer: "", body: "", sign: None, yes: &[], words: "message", codes: &[] };
+const PLAIN: Service = Service {
+    base: "",
+    path: "",
+    header: "",
+    bearer: "",
+    body: "",
+    sign: None,
+    yes: &[],
+    words: "message",
+    codes: &[],
+};
 
 /// Every channel.
 pub static CHANNELS: &[Channel] = &[

@@ -133,9 +133,7 @@ impl Note {
             (Occasion::Recovered, About::Port) => "a port is open to its camera again",
             (Occasion::Recovered, About::Agent) => "the agent is well again",
             (Occasion::Exposed, _) => "a port is open to a camera",
-            (Occasion::Refused, _) => {
-                "a camera is not proven to ask for a password, and its port is closed"
-            }
+            (Occasion::Refused, _) => "a camera is not proven to ask for a password, and its port is closed",
             (Occasion::Test, _) => "this is a test: what Porchlight has to say comes here",
         }
     }

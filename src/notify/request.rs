@@ -41,7 +41,8 @@ pub fn request(channel: &Notify, message: &Message, now: u64) -> Result<Option<H
         method,
         header: channel.secret("header").unwrap_or(&own).trim(),
         // Who wrote GET and no body wants none.
-        body: Some(body.as_str()).filter(|_| !method.eq_ignore_ascii_case("GET") || channel.secret("body").is_some()),
+        body: Some(body.as_str())
+            .filter(|_| !method.eq_ignore_ascii_case("GET") || channel.secret("body").is_some()),
     };
     let http = template.fill(&|name| {
         Ok(Some(match name {

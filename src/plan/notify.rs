@@ -20,11 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const GATHER: Duration = Duration::from_secs(5);
 /// From one message of a channel to the next.
 const GAP: Duration = Duration::from_secs(60);
-/// The most messages of a channel in a [`DAY`].
+/// The most messages of a channel in a [`DAY`] ...
 const A_DAY: usize = 20;
+/// ... of which so many are kept for what is wrong: an address that changes all day hides no open camera.
+const KEPT: usize = 5;
 /// What could not be told for so long is given up.
 const DAY: Duration = Duration::from_secs(86_400);
-/// The most notes that wait for a channel; of more the oldest are left out, and counted.
+/// The most notes that wait for a channel; of more the oldest are left out, and counted, those last that say what is
+/// wrong.
 const QUEUE_CAP: usize = 30;
 /// After a refusal it is tried again so late: it may be a matter of the message, or of the service's quota.
 const REFUSED_WAIT: Duration = Duration::from_secs(3600);
@@ -78,9 +81,12 @@ fn tidy(text: &str) -> String {
 fn agent(view: &View<'_>) -> Subject {
     let faults = view.problems.iter().filter(|problem| problem.severity == Severity::Error);
     let faults = faults.map(|problem| problem.to_string());
-    let filter = view.state.mapping.retry.as_ref().map(|retry| {
-        format!("the port mappings could not be changed: {}", retry.failure.text)
-    });
+    let filter = view
+        .state
+        .mapping
+        .retry
+        .as_ref()
+        .map(|retry| format!("the port mappings could not be changed: {}", retry.failure.text));
     let why = faults.chain(view.deaf.values().cloned()).chain(filter).next();
     let right = Some(why.is_none());
     let text = why.unwrap_or_else(|| "the agent is well again".into());
@@ -201,10 +207,17 @@ pub fn note(told: &mut Told, config: &Config, note: Note) {
         channel.queue.push(note.clone());
         let flying = channel.flying();
         while channel.queue.len() > QUEUE_CAP.max(flying + 1) {
-            channel.queue.remove(flying);
+            let waiting = channel.queue.iter().skip(flying);
+            let least = waiting.enumerate().find(|(_, note)| !is_urgent(note)).map_or(0, |(index, _)| index);
+            channel.queue.remove(flying + least);
             channel.left_out += 1;
         }
     }
+}
+
+/// Something is wrong: it goes before what is only worth knowing.
+fn is_urgent(note: &Note) -> bool {
+    matches!(note.occasion, Occasion::Failing | Occasion::Refused)
 }
 
 /// A record has another address, and it is published.
@@ -244,10 +257,9 @@ impl ChannelState {
     fn due(&self, world: &World) -> Option<Time> {
         let first = self.queue.first()?.at.plus(GATHER);
         let gap = self.sent.last().map_or(Time::default(), |last| last.plus(GAP));
-        let day = match self.sent.len() {
-            count if count >= A_DAY => self.sent.first().map_or(Time::default(), |first| first.plus(DAY)),
-            _ => Time::default(),
-        };
+        let most = if self.queue.iter().any(is_urgent) { A_DAY } else { A_DAY - KEPT };
+        let oldest = self.sent.len().checked_sub(most).and_then(|index| self.sent.get(index));
+        let day = oldest.map_or(Time::default(), |at| at.plus(DAY));
         let retry = self.retry.as_ref().and_then(|retry| due(retry, world)).unwrap_or_default();
         Some(first.max(gap).max(day).max(retry))
     }

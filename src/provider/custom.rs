@@ -116,7 +116,9 @@ impl Template<'_> {
         }
         if let Some(body) = self.body {
             let typed = http.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-            let is_json = body.trim_start().starts_with(['{', '[']);
+            // A placeholder at its beginning is no beginning of JSON.
+            let start = body.trim_start();
+            let is_json = start.starts_with(['{', '[']) && placeholder(start, value)?.is_none();
             let place = match typed {
                 _ if is_json => Place::Json,
                 Some((_, kind)) if kind.contains("json") => Place::Json,

@@ -77,7 +77,8 @@ impl Loader<'_> {
                 self.reader.fault(fields, name, "must be one line");
             }
         }
-        let own = matches!(&channel.way, Way::Post(service) if service.path.is_empty() && channel.has("body"));
+        let own =
+            matches!(&channel.way, Way::Post(service) if service.path.is_empty() && channel.has("body"));
         if let Some(fault) = notify.secret("url").filter(|_| !own).and_then(|url| url_fault(url, true)) {
             return self.reader.fault(fields, "url", fault);
         }
