@@ -1,7 +1,7 @@
 //! Planner scripts: what is sensed and answered, when, and what the plan makes of it. Pure data and a fake
 //! clock. Each file in `tests/plan/` says first why it exists, then `-- Config --`, `-- Script --` (a time
 //! and an event a line; `wake` in place of the time: when the plan said) and `-- Expect --` (every action, and what was asked with `wake?`, `exposure?`,
-//! `failing?`, `memory?` or `standing?`).
+//! `failing?`, `memory?`, `standing?` or `unseen?`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use porchlight::config::load::{load, Sources};
@@ -209,6 +209,10 @@ impl Stage {
                     .wake_at
                     .map_or("nothing planned".into(), |at| format!("next look at {}", shown_time(at.0)));
                 self.say(&text);
+            }
+            ["unseen?"] => {
+                let unseen = self.state.mapping.unseen.join(" ");
+                self.say(&format!("not seen or heard yet: [{unseen}]"));
             }
             ["unheard?"] => {
                 let addrs = unheard(&self.config, &self.world, &self.state);

@@ -5,7 +5,7 @@ use super::{probe, Action, Carrier, MapJob, Plan, Rule};
 use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network};
 use crate::model::{Now, OwnAddr, Time, WanWorld, World};
 use crate::state::{MappingState, State};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// How long after the first, the second and the third reload of OpenWrt's firewall within [`RELOAD_WINDOW`] the next
@@ -272,10 +272,14 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
     plan.actions.push(Action::Map(MapJob { generation, carrier, reload, rules, cut, wan_addrs, unseen }));
 }
 
-/// The mappings that are closed only because their camera was not seen yet.
+/// The mappings that are closed only because their camera was not seen yet, or has not answered yet.
 fn unseen(config: &Config, state: &State) -> Vec<String> {
-    let known = |camera: &str| state.cameras.get(camera).is_some_and(|memory| memory.addr.is_some());
-    let unseen = config.mappings.iter().filter(|mapping| !known(&mapping.camera));
+    let is_unseen =
+        |mapping: &&Mapping| match state.cameras.get(&mapping.camera).and_then(|camera| camera.addr) {
+            Some(addr) => probe::is_awaited(state, mapping, addr),
+            None => mapping.allow_open || probe::inquiry(mapping, Ipv4Addr::UNSPECIFIED.into()).is_ok(),
+        };
+    let unseen = config.mappings.iter().filter(is_unseen);
     unseen.map(|mapping| mapping.name.clone()).collect()
 }
 

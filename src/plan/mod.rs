@@ -126,7 +126,7 @@ pub struct MapJob {
     pub cut: Vec<IpAddr>,
     /// The WANs' addresses: a program of the router that listens on one of them has the port.
     pub wan_addrs: Vec<IpAddr>,
-    /// Mappings whose camera was not seen yet: what the firewall's own configuration has of them may stay there, closed
+    /// Mappings whose camera was not seen yet, or has not answered yet: what the firewall's own configuration has of them may stay there, closed
     /// by our own table.
     pub unseen: Vec<String>,
 }

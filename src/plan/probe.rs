@@ -40,6 +40,14 @@ pub(super) fn gate(state: &State, mapping: &Mapping, addr: IpAddr) -> Result<(),
     }
 }
 
+/// Whether the camera's first word on it is still to come.
+pub(super) fn is_awaited(state: &State, mapping: &Mapping, addr: IpAddr) -> bool {
+    let Some(inquiry) = inquiry(mapping, addr).ok().filter(|_| !mapping.allow_open) else { return false };
+    let memory = state.probes.get(&mapping.name).filter(|memory| memory.asked.as_ref() == Some(&inquiry));
+    let absent = |found: &Protection| matches!(found, Protection::NoService | Protection::Silent);
+    memory.is_none_or(|memory| memory.proof.is_none() && memory.found.as_ref().is_none_or(absent))
+}
+
 /// What the owner can do about it.
 fn mend(found: &Protection) -> &'static str {
     match found {

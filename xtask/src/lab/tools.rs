@@ -5,6 +5,7 @@ use nix::unistd::geteuid;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Once;
 use std::{env, fs};
 
 /// Programs, and the Debian package of each.
@@ -97,12 +98,13 @@ pub fn require_packages(what: &str, packages: &[&str], may_install: bool) -> Res
 }
 
 fn install(packages: &[&str]) -> Result<()> {
-    let tried = apt(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat());
-    if tried.is_ok() {
-        return Ok(());
-    }
-    // A fresh machine has no package lists, an old one stale ones.
-    apt(&["update", "-q"])?;
+    // A fresh machine has no package lists, an old one stale ones, by which it would install what is too old.
+    static UPDATED: Once = Once::new();
+    UPDATED.call_once(|| {
+        if let Err(error) = apt(&["update", "-q"]) {
+            anstream::eprintln!("{error:#}: going on with the package lists that are here");
+        }
+    });
     apt(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat())
 }
 
