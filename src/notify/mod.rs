@@ -14,7 +14,7 @@ use crate::model::Time;
 
 /// The most lines of a message; what is more is counted.
 const LINES_CAP: usize = 20;
-/// The most characters of a message's text: Bark's 4096 bytes are the least that a service takes.
+/// The most characters of a message's text, without the last line: Bark's 4096 bytes are the least that a service takes.
 const TEXT_CAP: usize = 1000;
 /// The most characters of a title: ServerChan takes no more.
 const TITLE_CAP: usize = 32;
@@ -165,7 +165,7 @@ impl Message {
         Message([
             distinct(notes.iter().map(|note| note.occasion.word().to_string())),
             cut(&title, TITLE_CAP),
-            cut(&text(notes.iter().map(shown), left_out), TEXT_CAP),
+            text(notes.iter().map(shown), left_out),
             distinct(said.iter().map(|note| note.record.clone())),
             distinct(said.iter().map(|note| note.camera.clone())),
             distinct(said.iter().map(|note| note.address.clone())),
@@ -197,12 +197,13 @@ fn text(lines: impl Iterator<Item = String>, left_out: u32) -> String {
     }
     let more = counted.len().saturating_sub(LINES_CAP) as u32;
     let shown = counted.into_iter().take(LINES_CAP);
-    let mut lines: Vec<String> =
+    let lines: Vec<String> =
         shown.map(|(line, count)| if count > 1 { format!("{line} ({count} times)") } else { line }).collect();
-    if more + left_out > 0 {
-        lines.push(format!("{} more left out; see `porchlight status`", more + left_out));
+    let text = cut(&lines.join("\n"), TEXT_CAP);
+    match more.saturating_add(left_out) {
+        0 => text,
+        more => format!("{text}\n{more} more left out; see `porchlight status`"),
     }
-    lines.join("\n")
 }
 
 /// What is not empty, each once.
