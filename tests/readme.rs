@@ -116,7 +116,8 @@ fn provider_options() -> String {
 
 /// One row a channel: what must be set, and what may be.
 fn channels() -> String {
-    let mut out = String::from("\n| `option kind` | what it is | must be set | may be set |\n|---|---|---|---|\n");
+    let mut out =
+        String::from("\n| `option kind` | what it is | must be set | may be set |\n|---|---|---|---|\n");
     let quoted = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     for Channel { kind, title, page, needs, takes, .. } in CHANNELS {
         let title = match page.contains("#notifications") {

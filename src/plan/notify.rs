@@ -58,8 +58,9 @@ pub fn subjects(view: &View<'_>) -> Vec<Subject> {
     for mapping in &view.config.mappings {
         let guard = guard(view, mapping);
         // What is closed for the camera's sake is told so, at once, and not once more after a while.
-        let refused = guard.right == Some(false);
-        all.push(Subject { right: port(view, mapping).filter(|_| !refused), ..subject_of(view, mapping) });
+        if guard.right != Some(false) {
+            all.push(Subject { right: port(view, mapping), ..subject_of(view, mapping) });
+        }
         all.push(guard);
     }
     all

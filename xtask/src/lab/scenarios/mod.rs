@@ -8,6 +8,7 @@ pub mod idle;
 pub mod kill;
 pub mod lease;
 pub mod netifd;
+pub mod notify;
 pub mod powerdns;
 pub mod ready;
 pub mod refresh;
@@ -86,6 +87,7 @@ pub const SCENARIOS: &[Scenario] = &[
         run: idle::writes,
     },
     refresh::REFRESH,
+    notify::NOTIFY,
     Scenario {
         name: "control",
         about: "the control socket, one instance, reloads, a clean end",
