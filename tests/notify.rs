@@ -49,7 +49,9 @@ fn made(kind: &str, lines: &str) -> Http {
 }
 
 /// Kind, options, and the request: first line, headers, body.
-const REQUESTS: &[(&str, &str, &str, &[(&str, &str)], &str)] = &[
+type Wish = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)], &'static str);
+
+const REQUESTS: &[Wish] = &[
     (
         "ntfy",
         "option url 'https://ntfy.sh/my-topic'",

@@ -8,6 +8,7 @@ use crate::act::tell;
 use crate::camera;
 use crate::config::{BackendChoice, Record};
 use crate::model::{Now, RecordId};
+use crate::notify;
 use crate::plan::{Action, LookJob, MapJob, ProbeJob, PublishJob, TellJob};
 use crate::provider::{self, Failure, Job, Kind};
 use smol::channel::bounded;
@@ -99,8 +100,9 @@ impl Agent {
             return;
         };
         let (section, outside, tx) = (section.clone(), self.outside(), self.tx.clone());
+        let message = notify::Message(job.message.0.clone().map(|field| self.redactor.redact(&field)));
         let work = async move {
-            let result = tell::tell(&section, &job.message, now.wall, outside).await;
+            let result = tell::tell(&section, &message, now.wall, outside).await;
             let _ = tx.try_send(Message::Told(job, result));
         };
         self.spawn(work).detach();

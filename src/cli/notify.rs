@@ -49,11 +49,11 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     let redactor = reading.redactor.clone();
     let redact = Box::new(move |text: &str| redactor.redact(text));
     let outside = Arc::new(Outside { http, timeout: reading.config.global.timeout, redact });
-    let sent = channels.iter().map(|channel| test(channel, &outside)).fold(true, |all, one| all && one);
-    Ok(match (sent, faulty) {
-        (_, true) => USAGE,
-        (true, false) => OK,
-        (false, false) => FAILED,
+    let failed = channels.iter().filter(|channel| !test(channel, &outside)).count();
+    Ok(match failed {
+        _ if faulty => USAGE,
+        0 => OK,
+        _ => FAILED,
     })
 }
 

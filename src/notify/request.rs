@@ -99,15 +99,25 @@ pub fn verdict(channel: &Notify, reply: &Reply, now: u64) -> Result<(), Failure>
         Some((path, value)) => shown(json.get(path)) == value,
         None => false,
     };
-    if failure.is_none() && (service.yes.is_empty() || service.yes.iter().any(|wish| said(&wish))) {
+    if failure.is_none() && (service.yes.is_empty() || service.yes.iter().any(said)) {
         return Ok(());
     }
+    let failure = failure.map(|failure| plainly(failure, reply));
     let failure = refusal(service, &json, failure).unwrap_or_else(|| garbled(reply));
     let signed = service.sign.is_some() && channel.secret("secret").is_some();
     match skewed(reply, now).filter(|_| signed && failure.kind == Kind::Credentials) {
         Some(skew) => Err(clock_failure(skew)),
         None => Err(failure),
     }
+}
+
+/// A status's failure without a DNS service's advice.
+fn plainly(failure: Failure, reply: &Reply) -> Failure {
+    if !matches!(failure.kind, Kind::Credentials | Kind::NoSuchName | Kind::Refused) {
+        return failure;
+    }
+    let text = format!("HTTP status {} {}; {MEND}", reply.status, quote(&reply.text()));
+    Failure { text, ..failure }
 }
 
 /// The failure that the JSON tells, on top of what the status says; `None` if neither says anything.

@@ -119,3 +119,44 @@ impl Told {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::Kind;
+    use crate::state::State;
+
+    #[test]
+    fn what_waits_outlives_a_kill_but_not_the_boot() {
+        let note = Note { text: "a\tb\nc".into(), record: "home".into(), at: Time(7), ..Note::test() };
+        let retry = Retry {
+            failure: Failure::new(Kind::Unreachable, "no answer"),
+            tries: 3,
+            since: Time(1),
+            started: Time(2),
+            next: Some(Time(9)),
+            floor: Time(0),
+        };
+        let channel = ChannelState {
+            queue: vec![note.clone()],
+            left_out: 2,
+            sent: vec![Time(3), Time(4)],
+            retry: Some(retry),
+            generation: 5,
+            in_flight: Some((5, Time(6), 1)),
+        };
+        let mut state = State::default();
+        state.told.channels.insert("phone".into(), channel.clone());
+        state.told.channels.insert("quiet".into(), ChannelState::default());
+        state.told.troubles.insert("agent".into(), Trouble { since: Time(8), told: true });
+        state.told.exposed.insert("rtsp".into());
+        let text = state.to_text("one");
+        let mut read = State::from_text(&text, "one").unwrap();
+        assert_eq!((&read.told.troubles, &read.told.exposed), (&state.told.troubles, &state.told.exposed));
+        let back = read.told.channels.remove("phone").unwrap();
+        let queue = vec![Note { text: "a b c".into(), ..note }];
+        assert_eq!(back, ChannelState { queue, generation: 0, in_flight: None, ..channel });
+        assert!(read.told.channels.is_empty(), "what has nothing to say is not written");
+        assert_eq!(State::from_text(&text, "two").unwrap().told, Told::default());
+    }
+}
