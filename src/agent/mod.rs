@@ -8,7 +8,8 @@ mod sensors;
 #[cfg(test)]
 mod tests;
 
-pub use reload::{read_config, Reading};
+pub use reload::{read_config, understand, Reading};
+pub(crate) use report::random;
 
 use crate::act::http::Http;
 use crate::act::nudge;

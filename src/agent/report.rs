@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 /// How the firewall's table is named among those who drop.
 const FW4_TABLE: &str = "table inet fw4,";
 
-/// A fresh number for the jitter of back-offs; the same for all where the kernel has none.
-fn random() -> u32 {
+/// A fresh number, for the jitter of back-offs and the like; the same for all where the kernel has none.
+pub(crate) fn random() -> u32 {
     let mut bytes = [0u8; 4];
     match getrandom::fill(&mut bytes) {
         Ok(()) => u32::from_ne_bytes(bytes),

@@ -1,5 +1,6 @@
 //! The command line: arguments -> one verb -> exit code. One file a verb.
 
+mod cameras;
 mod check;
 mod help;
 mod notify;
@@ -59,7 +60,7 @@ pub struct Verb {
 }
 
 /// All verbs, in the order of the help.
-pub const VERBS: [Verb; 9] = [
+pub const VERBS: [Verb; 10] = [
     Verb {
         name: "run",
         arguments: "",
@@ -73,6 +74,12 @@ pub const VERBS: [Verb; 9] = [
         arguments: "[--mode]",
         doc: "what the configuration means, or what is wrong in it",
         run: check::run,
+    },
+    Verb {
+        name: "cameras",
+        arguments: "[--json] [--write NAME [ADDR]]",
+        doc: "cameras in the LAN, and the sections to paste; or writes them",
+        run: cameras::run,
     },
     Verb {
         name: "providers",

@@ -1,5 +1,6 @@
 //! What the lab needs of the machine: finds it, installs it where it may, or says the line to type.
 
+use super::stream;
 use anyhow::{bail, ensure, Context, Result};
 use nix::unistd::geteuid;
 use std::ffi::OsString;
@@ -35,6 +36,12 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("inadyn", "inadyn"),
     ("ddclient", "ddclient"),
     (PERL_TLS, "libio-socket-ssl-perl"),
+    ("ffprobe", "ffmpeg"),
+    (stream::PYTHON_GI, "python3-gi"),
+    (stream::GST_RTSP_SERVER, "gir1.2-gst-rtsp-server-1.0"),
+    (stream::GST_TEST_PICTURE, "gstreamer1.0-plugins-base"),
+    (stream::GST_RTP, "gstreamer1.0-plugins-good"),
+    ("ustreamer", "ustreamer"),
 ];
 
 /// No program, but found like one beside /usr/bin: the module without which ddclient has no HTTPS.

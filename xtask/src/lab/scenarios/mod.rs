@@ -1,18 +1,22 @@
 //! The table of scenarios: each a story in a fresh lab, run by `cargo xtask test`.
 
+pub mod cameras;
 pub mod changes;
 pub mod control;
 pub mod faults;
 pub mod ground;
+pub mod hostile;
 pub mod idle;
 pub mod kill;
 pub mod lease;
+pub mod mjpeg;
 pub mod netifd;
 pub mod notify;
 pub mod powerdns;
 pub mod ready;
 pub mod refresh;
 pub mod route53;
+pub mod rtsp;
 pub mod scripts;
 pub mod service;
 pub mod ten;
@@ -57,9 +61,14 @@ pub const SCENARIOS: &[Scenario] = &[
     powerdns::API,
     route53::MOTO,
     lease::DNSMASQ,
+    rtsp::RTSP,
+    mjpeg::MJPEG,
+    hostile::HOSTILE,
+    cameras::HOME,
     netifd::WAYS,
     netifd::REST,
     service::SERVICE_BACKEND,
+    service::REPLACED,
     ucifw::UCI_BACKEND,
     faults::FAULTS,
     Scenario {
