@@ -61,6 +61,8 @@ type Told = Arc<Mutex<Vec<(String, Request, u16)>>>;
 struct Story<'a> {
     lab: &'a Lab,
     dns: Nameserver,
+    /// The camera's stream, which asks for no password at first.
+    streams: RtspCamera,
     told: Told,
     /// All that was said anywhere.
     said: String,
@@ -73,6 +75,8 @@ fn run(lab: &mut Lab) -> Result<Summary> {
     let camera = lab.lan_host("camera", CAMERA_MAC, PLACE)?;
     lab.write_leases(&[camera.lease(PLACE)])?;
     let _front = Camera::start(&camera.ns, 554, "front")?;
+    let streams = RtspCamera::start(&camera.ns, 5554, "front")?;
+    streams.set_password(false);
     for host in MESSENGERS {
         dns.publish(&format!("{host}.{ZONE}"), WEB4.into())?;
     }
@@ -89,7 +93,7 @@ fn run(lab: &mut Lab) -> Result<Summary> {
     let _recorder = lab.internet.enter(|| Recorder::start(WEB4.into(), authority, answer))?;
     let programs = Programs::write()?;
     lab.write_config(&config(lab, &programs))?;
-    let mut story = Story { lab, dns, told, said: String::new() };
+    let mut story = Story { lab, dns, streams, told, said: String::new() };
 
     let mut lines = vec![story.all_hear(&programs)?];
     lines.push(story.by_hand(&programs)?);
@@ -155,7 +159,7 @@ impl Programs {
     }
 }
 
-/// Every channel; a second mapping, whose camera is not proven to ask for a password.
+/// Every channel; a second mapping, to a stream that asks for no password.
 fn config(lab: &Lab, programs: &Programs) -> String {
     let s = |name: &str| SECRETS.iter().find(|(known, _)| *known == name).map_or("?", |(_, secret)| *secret);
     let all = "list on 'changed'\n\tlist on 'exposed'\n\tlist on 'refused'\n\tlist on 'failing'\n\tlist on 'recovered'";
@@ -239,9 +243,8 @@ fn config(lab: &Lab, programs: &Programs) -> String {
         "option mapping_backend",
         "option log_level 'trace'\n\toption cacert '/etc/porchlight/ca.pem'\n\toption timeout '8s'\n\toption mapping_backend",
     );
-    // The lab's camera speaks no RTSP, so that nothing is proven of it.
     format!(
-        "{home}\nconfig mapping 'second'\n\toption camera 'front'\n\toption src_dport '8555'\n\toption dest_port '554'\n{}",
+        "{home}\nconfig mapping 'second'\n\toption camera 'front'\n\toption src_dport '8555'\n\toption dest_port '5554'\n{}",
         channels.concat()
     )
 }
@@ -309,6 +312,7 @@ impl Story<'_> {
             ensure!(of("slack").contains(word), "details hold no {word}: {}", of("slack"));
         }
         let hook: Value = serde_json::from_str(&of("hook"))?;
+        ensure!(of("slack").contains("streams to anyone"), "the open camera is not told of: {}", of("slack"));
         for word in ["changed", "exposed", "refused"] {
             ensure!(hook["what"].as_str().is_some_and(|what| what.contains(word)), "no {word}: {hook}");
         }
@@ -375,8 +379,9 @@ impl Story<'_> {
         let again = self.pass(2200)?;
         ensure!(!again.contains("told (failing)"), "told twice: {again}");
         self.dns.set_mood(Mood::Well);
+        self.streams.set_password(true);
         let over = self.pass(4000)?;
-        ensure!(over.contains("recovered)"), "the end is not told: {over}");
+        ensure!(over.contains("told (recovered"), "the end is not told: {over}");
         let hook = |word: &str| {
             let of = |(host, request): &(String, Request)| {
                 host == "hook" && String::from_utf8_lossy(&request.body).contains(word)
@@ -384,8 +389,11 @@ impl Story<'_> {
             self.heard(from).iter().filter(|told| of(told)).count()
         };
         ensure!((hook("failing"), hook("recovered")) == (1, 1), "the hook heard: {:?}", self.heard(from));
+        let script = programs.left().1;
+        ensure!(script.contains("asks for a password again"), "the camera's password is not told: {script}");
         ensure!(programs.left().1.contains("could not be published for 10 minutes"), "{}", programs.left().1);
-        Ok("a provider that fails for ten minutes is told once, and its end, by passes without a daemon"
+        Ok("a provider that fails for ten minutes is told once, and its end, and that the camera asks for a password, by passes \
+             without a daemon"
             .into())
     }
 
