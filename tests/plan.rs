@@ -1,32 +1,25 @@
 //! Planner scripts: what is sensed and answered, when, and what the plan makes of it. Pure data and a fake
 //! clock. Each file in `tests/plan/` says first why it exists, then `-- Config --`, `-- Script --` (a time
 //! and an event a line; `wake` in place of the time: when the plan said) and `-- Expect --` (every action, and what was asked with `wake?`, `exposure?`,
-//! `failing?`, `memory?`, `standing?` or `unseen?`).
+//! `cameras?`, `failing?`, `memory?`, `standing?` or `unseen?`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use porchlight::config::load::{load, Sources};
-use porchlight::config::{BackendChoice, Config, Severity};
+#[path = "common/configuration.rs"]
+mod configuration;
+
+use configuration::config;
+use porchlight::config::{BackendChoice, Config};
 use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{exposure, unheard, Exposure};
 use porchlight::plan::publish::ids;
-use porchlight::plan::{camera, fold, notify, plan, probe, refresh, settle, Action, Carried, Plan, ProbeJob};
-use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
+use porchlight::plan::{camera, fold, lease, notify, plan, probe, refresh, settle};
+use porchlight::plan::{Action, Carried, LeaseJob, Leased, Plan, ProbeJob, StaticLease};
+use porchlight::provider::{Failure, Kind, Outcome};
 use porchlight::state::{kind_of, kind_word, Known, State};
 use porchlight::status::{Standing, View};
 use std::fmt::Write as _;
 use std::time::Duration;
-
-struct Nothing;
-
-impl Sources for Nothing {
-    fn first_line(&self, _: &str) -> Result<String, String> {
-        Err("no files here".into())
-    }
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-}
 
 struct Stage {
     config: Config,
@@ -40,14 +33,6 @@ struct Stage {
     flying: Vec<Action>,
     wake_at: Option<Time>,
     out: String,
-}
-
-fn config(text: &str) -> Config {
-    let loaded = load(text, "config", PROVIDERS, &Nothing);
-    let faults: Vec<String> =
-        loaded.problems.iter().filter(|p| p.severity == Severity::Error).map(|p| p.to_string()).collect();
-    assert!(faults.is_empty(), "{faults:?}");
-    loaded.config
 }
 
 fn millis(text: &str) -> u64 {
@@ -200,6 +185,7 @@ impl Stage {
                     Action::Probe(job) => job.generation -= 1,
                     Action::Map(job) => job.generation -= 1,
                     Action::Tell(job) => job.generation -= 1,
+                    Action::Lease(_) => panic!("there is one at a time"),
                 }
                 self.flying.insert(0, late);
                 self.done(rest);
@@ -220,6 +206,8 @@ impl Stage {
                 self.say(&format!("unheard: [{}]", addrs.join(" ")));
             }
             ["exposure?"] => self.exposure(),
+            ["cameras?"] => self.cameras(),
+            ["look"] => lease::look_again(&mut self.state, &self.config),
             ["failing?"] => self.failing(),
             ["standing?"] => self.standing(),
             ["memory?"] => self.memory(),
@@ -241,6 +229,41 @@ impl Stage {
         }
     }
 
+    /// `done ok [CAMERA=ADDRESS] ...`: the sections that are there now; `done refused CAMERA`; `done failed`.
+    fn leased(&mut self, job: &LeaseJob, words: &[&str]) {
+        let pair =
+            |text: &&str| text.split_once('=').map(|(camera, addr)| (camera.into(), addr.parse().unwrap()));
+        let result = match words {
+            ["ok", rest @ ..] => {
+                Ok(Leased { pinned: rest.iter().filter_map(pair).collect(), ..Leased::default() })
+            }
+            ["refused", camera] => {
+                Ok(Leased { refused: vec![(camera.to_string(), "taken".into())], ..Leased::default() })
+            }
+            _ => Err("no such file".into()),
+        };
+        assert!(!job.leases.is_empty() || job.only);
+        if lease::leased(&mut self.state, result, self.now.boot) {
+            self.say("a failure is told");
+        }
+    }
+
+    /// Where each camera is, and since when it is silent.
+    fn cameras(&mut self) {
+        for camera in self.config.cameras.clone() {
+            let addr = self
+                .state
+                .cameras
+                .get(&camera.name)
+                .unwrap()
+                .addr
+                .map_or("nowhere".into(), |addr| addr.to_string());
+            let silent = camera::silent_since(&self.config, &self.state, &camera, self.now.boot);
+            let silent = silent.map_or(String::new(), |at| format!(", silent since {}", shown_time(at.0)));
+            self.say(&format!("{} is at {addr}{silent}", camera.name));
+        }
+    }
+
     /// The owner edits the configuration, and it is reloaded.
     fn edit(&mut self, words: &[&str]) {
         let before = self.config.clone();
@@ -255,6 +278,7 @@ impl Stage {
             ["chat_id", text] => {
                 self.config.notifies[0].options.text.insert("chat_id".into(), text.to_string());
             }
+            ["static_lease", flag] => self.config.cameras[0].static_lease = *flag == "1",
             ["mapping_backend", "none"] => self.config.global.backend = BackendChoice::None,
             other => panic!("script: config {other:?}"),
         }
@@ -414,6 +438,7 @@ impl Stage {
                 let result = verdict(words[0]).map(drop);
                 notify::ended(&mut self.state.told, &job, result, self.now.boot, u32::MAX);
             }
+            Action::Lease(job) => self.leased(&job, words),
             Action::Map(job) => {
                 let reloaded = job.carrier.reloads() && job.reload && words[0] != "equal";
                 let missing = words[1..].iter().map(|mapping| mapping.to_string()).collect();
@@ -444,6 +469,15 @@ fn show(action: &Action) -> String {
             let [event, title, text, ..] = &job.message.0;
             let text = text.replace('\n', " | ");
             format!("tell {} of {event}: {title:?}, {text:?}", job.channel)
+        }
+        Action::Lease(job) => {
+            let lease = |lease: &StaticLease| match lease.addr {
+                Some(addr) if lease.moved => format!(" {} moves to {addr}", lease.camera),
+                Some(addr) => format!(" {} at {addr} if none is there", lease.camera),
+                None => format!(" {} if it is there", lease.camera),
+            };
+            let only = if job.only { "" } else { ", others stay" };
+            format!("static leases:{}{only}", job.leases.iter().map(lease).collect::<Vec<_>>().join(","))
         }
         Action::Map(job) => {
             let rules: Vec<String> = job

@@ -23,7 +23,9 @@ use crate::mapping::fw4::Look;
 use crate::mapping::nft::MapReport;
 use crate::model::{Event, Mac, Now, Protection, RecordId, Time, World};
 use crate::paths::Paths;
-use crate::plan::{self, camera, fold, refresh, settle, LookJob, MapJob, ProbeJob, PublishJob, TellJob};
+use crate::plan::{
+    self, camera, fold, lease, refresh, settle, Leased, LookJob, MapJob, ProbeJob, PublishJob, TellJob,
+};
 use crate::provider::{Failure, Verdicts};
 use crate::secret::Redactor;
 use crate::sense::clock;
@@ -62,6 +64,8 @@ pub enum Message {
     Told(TellJob, Result<(), Failure>),
     /// A change of the packet filter came back.
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
+    /// Static leases were looked at.
+    Leased(Result<Leased, String>),
     /// After the change of this generation: which tables drop what we let in.
     Droppers(u64, Vec<String>),
     /// The packet filter was looked at: is all as we made it, who is here to carry mappings (if that was asked), and
@@ -249,6 +253,7 @@ impl Agent {
                 network.rescan();
             }
             self.check_filter();
+            lease::look_again(&mut self.state, &self.config);
             self.nudged = Set::new();
         }
         self.nudge_unheard();
@@ -333,6 +338,7 @@ impl Agent {
             Message::Probed(job, found) => self.probed(&job, found, now),
             Message::Told(job, result) => self.told(&job, result, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
+            Message::Leased(result) => self.leased(result, now),
             Message::Droppers(generation, droppers) => {
                 if generation == self.state.mapping.generation {
                     self.changing_filter = None;
@@ -426,7 +432,12 @@ impl Agent {
         let soon = now.plus(self.config.global.debounce);
         let changing = self.state.mapping.in_flight.is_some() || self.changing_filter.is_some();
         let asking = self.state.probes.values().any(|probe| probe.in_flight.is_some());
-        self.world.complete && !flying && !changing && !asking && wake_at > soon
+        self.world.complete
+            && !flying
+            && !changing
+            && !asking
+            && !self.state.leases.in_flight
+            && wake_at > soon
     }
 
     /// A message to the owner is under way, or about to be.

@@ -77,7 +77,7 @@ pub const VERBS: [Verb; 10] = [
     },
     Verb {
         name: "cameras",
-        arguments: "[--json] [--write NAME [ADDR]]",
+        arguments: "[--json|--write NAME [IP]]",
         doc: "cameras in the LAN, and the sections to paste; or writes them",
         run: cameras::run,
     },
@@ -101,8 +101,8 @@ pub const VERBS: [Verb; 10] = [
     },
     Verb {
         name: "unmap",
-        arguments: "",
-        doc: "close every port mapping of a stopped agent",
+        arguments: "[--leases]",
+        doc: "close every port mapping of a stopped agent; --leases: its static leases too",
         run: unmap::run,
     },
     Verb { name: "help", arguments: "", doc: "this text", run: help::run },

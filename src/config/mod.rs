@@ -5,6 +5,7 @@
 //! and a list of [`Problem`]s, `describe` says in plain words what a config means.
 
 pub mod describe;
+pub mod edit;
 mod idn;
 pub mod load;
 pub(crate) mod nearest;
@@ -109,6 +110,8 @@ pub struct Config {
     pub mappings: Vec<Mapping>,
     /// Sections `notify`.
     pub notifies: Vec<Notify>,
+    /// Some sections are left out because of errors.
+    pub faulty: bool,
 }
 
 /// Section `porchlight`.
@@ -233,6 +236,8 @@ pub struct Camera {
     pub ip: Option<IpAddr>,
     /// `list record`: names of record sections.
     pub records: Vec<String>,
+    /// `option static_lease`: dnsmasq is to give it the same address always.
+    pub static_lease: bool,
 }
 
 /// Section `mapping`.

@@ -10,6 +10,7 @@ pub mod idle;
 pub mod kill;
 pub mod lease;
 pub mod mjpeg;
+pub mod moves;
 pub mod netifd;
 pub mod notify;
 pub mod powerdns;
@@ -19,6 +20,7 @@ pub mod route53;
 pub mod rtsp;
 pub mod scripts;
 pub mod service;
+pub mod static_lease;
 pub mod ten;
 pub mod ucifw;
 
@@ -65,11 +67,14 @@ pub const SCENARIOS: &[Scenario] = &[
     mjpeg::MJPEG,
     hostile::HOSTILE,
     cameras::HOME,
+    moves::MOVES,
+    moves::INSIDE,
     netifd::WAYS,
     netifd::REST,
     service::SERVICE_BACKEND,
     service::REPLACED,
     ucifw::UCI_BACKEND,
+    static_lease::STATIC_LEASE,
     faults::FAULTS,
     Scenario {
         name: "kill",

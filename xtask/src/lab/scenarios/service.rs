@@ -155,14 +155,26 @@ impl Home<'_> {
         let start = Instant::now();
         self.lab.write_leases(&[self.host.lease(MOVED)])?;
         let cut = self.wait_cut(&mut call)?;
+        let told = until("procd has the new place", SECOND, || {
+            self.openwrt.service(SERVICE).to_string().contains(&MOVED.to_string()).then(Instant::now)
+        })?;
+        let reloaded = until("the firewall has reloaded", OPEN_LIMIT, || {
+            (self.openwrt.reloads() == 2).then(Instant::now)
+        })?;
         let open = self.wait_open()?;
         self.wait_lifted(OPEN_LIMIT)?;
         ensure!(self.openwrt.reloads() == 2, "{} reloads", self.openwrt.reloads());
         ensure!(cut - start <= SECOND, "cut after {} ms", (cut - start).as_millis());
+        let late = open.saturating_duration_since(reloaded);
+        ensure!(late <= SECOND, "open only {} ms after the reload", late.as_millis());
+        let ms = |at: Instant| (at - start).as_millis();
         Ok(format!(
-            "lease moved: connection cut after {} ms, open at the new address after {} ms, one reload",
-            (cut - start).as_millis(),
-            (open - start).as_millis()
+            "lease moved: connection cut after {} ms, procd told after {} ms, its second and the one reload over after \
+             {} ms, open at the new address after {} ms",
+            ms(cut),
+            ms(told),
+            ms(reloaded),
+            ms(open)
         ))
     }
 
