@@ -28,6 +28,7 @@ pub mod map;
 pub mod mapping;
 pub mod metrics;
 pub mod model;
+pub mod notify;
 pub mod paths;
 pub mod plan;
 pub mod provider;

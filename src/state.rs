@@ -5,6 +5,10 @@
 //! The format: a head line `porchlight-state VERSION SHA256`, then one line a fact, fields parted by
 //! tabs. A file that is torn, foreign or of another version is set aside with a warning.
 
+mod told;
+
+pub use told::{ChannelState, Told, Trouble};
+
 use crate::config::Probe;
 use crate::map::{Map, Set};
 use crate::model::{millis, Family, Inquiry, Mac, Protection, RecordId, Scheme, Time};
@@ -48,6 +52,8 @@ pub struct State {
     pub hits: Map<String, u64>,
     /// The packet filter.
     pub mapping: MappingState,
+    /// What the owner was told, and is to be told.
+    pub told: Told,
     /// Static leases.
     pub leases: LeaseState,
     /// The last changes, oldest first, at most [`HISTORY`].
@@ -400,6 +406,7 @@ impl State {
         for target in &self.mapping.targets {
             line(&["target", &target.to_string()]);
         }
+        self.told.write(&mut line);
         for change in &self.history {
             line(&["history", &change.number.to_string(), &change.at.to_string(), &change.text]);
         }
@@ -465,6 +472,9 @@ impl State {
     fn read_line(&mut self, fields: &[&str], same_boot: bool) -> Option<()> {
         match fields {
             [kind, ..] if !same_boot && OF_THE_BOOT.contains(kind) => {}
+            [kind, ..] if told::LINES.contains(kind) => {
+                return if same_boot { self.told.read(fields) } else { Some(()) };
+            }
             ["change", n] => self.change = n.parse().ok()?,
             ["record", record, domain, rtype, account, addr, at] => {
                 let state = self.records.entry(record_id(record, domain, rtype)?).or_default();

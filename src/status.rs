@@ -1,6 +1,6 @@
 //! What the agent says of itself: one JSON document (pure), and the same as text for a person.
 
-use crate::config::{Camera, Config, Mapping, Network, Ports, Problem, Record, Severity};
+use crate::config::{Camera, Config, Mapping, Network, Notify, Ports, Problem, Record, Severity};
 use crate::map::Map;
 use crate::model::{
     millis, Delegated, Family, Interface, Mac, Now, Reading, RecordId, Time, WanWorld, World,
@@ -53,11 +53,19 @@ impl View<'_> {
         self.state.records.get(id).filter(|memory| memory.account == key)
     }
 
-    fn retry(&self, record: &Record, id: &RecordId) -> Option<&Retry> {
+    pub(crate) fn retry(&self, record: &Record, id: &RecordId) -> Option<&Retry> {
         let own = self.memory(record, id).and_then(|memory| memory.retry.as_ref());
         // What is right does not fail, whatever else of its account does.
         let accounts = || self.state.accounts.get(&account_key(record))?.retry.as_ref();
         own.or_else(|| accounts().filter(|_| !self.is_right(record, id)))
+    }
+
+    /// What is published, as far as it is known.
+    pub(crate) fn published(&self, record: &Record, id: &RecordId) -> Option<IpAddr> {
+        match self.memory(record, id)?.known {
+            Known::Published(addr) | Known::Remembered(addr) => Some(addr),
+            _ => None,
+        }
     }
 
     fn is_right(&self, record: &Record, id: &RecordId) -> bool {
@@ -102,7 +110,7 @@ impl View<'_> {
             && !self.world.wans.values().flat_map(|wan| &wan.interfaces).any(|interface| interface.trouble)
     }
 
-    fn is_open(&self, mapping: &Mapping) -> bool {
+    pub(crate) fn is_open(&self, mapping: &Mapping) -> bool {
         let Exposure::Open(rules) = exposure(self.config, self.world, self.state, mapping, self.now) else {
             return false;
         };
@@ -111,7 +119,7 @@ impl View<'_> {
     }
 
     /// Why the packet filter does not carry a mapping that was to be open.
-    fn refusal(&self, mapping: &Mapping) -> Option<&str> {
+    pub(crate) fn refusal(&self, mapping: &Mapping) -> Option<&str> {
         let refused = self.state.mapping.refused.iter().find(|(name, _)| *name == mapping.name);
         refused.map(|(_, why)| why.as_str())
     }
@@ -135,6 +143,7 @@ impl View<'_> {
             .raw("cameras", &array(self.config.cameras.iter().map(|camera| self.camera(camera))))
             .raw("mappings", &array(self.config.mappings.iter().map(|mapping| self.mapping(mapping))))
             .raw("filter", &self.filter())
+            .raw("notify", &array(self.config.notifies.iter().map(|channel| self.channel(channel))))
             .raw("changes", &array(self.state.history.iter().map(change)))
             .end()
     }
@@ -348,6 +357,18 @@ impl View<'_> {
         }
     }
 
+    fn channel(&self, channel: &Notify) -> String {
+        let object = Object::new().str("name", &channel.name).str("kind", &channel.kind);
+        let Some(memory) = self.state.told.channels.get(&channel.name) else {
+            return object.num("waiting", 0).end();
+        };
+        let object = object.num("waiting", memory.queue.len() as i64);
+        match &memory.retry {
+            Some(retry) => object.raw("failure", &self.failure(retry)).end(),
+            None => object.end(),
+        }
+    }
+
     /// One family of a mapping that has both.
     fn way(&self, mapping: &Mapping, family: Family) -> String {
         let object = Object::new().str("family", &family.to_string());
@@ -525,6 +546,10 @@ pub fn render(status: &Json) -> String {
     }
     if let Some(text) = filter.get("failure").str() {
         let _ = writeln!(out, "! filter   {text}");
+    }
+    for channel in status.get("notify").items().iter().filter(|channel| !channel.get("failure").is_null()) {
+        let (waiting, why) = (channel.get("waiting").num().unwrap_or(0), s(channel.get("failure"), "text"));
+        let _ = writeln!(out, "  notify   {}: {waiting} events are not told yet: {why}", s(channel, "name"));
     }
     for change in status.get("changes").items() {
         let _ =

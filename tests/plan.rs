@@ -13,7 +13,7 @@ use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{unheard, way, Exposure};
 use porchlight::plan::publish::ids;
-use porchlight::plan::{camera, fold, lease, plan, probe, refresh, settle, source};
+use porchlight::plan::{camera, fold, lease, notify, plan, probe, refresh, settle, source};
 use porchlight::plan::{Action, Carried, LeaseJob, Leased, Plan, ProbeJob, StaticLease};
 use porchlight::provider::{Failure, Kind, Outcome};
 use porchlight::state::{kind_of, kind_word, Known, State};
@@ -68,6 +68,14 @@ impl Stage {
     fn decide(&mut self) {
         camera::observe(&self.config, &self.world, &mut self.state, self.now.boot);
         refresh::observe(&self.config, &mut self.state, self.now);
+        if !self.config.notifies.is_empty() {
+            let (config, state, deaf) = (&self.config, &self.state, &Map::new());
+            let view = View { config, problems: &[], deaf, world: &self.world, state, now: self.now };
+            let subjects = notify::subjects(&view);
+            for text in notify::observe(&mut self.state.told, &self.config, subjects, self.now.boot) {
+                self.say(&text);
+            }
+        }
         let Plan { actions, wake_at } = plan(&self.config, &self.world, &self.state, self.now);
         self.wake_at = wake_at;
         for action in actions {
@@ -190,6 +198,7 @@ impl Stage {
                     Action::Probe(job) => job.generation -= 1,
                     Action::Resolve(job) => job.generation -= 1,
                     Action::Map(job) => job.generation -= 1,
+                    Action::Tell(job) => job.generation -= 1,
                     Action::Lease(_) => panic!("there is one at a time"),
                 }
                 self.flying.insert(0, late);
@@ -279,6 +288,10 @@ impl Stage {
             }
             ["without", "mappings"] => self.config.mappings.clear(),
             ["zone", zone] => self.config.records[0].zone = Some(zone.to_string()),
+            ["without", "notifies"] => self.config.notifies.clear(),
+            ["chat_id", text] => {
+                self.config.notifies[0].options.text.insert("chat_id".into(), text.to_string());
+            }
             ["static_lease", flag] => self.config.cameras[0].static_lease = *flag == "1",
             ["mapping_backend", "none"] => self.config.global.backend = BackendChoice::None,
             other => panic!("script: config {other:?}"),
@@ -416,6 +429,12 @@ impl Stage {
                 if told.is_empty() {
                     self.say("no verdicts to tell");
                 }
+                for wanted in &job.records {
+                    if told.contains(&(wanted.id.clone(), Ok(Outcome::Updated))) {
+                        let (told, now) = (&mut self.state.told, self.now.boot);
+                        notify::changed(told, &self.config, &wanted.id, wanted.addr, now);
+                    }
+                }
             }
             Action::Look(job) => {
                 let answer = |word: &str| match word {
@@ -441,6 +460,10 @@ impl Stage {
                 };
                 let mapping = self.config.mappings.iter().find(|mapping| mapping.name == job.mapping);
                 probe::answered(&mut self.state, mapping.unwrap(), &job, found, self.now.boot);
+            }
+            Action::Tell(job) => {
+                let result = verdict(words[0]).map(drop);
+                notify::ended(&mut self.state.told, &job, result, self.now.boot, u32::MAX);
             }
             Action::Lease(job) => self.leased(&job, words),
             Action::Resolve(job) => {
@@ -475,6 +498,11 @@ fn show(action: &Action) -> String {
         }
         Action::Probe(ProbeJob { mapping, inquiry, .. }) => {
             format!("ask for {mapping}: {}://{}{}", inquiry.how, inquiry.target, inquiry.path)
+        }
+        Action::Tell(job) => {
+            let [event, title, text, ..] = &job.message.0;
+            let text = text.replace('\n', " | ");
+            format!("tell {} of {event}: {title:?}, {text:?}", job.channel)
         }
         Action::Lease(job) => {
             let lease = |lease: &StaticLease| match lease.addr {

@@ -4,12 +4,13 @@ use super::sensors::UBUS;
 use super::{Agent, Message};
 use crate::act::publish::{self, Effort, Outside};
 use crate::act::readback::{self, Servers};
-use crate::act::{hosts, look};
+use crate::act::{hosts, look, tell};
 use crate::camera;
 use crate::config::{BackendChoice, Record};
 use crate::mapping::leases::Leases;
 use crate::model::{Now, RecordId};
-use crate::plan::{Action, LeaseJob, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob, Rule};
+use crate::notify;
+use crate::plan::{Action, LeaseJob, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob, Rule, TellJob};
 use crate::provider::{self, Failure, Job, Kind};
 use smol::channel::bounded;
 use smol::future::{BoxedLocal, Future};
@@ -49,6 +50,7 @@ impl Agent {
             Action::Probe(job) => self.start_probe(job),
             Action::Resolve(job) => self.start_resolve(job),
             Action::Map(job) => self.start_map(job, change),
+            Action::Tell(job) => self.start_tell(job, now),
             Action::Lease(job) => self.start_lease(job),
         }
     }
@@ -80,15 +82,32 @@ impl Agent {
             nonce,
             memo,
         };
-        let redactor = self.redactor.clone();
-        let outside = Arc::new(Outside {
-            http: self.http.clone(),
-            timeout: self.config.global.timeout,
-            redact: Box::new(move |text| redactor.redact(text)),
-        });
+        let outside = self.outside();
         let work = async move {
             let (job, result, effort) = publish::publish(entry, job, outside).await;
             let _ = tx.try_send(Message::Published(plan, job.memo, result, effort));
+        };
+        self.spawn(work).detach();
+    }
+
+    fn outside(&self) -> Arc<Outside> {
+        let redactor = self.redactor.clone();
+        Arc::new(Outside {
+            http: self.http.clone(),
+            timeout: self.config.global.timeout,
+            redact: Box::new(move |text| redactor.redact(text)),
+        })
+    }
+
+    fn start_tell(&self, job: TellJob, now: Now) {
+        let Some(section) = self.config.notifies.iter().find(|section| section.name == job.channel) else {
+            return;
+        };
+        let (section, outside, tx) = (section.clone(), self.outside(), self.tx.clone());
+        let message = notify::Message(job.message.0.clone().map(|field| self.redactor.redact(&field)));
+        let work = async move {
+            let result = tell::tell(&section, &message, now.wall, outside).await;
+            let _ = tx.try_send(Message::Told(job, result));
         };
         self.spawn(work).detach();
     }

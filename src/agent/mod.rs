@@ -26,6 +26,7 @@ use crate::model::{Event, Mac, Now, Protection, RecordId, Time, TimeZone, World}
 use crate::paths::Paths;
 use crate::plan::{
     self, camera, fold, lease, refresh, settle, Leased, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob,
+    TellJob,
 };
 use crate::provider::{Failure, Verdicts};
 use crate::secret::Redactor;
@@ -65,6 +66,8 @@ pub enum Message {
     Counted(Hits),
     /// A name was looked up.
     Resolved(ResolveJob, Result<Vec<IpAddr>, Failure>),
+    /// A message to the owner came back.
+    Told(TellJob, Result<(), Failure>),
     /// A change of the packet filter came back.
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
     /// Static leases were looked at.
@@ -220,7 +223,8 @@ impl Agent {
                 self.answer_waiting(now);
             }
             if let Mode::Once(deadline) = mode {
-                if idle || now.boot >= deadline {
+                // What is to be told leaves with the pass, or is left to the next one.
+                if idle && !self.is_telling(now.boot) || now.boot >= deadline {
                     return Ok(idle && self.view(now).healthy());
                 }
             }
@@ -255,6 +259,7 @@ impl Agent {
     fn decide(&mut self, now: Now) -> Time {
         camera::observe(&self.config, &self.world, &mut self.state, now.boot);
         refresh::observe(&self.config, &mut self.state, now);
+        self.note_troubles(now);
         self.tell_interest();
         if now.boot >= self.next_look {
             self.next_look = now.boot.plus(self.config.global.check_interval);
@@ -351,6 +356,7 @@ impl Agent {
                 self.asking.drain(..).for_each(|asking| asking.give(answer.clone()));
             }
             Message::Resolved(job, result) => self.resolved(&job, result, now),
+            Message::Told(job, result) => self.told(&job, result, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
             Message::Leased(result) => self.leased(result, now),
             Message::Droppers(generation, droppers) => {
@@ -465,6 +471,11 @@ impl Agent {
             && !resolving
             && !self.state.leases.in_flight
             && wake_at > soon
+    }
+
+    /// A message to the owner is under way, or about to be.
+    fn is_telling(&self, now: Time) -> bool {
+        self.state.told.channels.values().any(|channel| channel.is_busy(&self.world, now))
     }
 
     fn answer_waiting(&mut self, now: Now) {

@@ -130,6 +130,7 @@ impl Agent {
         if !after.global.enabled {
             log::info!("option enabled is '0': nothing to do until it is '1' and reloaded");
             (after.records, after.cameras, after.mappings) = Default::default();
+            after.notifies = Vec::new();
         }
         let before = std::mem::replace(&mut self.config, after);
         self.redactor = Arc::new(reading.redactor);

@@ -12,8 +12,8 @@ use crate::model::{millis, Family, Now, Protection, Reading, RecordId, Scheme, W
 use crate::plan::publish::{wish, Wish};
 use crate::plan::settle::{self, End};
 use crate::plan::{
-    lease, mapping, probe, source, Carried, Carrier, Leased, LookJob, MapJob, ProbeJob, PublishJob,
-    ResolveJob, Rule,
+    lease, mapping, notify, probe, source, Carried, Carrier, Leased, LookJob, MapJob, ProbeJob, PublishJob,
+    ResolveJob, Rule, TellJob,
 };
 use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
 use crate::state::{Known, Pinned, Seen};
@@ -150,6 +150,7 @@ impl Agent {
         let text = format!("{id}: {addr} published in {ms} ms");
         self.info(&format!("#{change} {text}"));
         self.state.remember(change, now.wall, text);
+        notify::changed(&mut self.state.told, &self.config, id, addr, now.boot);
         if *outcome == Outcome::UpdatedBehindProxy {
             // A read-back of an older change would look for what DNS does not show.
             self.confirming.remove(id);
@@ -290,6 +291,31 @@ impl Agent {
                 self.info(&format!("list src_ip: {} can be looked up again", job.name));
             }
             _ => {}
+        }
+    }
+
+    /// Takes in how everything stands that the owner may be told of.
+    pub(crate) fn note_troubles(&mut self, now: Now) {
+        if self.config.notifies.is_empty() {
+            return;
+        }
+        let subjects = notify::subjects(&self.view(now));
+        for text in notify::observe(&mut self.state.told, &self.config, subjects, now.boot) {
+            log::warn!("{text}");
+        }
+    }
+
+    /// What became of a message: a failure is told once.
+    pub(crate) fn told(&mut self, job: &TellJob, result: Result<(), Failure>, now: Now) {
+        let text = match &result {
+            Ok(()) => format!("notify {}: told ({})", job.channel, job.message.get("event").unwrap_or("?")),
+            Err(failure) => format!("notify {}: {failure}; it is tried again", job.channel),
+        };
+        let good = result.is_ok();
+        match notify::ended(&mut self.state.told, job, result, now.boot, random()) {
+            true if good => self.info(&text),
+            true => self.warn(&text),
+            false => log::debug!("{}", self.redactor.redact(&text)),
         }
     }
 

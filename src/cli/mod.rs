@@ -3,6 +3,7 @@
 mod cameras;
 mod check;
 mod help;
+mod notify;
 mod once;
 mod output;
 mod providers;
@@ -59,7 +60,7 @@ pub struct Verb {
 }
 
 /// All verbs, in the order of the help.
-pub const VERBS: [Verb; 9] = [
+pub const VERBS: [Verb; 10] = [
     Verb {
         name: "run",
         arguments: "",
@@ -91,6 +92,12 @@ pub const VERBS: [Verb; 9] = [
         arguments: "[wan IF [DEV]|lease|clock]",
         doc: "look now; without arguments, also try again what rests",
         run: trigger::run,
+    },
+    Verb {
+        name: "notify",
+        arguments: "test [NAME]",
+        doc: "send a test by every channel, or by one, and say what came of it",
+        run: notify::run,
     },
     Verb {
         name: "unmap",

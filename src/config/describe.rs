@@ -1,7 +1,7 @@
 //! What a configuration means, in plain words, for `porchlight check`. Never a secret.
 
 use super::value::span;
-use super::{BackendChoice, Camera, Config, Device, Mapping, Ports, Record, Wan};
+use super::{BackendChoice, Camera, Config, Device, Mapping, Notify, Ports, Record, Wan};
 use crate::model::Family;
 use crate::plan::probe::inquiry;
 use std::fmt::Display;
@@ -29,6 +29,9 @@ pub fn describe(config: &Config) -> String {
     }
     if !config.mappings.is_empty() {
         out.push_str(&about_backend(config));
+    }
+    for channel in &config.notifies {
+        line(&mut out, "notify", &channel.name, &about_notify(channel));
     }
     let global = &config.global;
     if !global.resident {
@@ -151,6 +154,12 @@ fn about_mapping(mapping: &Mapping) -> String {
     };
     let inside = format!("{} port {}", mapping.camera, Ports(mapping.dest_port));
     format!("outside port {outside} -> {inside}, {who}{}; {fate}", when.unwrap_or_default())
+}
+
+fn about_notify(channel: &Notify) -> String {
+    let on: Vec<&str> = channel.on.iter().map(|occasion| occasion.word()).collect();
+    let details = if channel.details { "with" } else { "without" };
+    format!("by {}, of {}, {details} names and addresses", channel.kind, joined(&on, "and"))
 }
 
 fn about_backend(config: &Config) -> String {

@@ -2,6 +2,7 @@
 //! out, and so is what cannot be without it; the rest stands.
 
 mod mapping;
+mod notify;
 mod record;
 mod resident;
 
@@ -11,7 +12,8 @@ use super::schema::{self, SectionRow, SECTIONS};
 use super::uci::{self, Section};
 use super::value::{self, quoted};
 use super::{
-    BackendChoice, Camera, Config, Device, Global, Mapping, Network, Probe, Problem, Record, Severity, Wan,
+    BackendChoice, Camera, Config, Device, Global, Mapping, Network, Notify, Probe, Problem, Record,
+    Severity, Wan,
 };
 use crate::model::Family;
 use crate::provider::Entry;
@@ -121,6 +123,7 @@ impl<'a> Loader<'a> {
             "record" => self.record(&mut fields, &name),
             "camera" => self.camera(&mut fields, &name),
             "mapping" => self.mapping(&mut fields, &name),
+            "notify" => self.notify(&mut fields, &name),
             _ => None,
         };
         let fate = match kept {

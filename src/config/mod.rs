@@ -16,7 +16,9 @@ pub mod uci;
 pub mod value;
 
 use crate::model::{Family, Mac};
+use crate::notify::Occasion;
 use crate::provider::Options;
+use crate::secret::Secret;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -112,6 +114,8 @@ pub struct Config {
     pub cameras: Vec<Camera>,
     /// Sections `mapping`.
     pub mappings: Vec<Mapping>,
+    /// Sections `notify`.
+    pub notifies: Vec<Notify>,
     /// Some sections are left out because of errors.
     pub faulty: bool,
 }
@@ -293,6 +297,35 @@ pub struct Mapping {
     pub probe_interval: Duration,
     /// `option allow_open`: expose it although it is not proven to ask for a password.
     pub allow_open: bool,
+}
+
+/// Section `notify`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// The section's name, else its kind.
+    pub name: String,
+    /// `option kind`, one of [`crate::notify::CHANNELS`].
+    pub kind: String,
+    /// `list on`: what to tell of.
+    pub on: Vec<Occasion>,
+    /// `option details`: with names and addresses.
+    pub details: bool,
+    /// `option title`: what every title begins with.
+    pub title: String,
+    /// The kind's own options.
+    pub options: Options,
+}
+
+impl Notify {
+    /// A plain option of the kind, if it is set.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.options.text.get(name).map(String::as_str)
+    }
+
+    /// A secret option of the kind, if it is set.
+    pub fn secret(&self, name: &str) -> Option<&str> {
+        self.options.secrets.get(name).map(Secret::reveal)
+    }
 }
 
 /// `option probe`: how a camera is asked whether it wants a password.

@@ -190,7 +190,7 @@ pub static SECTIONS: &[SectionRow] = &[
         options: MAPPING,
     },
     SectionRow { kind: "tunnel", built: false, doc: "A way out of carrier-grade NAT", options: TUNNEL },
-    SectionRow { kind: "notify", built: false, doc: "Whom to tell, and of what", options: NOTIFY },
+    SectionRow { kind: "notify", built: true, doc: "Whom to tell, and of what", options: NOTIFY },
 ];
 
 static GLOBAL: &[OptionRow] = &[
@@ -378,15 +378,29 @@ static NOTIFY: &[OptionRow] = &[
         "Which service",
     )
     .required(),
-    option("url", Kind::Text, "", "Where to send it").secret(),
-    option("token", Kind::Text, "", "The service's token").secret(),
-    option("secret", Kind::Text, "", "The service's signing secret").secret(),
-    option("chat_id", Kind::Text, "", "The chat"),
-    option("method", Kind::Text, "", "The HTTP method"),
-    list("header", Kind::Text, "", "HTTP headers").secret(),
-    option("body", Kind::Text, "", "The body's template").secret(),
-    list("on", Kind::Word(&["changed", "failing", "recovered", "exposed", "refused"]), "", "What to tell of"),
-    option("details", Kind::Bool, "0", "1: addresses and camera names in the text"),
+    list(
+        "on",
+        Kind::Word(&["changed", "failing", "recovered", "exposed", "refused"]),
+        "failing recovered refused",
+        "What to tell of",
+    ),
+    option("details", Kind::Bool, "0", "1: with names and addresses (not for a topic that others can read)"),
+    option(
+        "title",
+        Kind::Text,
+        "Porchlight",
+        "What every title begins with: the place, where you have several",
+    ),
+    option("url", Kind::Text, "", "Where to send it: the address that the service shows").secret(),
+    option("token", Kind::Text, "", "The service's token or key").secret(),
+    option("secret", Kind::Text, "", "The robot's signing secret").secret(),
+    option("chat_id", Kind::Text, "", "The chat's number, or @name of a channel"),
+    option("method", Kind::Text, "", "The request's method; default: POST"),
+    list("header", Kind::Text, "", "Its headers, `Name: value`").secret(),
+    option("body", Kind::Text, "", "What it carries; default: all fields as JSON").secret(),
+    option("to", Kind::Text, "", "The recipients, separated by commas"),
+    option("from", Kind::Text, "", "The sender; default: what sendmail says"),
+    option("program", Kind::Path, "", "The program to run; of email: in place of sendmail"),
 ];
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod camera;
 pub mod fold;
 pub mod lease;
 pub mod mapping;
+pub mod notify;
 pub mod probe;
 pub mod publish;
 pub mod reach;
@@ -20,6 +21,7 @@ pub mod source;
 
 use crate::config::{Config, Network, Proto};
 use crate::model::{Inquiry, Mac, Now, RecordId, Time, World};
+use crate::notify::Message;
 use crate::provider::Wanted;
 use crate::state::State;
 use std::net::{IpAddr, Ipv4Addr};
@@ -49,6 +51,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     mapping::plan(config, world, state, now, &mut plan);
     publish::plan(config, world, state, now, &mut plan);
     lease::plan(config, world, state, now, &mut plan);
+    notify::plan(config, world, state, now, &mut plan);
     plan
 }
 
@@ -65,6 +68,8 @@ pub enum Action {
     Resolve(ResolveJob),
     /// Make the packet filter carry exactly these rules, and cut what is listed.
     Map(MapJob),
+    /// Tell the owner.
+    Tell(TellJob),
     /// Make dnsmasq's configuration have exactly these static leases of ours.
     Lease(LeaseJob),
 }
@@ -111,6 +116,17 @@ pub struct ResolveJob {
     pub name: String,
     /// As in [`PublishJob`], of the name.
     pub generation: u64,
+}
+
+/// [`Action::Tell`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TellJob {
+    /// The notify section's name.
+    pub channel: String,
+    /// As in [`PublishJob`], of the channel.
+    pub generation: u64,
+    /// What is said.
+    pub message: Message,
 }
 
 /// [`Action::Map`].

@@ -2,7 +2,9 @@
 
 use super::account::account_key;
 use super::retry::{after, Attempt, Spent};
-use super::{lease, mapping, probe, refresh, source, Action, Carried, LookJob, MapJob, PublishJob, Rule};
+use super::{
+    lease, mapping, notify, probe, refresh, source, Action, Carried, LookJob, MapJob, PublishJob, Rule,
+};
 use crate::config::Config;
 use crate::map::Map;
 use crate::model::{Family, Now, RecordId, Time};
@@ -40,6 +42,10 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
         }
         Action::Probe(job) => {
             probe::begin(state, job);
+            0
+        }
+        Action::Tell(job) => {
+            notify::begin(&mut state.told, job, now.boot);
             0
         }
         Action::Lease(job) => {
@@ -387,6 +393,7 @@ pub fn try_again(state: &mut State) {
         (account.retry, account.spent) = (None, Spent::default());
     }
     probe::try_again(state);
+    notify::try_again(&mut state.told);
     lease::try_again(state);
     source::try_again(state);
     // Not forgotten: until a change of the packet filter succeeds, what is in force is in doubt.
@@ -398,6 +405,7 @@ pub fn try_again(state: &mut State) {
 /// Takes in a new configuration: what it no longer has is forgotten, and a record whose section is another
 /// one now rests no more and waits no more for its own sake.
 pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
+    notify::reconfigured(&mut state.told, before, now);
     probe::reconfigured(state, before, now);
     lease::reconfigured(state, before, now);
     source::reconfigured(state, now);

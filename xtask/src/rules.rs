@@ -6,10 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules without sockets, files, clocks or environment, by path under `src`.
-const PURE: [&str; 14] = [
+const PURE: [&str; 15] = [
     "plan/",
     "provider/",
     "sign/",
+    "notify/",
     "wire/",
     "config/",
     "model",

@@ -13,6 +13,7 @@ pub mod lease;
 pub mod mjpeg;
 pub mod moves;
 pub mod netifd;
+pub mod notify;
 pub mod powerdns;
 pub mod ready;
 pub mod refresh;
@@ -104,6 +105,7 @@ pub const SCENARIOS: &[Scenario] = &[
         run: idle::writes,
     },
     refresh::REFRESH,
+    notify::NOTIFY,
     Scenario {
         name: "control",
         about: "the control socket, one instance, reloads, a clean end",
