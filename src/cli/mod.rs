@@ -2,6 +2,7 @@
 
 mod check;
 mod help;
+mod import;
 mod once;
 mod output;
 mod providers;
@@ -58,7 +59,7 @@ pub struct Verb {
 }
 
 /// All verbs, in the order of the help.
-pub const VERBS: [Verb; 8] = [
+pub const VERBS: [Verb; 9] = [
     Verb {
         name: "run",
         arguments: "",
@@ -78,6 +79,12 @@ pub const VERBS: [Verb; 8] = [
         arguments: "[NAME] [--json]",
         doc: "the DNS services, or all of one, with an example to paste",
         run: providers::run,
+    },
+    Verb {
+        name: "import",
+        arguments: "SOURCE [FILE] [--write]",
+        doc: "what ddns, ddns-go, inadyn, ddclient or firewall have, as sections of ours",
+        run: import::run,
     },
     Verb {
         name: "trigger",

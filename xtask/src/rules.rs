@@ -6,8 +6,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules without sockets, files, clocks or environment, by path under `src`.
-const PURE: [&str; 8] =
-    ["plan/", "provider/", "sign/", "wire/", "config/", "model", "mapping/firewall", "mapping/conflict"];
+const PURE: [&str; 9] = [
+    "plan/",
+    "provider/",
+    "sign/",
+    "wire/",
+    "config/",
+    "import/",
+    "model",
+    "mapping/firewall",
+    "mapping/conflict",
+];
 
 /// What a pure module never names.
 const IMPURE: [&str; 13] = [

@@ -44,7 +44,7 @@ impl Line {
 
 /// The first rule of which a piece's name holds the pattern decides. Names are rustc's (v0 mangling): a crate or
 /// module with the length of its name before it. Generic code of a crate that was made for one of our types is ours.
-const RULES: [(&str, Line); 19] = [
+const RULES: [(&str, Line); 20] = [
     ("10porchlight8provider", Line::Providers),
     ("10porchlight4sign", Line::Providers),
     ("10porchlight4wire4json", Line::Providers),
@@ -62,6 +62,7 @@ const RULES: [(&str, Line); 19] = [
     ("10porchlight3cli", Line::View),
     ("10porchlight6status", Line::View),
     ("10porchlight7control", Line::View),
+    ("10porchlight6import", Line::View),
     ("10porchlight6notify", Line::View),
     ("10porchlight", Line::Core),
 ];
