@@ -5,6 +5,7 @@ pub mod control;
 pub mod faults;
 pub mod ground;
 pub mod idle;
+pub mod import;
 pub mod kill;
 pub mod lease;
 pub mod netifd;
@@ -86,6 +87,7 @@ pub const SCENARIOS: &[Scenario] = &[
         run: idle::writes,
     },
     refresh::REFRESH,
+    import::IMPORT,
     Scenario {
         name: "control",
         about: "the control socket, one instance, reloads, a clean end",
