@@ -112,11 +112,12 @@ impl Work<'_> {
         };
         smol::block_on(UciFile::new(path, FILE_CAP).update(edit))?;
         let (sections, notes) = done.into_inner();
-        let count = sections.lines().filter(|line| line.starts_with("config ")).count();
+        let names: Vec<&str> = sections.lines().filter_map(|line| line.strip_prefix("config ")).collect();
         say(&format!(
-            "{count} sections were added to {}, switched off. Look at them, take out their option enabled '0', and then: \
+            "Added to {}, switched off: {}.\nLook at it, take out each option enabled '0' that you want to be on, and then: \
              porchlight check\n",
-            path.display()
+            path.display(),
+            names.join(", ")
         ));
         Ok(notes)
     }

@@ -113,8 +113,8 @@ pub fn import(
     import.try_on(around.config, judge)?;
     import.leave_unused_ways_out();
     import.tell_unused();
-    if import.drafts.is_empty() {
-        import.note(0, true, "nothing in it can be carried over");
+    if import.drafts.is_empty() && import.notes.is_empty() {
+        import.note(0, true, "there is nothing in it to carry over");
     }
     let redactor = Redactor::new(&import.secrets);
     let mut notes = import.notes;

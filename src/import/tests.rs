@@ -138,7 +138,7 @@ proptest! {
         prop_assert_eq!(notes, []);
         let loaded = judge(&uci);
         let options = &loaded.config.records[0].options;
-        prop_assert_eq!(options.secrets.get("password").map(crate::secret::Secret::reveal), Some(password.as_str()));
+        prop_assert_eq!(options.secrets.get("password").map(Secret::reveal), Some(password.as_str()));
         prop_assert_eq!(options.text.get("username"), Some(&user));
     }
 }
