@@ -110,7 +110,7 @@ impl Work<'_> {
             *done.borrow_mut() = (sections, notes);
             Ok(new)
         };
-        smol::block_on(UciFile::new(path, FILE_CAP).update(edit))?;
+        smol::block_on(UciFile::new(path, FILE_CAP).update(&edit))?;
         let (sections, notes) = done.into_inner();
         let names: Vec<&str> = sections.lines().filter_map(|line| line.strip_prefix("config ")).collect();
         say(&format!(

@@ -67,7 +67,7 @@ pub(super) fn read(text: &str, import: &mut Import) -> Result<(), String> {
             globals.append(&mut locals);
         } else {
             locals.splice(0..0, globals.iter().cloned());
-            records(&locals, &hosts, begun, import);
+            records(&locals, hosts, begun, import);
         }
     }
     for (name, _) in globals.iter().filter(|(name, _)| !is_known(name)) {
@@ -149,89 +149,95 @@ fn unquoted(text: &str) -> (String, &str) {
     (value, "")
 }
 
+/// A setting's last value; empty if there is none.
+fn one<'a>(settings: &'a Settings, name: &str) -> &'a str {
+    settings.iter().rfind(|(known, _)| known == name).map_or("", |(_, value)| value)
+}
+
 /// The record of a line's hosts.
-fn records(settings: &Settings, hosts: &[String], line: usize, import: &mut Import) {
-    let get = |name: &str| {
-        settings.iter().rfind(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
-    };
+fn records(settings: &Settings, hosts: Vec<String>, line: usize, import: &mut Import) {
+    let get = |name: &str| one(settings, name);
     for (name, value) in settings {
-        if name.ends_with("password") || matches!(name.as_str(), "apikey" | "secretapikey") {
+        if name.ends_with("password") || name.ends_with("apikey") {
             import.hide(value);
         }
         if !is_known(name) {
             import.unused(name);
         }
     }
-    let (four, six) = families(&get);
-    let device = [("usev4", "ifv4"), ("usev6", "ifv6"), ("use", "if")]
-        .into_iter()
-        .find(|(by, _)| get(by).starts_with("if"));
-    let device = device.map_or("", |(_, name)| if get(name).is_empty() { get("if") } else { get(name) });
-    if [get("use"), get("usev4"), get("usev6")].iter().any(|by| matches!(*by, "ip" | "ipv4" | "ipv6")) {
-        import.note(line, false, "a fixed address is not carried over: the interface's own is published");
+    let mut device = "";
+    for (by, name) in [("use", "if"), ("usev6", "ifv6"), ("usev4", "ifv4")] {
+        if get(by).starts_with("if") {
+            device = if get(name).is_empty() { get("if") } else { get(name) };
+        } else if get(by).starts_with("ip") {
+            import.note(line, false, "a fixed address is not carried over: the interface's own is published");
+        }
     }
     let mut theirs = Theirs {
         line,
-        service: get("protocol").into(),
-        user: get("login").into(),
-        password: get("password").into(),
-        domains: hosts.to_vec(),
-        zone: if get("zone").is_empty() { get("root-domain").into() } else { get("zone").into() },
-        families: (four, six),
-        way: if device.is_empty() { Way::Any } else { Way::Device(device.into()) },
-        ttl: get("ttl").into(),
+        service: get("protocol"),
+        user: get("login"),
+        password: get("password"),
+        domains: hosts,
+        zone: if get("zone").is_empty() { get("root-domain") } else { get("zone") },
+        families: families(settings),
+        way: if device.is_empty() { Way::Any } else { Way::Device(device) },
+        ttl: get("ttl"),
         ..Theirs::default()
     };
-    match theirs.service.as_str() {
-        "" | "dyndns2" => dyndns2(&get, &mut theirs),
+    let mut more = |name, value: &str| theirs.more.push((name, value.to_string()));
+    match theirs.service {
+        "" | "dyndns2" => dyndns2(settings, &mut theirs),
         "porkbun" => {
-            theirs.more = vec![("key_id", get("apikey").into()), ("key_secret", get("secretapikey").into())]
+            more("key_id", get("apikey"));
+            more("key_secret", get("secretapikey"));
         }
-        "netcup" => theirs.more = vec![("key", get("apikey").into())],
+        "netcup" => more("key", get("apikey")),
         // Addresses with the secret in them.
-        "cloudns" => own_url(get("dynurl").to_string(), &mut theirs, import),
-        "directnic" => own_url(format!("{}{{ip}}", get("urlv4")), &mut theirs, import),
+        "cloudns" | "directnic" => {
+            let (url, address) =
+                if theirs.service == "cloudns" { (get("dynurl"), "") } else { (get("urlv4"), "{ip}") };
+            import.hide(url);
+            more("url", &[url, address].concat());
+            theirs.service = "custom";
+            (theirs.user, theirs.password) = ("", "");
+            if address.is_empty() {
+                import.note(
+                    line,
+                    false,
+                    "the service takes the address of the connection; here it follows the router's",
+                );
+            }
+        }
         _ if !get("server").is_empty() => import.unused("server"),
         _ => {}
     }
-    import.record(theirs);
+    import.record(&theirs);
 }
 
 /// IPv4 and IPv6, by how each address is found.
-fn families<'a>(get: &impl Fn(&str) -> &'a str) -> (bool, bool) {
-    let on = |by: &str| !matches!(by, "" | "no" | "none" | "disabled");
-    if get("usev4").is_empty() && get("usev6").is_empty() {
+fn families(settings: &Settings) -> (bool, bool) {
+    let (four, six) = (one(settings, "usev4"), one(settings, "usev6"));
+    if four.is_empty() && six.is_empty() {
         // Before version 3.10.
-        let six = get("ipv6") == "yes";
+        let six = one(settings, "ipv6") == "yes";
         return (!six, six);
     }
-    (on(get("usev4")), on(get("usev6")))
+    let on = |by: &str| !matches!(by, "" | "no" | "none" | "disabled");
+    (on(four), on(six))
 }
 
 /// A server that speaks dyndns2: a service of ours, or one of its own.
-fn dyndns2<'a>(get: &impl Fn(&str) -> &'a str, theirs: &mut Theirs) {
+fn dyndns2(settings: &Settings, theirs: &mut Theirs) {
+    let get = |name: &str| one(settings, name);
     let server = if get("server").is_empty() { "members.dyndns.org" } else { get("server") };
     let host = server.split("://").last().unwrap_or(server);
-    let known = SERVERS.iter().find(|(known, _)| host == *known || host.strip_prefix("www.") == Some(*known));
-    theirs.service = known.map_or("dyndns2", |(_, service)| *service).into();
+    let known = SERVERS.iter().find(|(known, _)| host == *known);
+    theirs.service = known.map_or("dyndns2", |(_, service)| *service);
     if known.is_none() {
-        let scheme = if get("ssl") == "no" || server.starts_with("http://") { "http" } else { "https" };
+        let plain = get("ssl") == "no" || server.starts_with("http://");
         let script = if get("script").is_empty() { "/nic/update" } else { get("script") };
-        theirs.more = vec![("url", format!("{scheme}://{host}{script}"))];
+        let scheme = if plain { "http://" } else { "https://" };
+        theirs.more.push(("url", [scheme, host, script].concat()));
     }
-}
-
-/// A service that is reached by an address in which all is said.
-fn own_url(url: String, theirs: &mut Theirs, import: &mut Import) {
-    import.hide(&url);
-    theirs.service = "custom".into();
-    (theirs.user, theirs.password) = Default::default();
-    if !url.contains("{ip}") {
-        import.note(
-            theirs.line,
-            false,
-            "the service takes the address of the connection; here it follows the router's",
-        );
-    }
-    theirs.more = vec![("url", url)];
 }

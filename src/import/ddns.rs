@@ -50,23 +50,23 @@ fn service(section: &Section, import: &mut Import) {
     let own = service.is_empty() || service == "-";
     if own && get("update_url").is_empty() {
         let why = if script.is_empty() {
-            "neither service_name nor update_url is set"
+            "neither service_name nor update_url is set: "
         } else {
-            "it updates by a script of its own"
+            "it updates by a script of its own: "
         };
         let name = section.name.as_deref().unwrap_or("(without a name)");
-        return import.note(section.line, true, &format!("left out: service {name}: {why}"));
+        return import.lose(section.line, why, name);
     }
     let six = get("use_ipv6") == "1";
-    let lookup = get("lookup_host").to_string();
-    let domain = if get("domain").is_empty() { lookup.clone() } else { get("domain").into() };
+    let lookup = get("lookup_host");
+    let domain = if get("domain").is_empty() { lookup } else { get("domain") };
     let mut theirs = Theirs {
         line: section.line,
-        name: section.name.clone().unwrap_or_default(),
-        service: if own { "custom".into() } else { service.into() },
-        user: get("username").into(),
-        password: get("password").into(),
-        domains: Some(domain).filter(|name| !name.is_empty()).into_iter().collect(),
+        name: section.name.as_deref().unwrap_or_default(),
+        service: if own { "custom" } else { service },
+        user: get("username"),
+        password: get("password"),
+        domains: if domain.is_empty() { Vec::new() } else { vec![domain.into()] },
         lookup,
         families: (!six, six),
         way: way(section, import),
@@ -84,11 +84,11 @@ fn service(section: &Section, import: &mut Import) {
     } else {
         parameters(section, &mut theirs, import);
     }
-    import.record(theirs);
+    import.record(&theirs);
 }
 
 /// Where the address comes from.
-fn way(section: &Section, import: &mut Import) -> Way {
+fn way<'a>(section: &'a Section, import: &mut Import) -> Way<'a> {
     let get = |name| one(section, name);
     let source = if get("ip_source").is_empty() { "network" } else { get("ip_source") };
     let network = if source == "network" { get("ip_network") } else { get("interface") };
@@ -97,9 +97,9 @@ fn way(section: &Section, import: &mut Import) -> Way {
             let device = get("ip_interface");
             // `@wan` is netifd's name.
             return match device.strip_prefix('@') {
-                Some(name) => Way::Interface(name.into()),
+                Some(name) => Way::Interface(name),
                 None if device.is_empty() => Way::Any,
-                None => Way::Device(device.into()),
+                None => Way::Device(device),
             };
         }
         "web" => import.unused("ip_url"),
@@ -108,28 +108,28 @@ fn way(section: &Section, import: &mut Import) -> Way {
     }
     match network {
         "" if get("interface").is_empty() => {
-            Way::Interface(if get("use_ipv6") == "1" { "wan6" } else { "wan" }.into())
+            Way::Interface(if get("use_ipv6") == "1" { "wan6" } else { "wan" })
         }
-        "" => Way::Interface(get("interface").into()),
-        name => Way::Interface(name.into()),
+        "" => Way::Interface(get("interface")),
+        name => Way::Interface(name),
     }
 }
 
 /// What some services have in `param_opt` and `param_enc`.
-fn parameters(section: &Section, theirs: &mut Theirs, import: &mut Import) {
+fn parameters<'a>(section: &'a Section, theirs: &mut Theirs<'a>, import: &mut Import) {
     let (opt, enc) = (one(section, "param_opt"), one(section, "param_enc"));
-    match theirs.service.as_str() {
+    match theirs.service {
         "netcup.com" => {
             theirs.more = vec![("key", enc.into())];
-            theirs.zone = opt.into();
+            theirs.zone = opt;
         }
         "pdns" => theirs.more = vec![("url", opt.into())],
-        "scaleway.com" => theirs.ttl = opt.into(),
+        "scaleway.com" => theirs.ttl = opt,
         "bind-nsupdate" => {
             // `hmac-sha256:name`
-            if let Some((algorithm, name)) = theirs.user.clone().split_once(':') {
+            if let Some((algorithm, name)) = theirs.user.split_once(':') {
                 theirs.more.push(("tsig_algorithm", algorithm.into()));
-                theirs.user = name.into();
+                theirs.user = name;
             } else if !theirs.user.is_empty() {
                 let text =
                     "the key's algorithm is not said; hmac-sha256 is taken: look at option tsig_algorithm";

@@ -4,7 +4,6 @@
 use super::service::{Theirs, Way};
 use super::yaml::{parse, Leaf};
 use super::Import;
-use crate::config::value::quoted;
 
 /// Reads the file.
 ///
@@ -37,86 +36,82 @@ pub(super) fn read(text: &str, import: &mut Import) -> Result<(), String> {
 
 /// The records of both families of an entry.
 fn both(leaves: &[Leaf], place: &str, import: &mut Import) {
-    let find = |name: &str| leaves.iter().find(|leaf| leaf.path.strip_prefix(place) == Some(name));
-    let get = |name: &str| find(name).map_or("", |leaf| leaf.value.as_str());
-    let Some(service) = find("dns.name") else { return };
-    for (family, six) in [("ipv4", false), ("ipv6", true)] {
-        let within = format!("{place}{family}.domains.");
-        let domains =
-            leaves.iter().filter(|leaf| leaf.path.starts_with(&within) && !leaf.value.trim().is_empty());
-        let domains: Vec<&Leaf> = domains.collect();
-        let Some(first) = domains.first() else { continue };
-        let own = |name: &str| get(&format!("{family}.{name}")).to_string();
-        let (by, device) = (own("gettype"), own("netinterface"));
-        let way = match by.as_str() {
-            "netInterface" if !device.is_empty() => Way::Device(device),
-            "url" | "cmd" => {
-                import.unused(&by);
-                Way::Any
-            }
-            _ => Way::Any,
-        };
-        if !get("httpinterface").is_empty() {
-            import.unused("httpinterface");
-        }
-        let names = domains.iter().filter_map(|leaf| name(leaf, import)).collect();
-        import.record(
-            Theirs {
-                line: first.line,
-                name: get("name").into(),
-                service: service.value.clone(),
-                user: get("dns.id").into(),
-                password: get("dns.secret").into(),
-                domains: names,
-                families: (!six, six),
-                way,
-                ttl: get("ttl").into(),
-                more: more(&service.value, &get),
-                off: own("enable") != "true",
-                ..Theirs::default()
-            }
-            .own_request(),
-        );
+    let get = |name: &str| one(leaves, place, name);
+    if get("dns.name").is_empty() {
+        return;
     }
+    if !get("httpinterface").is_empty() {
+        import.unused("httpinterface");
+    }
+    for family in ["ipv4.", "ipv6."] {
+        let own = [place, family].concat();
+        let mut theirs = Theirs {
+            name: get("name"),
+            service: get("dns.name"),
+            user: get("dns.id"),
+            password: get("dns.secret"),
+            families: (family == "ipv4.", family == "ipv6."),
+            ttl: get("ttl"),
+            off: one(leaves, &own, "enable") != "true",
+            ..Theirs::default()
+        };
+        for leaf in leaves.iter().filter(|leaf| leaf.path.starts_with(&(own.clone() + "domains."))) {
+            name(leaf, &mut theirs, import);
+        }
+        if theirs.domains.is_empty() {
+            continue;
+        }
+        match one(leaves, &own, "gettype") {
+            "netInterface" => theirs.way = Way::Device(one(leaves, &own, "netinterface")),
+            by => import.unused(by),
+        }
+        if theirs.way == Way::Device("") {
+            theirs.way = Way::Any;
+        }
+        match theirs.service {
+            "vercel" => theirs.more.push(("team_id", get("dns.extparam").into())),
+            "callback" => callback(&mut theirs),
+            _ => {}
+        }
+        import.record(&theirs);
+    }
+}
+
+/// A value; empty if there is none.
+fn one<'a>(leaves: &'a [Leaf], place: &str, name: &str) -> &'a str {
+    let leaf = leaves.iter().find(|leaf| leaf.path.strip_prefix(place) == Some(name));
+    leaf.map_or("", |leaf| &leaf.value)
 }
 
 /// `host:zone` as `host@zone`, without what is asked for behind it.
-fn name(leaf: &Leaf, import: &mut Import) -> Option<String> {
+fn name(leaf: &Leaf, theirs: &mut Theirs, import: &mut Import) {
     let (name, query) = leaf.value.trim().split_once('?').unwrap_or((leaf.value.trim(), ""));
+    if name.is_empty() {
+        return;
+    }
     if !query.is_empty() {
-        let text =
-            format!("{}: what stands behind the ? is left out; a line is option line here", quoted(name));
-        import.note(leaf.line, false, &text);
+        import.note(
+            leaf.line,
+            false,
+            "what stands behind the ? of a name is left out; a line is option line here",
+        );
     }
-    Some(match name.split_once(':') {
-        Some((host, zone)) => format!("{}@{zone}", if host == "@" { "" } else { host }),
-        None => name.to_string(),
-    })
+    if theirs.domains.is_empty() {
+        theirs.line = leaf.line;
+    }
+    theirs.domains.push(name.trim_start_matches("@:").replacen(':', "@", 1));
 }
 
-/// What one service has beyond the account.
-fn more<'a>(service: &str, get: &dyn Fn(&str) -> &'a str) -> Vec<(&'static str, String)> {
-    match service {
-        "vercel" => vec![("team_id", get("dns.extparam").into())],
-        _ => Vec::new(),
+/// A request of one's own: the id is an address, the secret what is sent; `#{ip}` and the like are placeholders.
+fn callback(theirs: &mut Theirs) {
+    let ttl = if theirs.ttl.is_empty() { "600" } else { theirs.ttl };
+    let filled =
+        |text: &str| text.replace("#{recordType}", "{rtype}").replace("#{ttl}", ttl).replace("#{", "{");
+    theirs.more.push(("url", filled(theirs.user)));
+    if !theirs.password.is_empty() {
+        theirs.more.push(("method", "POST".into()));
+        theirs.more.push(("body", filled(theirs.password)));
     }
-}
-
-impl Theirs {
-    /// ddns-go's `callback`: the id is an address, the secret what is sent; `#{ip}` and the like are placeholders.
-    fn own_request(mut self) -> Theirs {
-        if self.service == "callback" {
-            self.service = "custom".into();
-            let ttl = if self.ttl.is_empty() { "600".to_string() } else { self.ttl.clone() };
-            let filled = |text: String| {
-                let text = text.replace("#{domain}", "{domain}").replace("#{ip}", "{ip}");
-                text.replace("#{recordType}", "{rtype}").replace("#{ttl}", &ttl)
-            };
-            let url = filled(std::mem::take(&mut self.user));
-            let body = filled(std::mem::take(&mut self.password));
-            let method = if body.is_empty() { "" } else { "POST" };
-            self.more = vec![("url", url), ("method", method.into()), ("body", body)];
-        }
-        self
-    }
+    theirs.service = "custom";
+    (theirs.user, theirs.password) = ("", "");
 }

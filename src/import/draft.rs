@@ -1,7 +1,5 @@
 //! A section that is to be, and its text in UCI.
 
-use std::fmt::Write as _;
-
 /// A section to add.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Draft {
@@ -14,7 +12,18 @@ pub(super) struct Draft {
     /// It was switched off there.
     pub off: bool,
     /// Name, value, and whether it is one of a list.
-    options: Vec<(String, String, bool)>,
+    options: Vec<(&'static str, String, bool)>,
+}
+
+/// Which sections are written as switched off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Off {
+    /// Those that were so in the other file.
+    AsThere,
+    /// All.
+    All,
+    /// None.
+    None,
 }
 
 impl Draft {
@@ -24,69 +33,73 @@ impl Draft {
     }
 
     /// Sets an option; an empty value sets nothing.
-    pub fn set(&mut self, name: &str, value: &str) {
-        self.options.retain(|(known, ..)| known != name);
-        if !value.is_empty() {
-            self.options.push((name.into(), value.into(), false));
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        match self.options.iter_mut().find(|option| option.0 == name) {
+            Some(option) => option.1 = value.into(),
+            None if value.is_empty() => {}
+            None => self.options.push((name, value.into(), false)),
         }
     }
 
-    /// Adds to a list, unless it is in it.
-    pub fn add(&mut self, name: &str, value: &str) {
-        if !self.values(name).any(|known| known == value) {
-            let last = self.options.iter().rposition(|(known, ..)| known == name);
-            let place = last.map_or(self.options.len(), |last| last + 1);
-            self.options.insert(place, (name.into(), value.into(), true));
+    /// Adds to a list, unless it is in it. A record's names stand behind its provider.
+    pub fn add(&mut self, name: &'static str, value: &str) {
+        if self.has(name, value) {
+            return;
+        }
+        let end = if name == "domain" { 1 } else { self.options.len() };
+        let last = self.options.iter().rposition(|option| option.0 == name);
+        let place = last.map_or(end, |last| last + 1).min(self.options.len());
+        self.options.insert(place, (name, value.into(), true));
+    }
+
+    /// Whether an option or list has this value.
+    pub fn has(&self, name: &str, value: &str) -> bool {
+        self.options.iter().any(|option| option.0 == name && option.1 == value)
+    }
+
+    /// The first value of an option or list; empty if there is none.
+    pub fn one(&self, name: &str) -> &str {
+        self.options.iter().find(|option| option.0 == name).map_or("", |option| &option.1)
+    }
+
+    /// Takes the WAN sections of another one too.
+    pub fn add_ways(&mut self, from: &Draft) {
+        for option in from.options.iter().filter(|option| option.0 == "wan") {
+            self.add("wan", &option.1);
         }
     }
 
-    /// The values of an option or list.
-    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.options.iter().filter(move |(known, ..)| known == name).map(|(_, value, _)| value.as_str())
+    /// Its options as text, without those of these names.
+    pub fn body(&self, but: &[&str]) -> String {
+        let mut out = String::new();
+        for (name, value, is_list) in &self.options {
+            if but.contains(name) {
+                continue;
+            }
+            out += if *is_list { "\tlist " } else { "\toption " };
+            out += name;
+            out += " '";
+            out += &value.replace('\'', "'\\''");
+            out += "'\n";
+        }
+        out
     }
 
-    /// Whether all but these options is the same.
-    pub fn is_like(&self, other: &Draft, but: &[&str]) -> bool {
-        let rest = |draft: &Draft| -> Vec<(String, String, bool)> {
-            draft.options.iter().filter(|(name, ..)| !but.contains(&name.as_str())).cloned().collect()
-        };
-        (self.kind, self.off) == (other.kind, other.off) && rest(self) == rest(other)
-    }
-
-    /// The lines of its text when it is switched on.
-    pub fn lines(&self) -> usize {
-        text(&switched_on(std::slice::from_ref(self)), false).bytes().filter(|byte| *byte == b'\n').count()
+    /// Its text, behind an empty line.
+    pub fn text(&self, off: Off) -> String {
+        let mut out = String::from("\nconfig ");
+        out += self.kind;
+        out += " '";
+        out += &self.name;
+        out += "'\n";
+        if off == Off::All || off == Off::AsThere && self.off {
+            out += "\toption enabled '0'\n";
+        }
+        out + &self.body(&[])
     }
 }
 
-/// The same, all switched on.
-pub(super) fn switched_on(drafts: &[Draft]) -> Vec<Draft> {
-    drafts.iter().map(|draft| Draft { off: false, ..draft.clone() }).collect()
-}
-
-/// Their text, each behind an empty line. `off`: all are switched off.
-pub(super) fn text(drafts: &[Draft], off: bool) -> String {
-    let mut out = String::new();
-    for draft in drafts {
-        let _ = writeln!(out, "\nconfig {} '{}'", draft.kind, draft.name);
-        if off || draft.off {
-            out.push_str("\toption enabled '0'\n");
-        }
-        for (name, value, is_list) in &draft.options {
-            let word = if *is_list { "list" } else { "option" };
-            let _ = writeln!(out, "\t{word} {name} '{}'", value.replace('\'', "'\\''"));
-        }
-    }
-    out
-}
-
-/// A configuration with these behind it, and the line in which they begin.
-pub(super) fn joined(config: &str, drafts: &[Draft]) -> (String, usize) {
-    let mut out = config.to_string();
-    if !out.is_empty() && !out.ends_with('\n') {
-        out.push('\n');
-    }
-    let begin = out.bytes().filter(|byte| *byte == b'\n').count() + 1;
-    out += &text(drafts, false);
-    (out, begin)
+/// A text's lines.
+pub(super) fn lines(text: &str) -> usize {
+    text.bytes().filter(|byte| *byte == b'\n').count()
 }

@@ -64,8 +64,8 @@ const NARROWER: [&str; 9] =
 pub(super) fn read(text: &str, around: &Around, import: &mut Import) -> Result<(), String> {
     let all = sections(text.as_bytes())?;
     let dhcp = uci::parse(around.dhcp, "").sections;
-    let mut others = 0;
-    for (index, section) in all.iter().filter(|section| section.kind == "redirect").enumerate() {
+    let mut others = false;
+    for section in all.iter().filter(|section| section.kind == "redirect") {
         let dnat = one(section, "target").is_empty() || one(section, "target").eq_ignore_ascii_case("dnat");
         if is_ours(section) || !dnat || matches!(one(section, "src"), "" | "*" | "lan") {
             continue;
@@ -73,14 +73,13 @@ pub(super) fn read(text: &str, around: &Around, import: &mut Import) -> Result<(
         let Ok(addr) = one(section, "dest_ip").parse::<Ipv4Addr>() else { continue };
         let host = Host::find(addr, &dhcp, around.leases);
         if is_camera(section, &host) {
-            redirect(index, section, &host, import);
+            redirect(section, &host, import);
         } else {
-            others += 1;
+            others = true;
         }
     }
-    if others > 0 {
-        let text = format!("other redirects, for nothing in them speaks of a camera: {others}");
-        import.note(0, false, &text);
+    if others {
+        import.note(0, false, "other redirects are left where they are: nothing in them speaks of a camera");
     }
     Ok(())
 }
@@ -144,108 +143,84 @@ fn claim(section: &Section) -> Option<Claim> {
 }
 
 /// A redirect's mapping, and its camera, unless there is one already.
-fn redirect(index: usize, section: &Section, host: &Host, import: &mut Import) {
-    let label = [one(section, "name"), section.name.as_deref().unwrap_or_default()]
-        .into_iter()
-        .find(|name| !name.is_empty());
-    let label = label.map_or(format!("@redirect[{index}]"), |name| format!("'{name}'"));
+fn redirect(section: &Section, host: &Host, import: &mut Import) {
     let line = section.line;
-    let lost = |import: &mut Import, why: &str| {
-        import.note(line, true, &format!("left out: redirect {label}: {why}"))
-    };
-    let narrower = NARROWER.iter().find(|name| section.option(name).is_some());
-    if let Some(name) = narrower {
-        return lost(import, &format!("option {name} narrows it, and a mapping has no such option"));
+    if let Some(name) = NARROWER.iter().find(|name| section.option(name).is_some()) {
+        return import.lose(line, "a mapping cannot be narrowed by option ", name);
     }
     let Some(claim) = claim(section).filter(|claim| claim.ports.0 > 0) else {
-        return lost(import, "it has no single port or range as src_dport, or neither tcp nor udp");
+        return import.lose(line, "src_dport is no port or range, or proto neither tcp nor udp", "");
     };
-    let src_ip = one(section, "src_ip");
-    if claim.from.is_none() && !src_ip.is_empty() {
-        return lost(import, "its src_ip is no plain network");
+    if claim.from.is_none() && !one(section, "src_ip").is_empty() {
+        return import.lose(line, "src_ip is no plain network", "");
     }
     let outside = Ports(claim.ports).to_string();
-    let taken = |other: &&Section| other.kind == "mapping" && one(other, "src_dport") == outside;
-    if let Some(other) = import.existing.iter().find(taken) {
-        let name = other.name.clone().unwrap_or_default();
-        let text = format!("redirect {label}: mapping '{name}' has port {outside} in the configuration already, and it is not added again");
-        return import.note(line, false, &text);
+    for other in import.existing.iter().filter(|other| other.kind == "mapping") {
+        if one(other, "src_dport") == outside {
+            let text = [
+                "a mapping in the configuration has this port already, and it is not added again: ",
+                &outside,
+            ];
+            return import.note(line, false, &text.concat());
+        }
     }
     let camera = camera(host, line, import);
-    let (probe, ambiguous) =
-        known(section).map_or(("tcp", false), |(_, probe, ambiguous)| (*probe, *ambiguous));
-    let mut draft = Draft::new("mapping", &format!("{camera}_{outside}"), line);
+    let (probe, doubtful) = known(section).map_or(("tcp", false), |(_, probe, doubtful)| (*probe, *doubtful));
+    let mut draft = Draft::new("mapping", &[&camera, "_", &outside].concat(), line);
     draft.off = one(section, "enabled") == "0";
     draft.set("camera", &camera);
-    if let Some(zone) = claim.zone.as_deref().filter(|zone| *zone != "wan") {
-        draft.set("src", zone);
+    draft.set("src", claim.zone.as_deref().filter(|zone| *zone != "wan").unwrap_or_default());
+    draft.set("dest", Some(one(section, "dest")).filter(|zone| *zone != "lan").unwrap_or_default());
+    for proto in &claim.protos {
+        draft.add("proto", if *proto == Proto::Tcp { "tcp" } else { "udp" });
     }
-    if !matches!(one(section, "dest"), "" | "lan") {
-        draft.set("dest", one(section, "dest"));
-    }
-    claim.protos.iter().for_each(|proto| draft.add("proto", &proto.to_string()));
     draft.set("src_dport", &outside);
     draft.set("dest_port", &inner(section).replace(':', "-"));
-    if let Some(from) = claim.from {
-        draft.add("src_ip", &from.to_string());
+    if claim.from.is_some() {
+        draft.add("src_ip", one(section, "src_ip"));
     }
     draft.set("probe", if probe == "rtsp" { "" } else { probe });
     import.add(draft);
-    tell(section, &label, (probe, ambiguous && !is_named(section, host)), import);
-    if !claim.protos.contains(&Proto::Tcp) {
-        import.note(
-            line,
-            false,
-            &format!("redirect {label}: only udp; a camera's stream by RTSP needs the tcp port too"),
-        );
-    }
-}
-
-/// What the owner is to do about a redirect that was carried over.
-fn tell(section: &Section, label: &str, (probe, doubtful): (&str, bool), import: &mut Import) {
-    let (line, port) = (section.line, inner(section));
-    let mut say = |text: String| import.note(line, false, &format!("redirect {label}: {text}"));
-    say("take it away, or switch it off, when the mapping is switched on, which stays closed until then"
-        .into());
+    let mut text = String::from(
+        "this redirect has to go when its mapping is switched on, which stays closed until then",
+    );
     if probe == "tcp" {
-        say(format!(
-            "port {port} cannot be asked for a password, so the mapping stays closed, unless you vouch for the camera's \
-             password by option allow_open '1'"
-        ));
+        text +=
+            "; its port cannot be asked for a password: option allow_open '1' if you vouch for the camera's";
     }
-    if doubtful {
-        say(format!("port {port} may be something else than a camera's: look whether it is one"));
+    if doubtful && !is_named(section, host) {
+        text += "; look whether it is a camera's, for others have such ports too";
     }
     if one(section, "reflection") == "0" {
-        say("it is not reached from inside (reflection '0'); the mapping is".into());
+        text += "; it was not reached from inside, the mapping is";
     }
+    import.note(line, false, &text);
 }
 
 /// The name of the camera section that is this device.
 fn camera(host: &Host, line: usize, import: &mut Import) -> String {
     let addr = host.addr.to_string();
     let same_mac = |mac: &str| host.macs.iter().any(|own| own.eq_ignore_ascii_case(mac));
-    let cameras = import.existing.iter().filter(|section| section.kind == "camera");
-    let is = |section: &&Section| one(section, "ip") == addr || values(section, "mac").any(same_mac);
-    if let Some(name) = cameras.into_iter().find(is).and_then(|section| section.name.clone()) {
-        return name;
+    for section in import.existing.iter().filter(|section| section.kind == "camera") {
+        if one(section, "ip") == addr || values(section, "mac").any(same_mac) {
+            return section.name.clone().unwrap_or_default();
+        }
     }
-    let is = |draft: &&Draft| {
-        draft.kind == "camera"
-            && (draft.values("ip").any(|ip| ip == addr) || draft.values("mac").any(same_mac))
-    };
-    if let Some(draft) = import.drafts.iter().find(is) {
-        return draft.name.clone();
-    }
-    let last = host.addr.octets()[3];
-    let name = if host.name.is_empty() { format!("camera_{last}") } else { host.name.clone() };
-    let mut draft = Draft::new("camera", &name, line);
+    let mut draft = Draft::new("camera", &host.name, line);
+    host.macs.iter().for_each(|mac| draft.add("mac", mac));
     if host.macs.is_empty() {
         draft.set("ip", &addr);
-        let text = format!("{addr} has no lease: give it one (a host section in /etc/config/dhcp), or write list mac, so that it is followed");
-        import.note(line, false, &text);
     }
-    host.macs.iter().for_each(|mac| draft.add("mac", mac));
-    import.add(draft);
-    import.drafts.last().map_or(name, |draft| draft.name.clone())
+    let body = draft.body(&[]);
+    if let Some(other) = import.drafts.iter().find(|other| other.kind == "camera" && other.body(&[]) == body)
+    {
+        return other.name.clone();
+    }
+    if host.macs.is_empty() {
+        import.note(line, false, "it has no lease: give it one (a host section in /etc/config/dhcp), or write list mac, so that it is followed");
+    }
+    if draft.name.is_empty() {
+        draft.name = ["camera_", addr.rsplit('.').next().unwrap_or_default()].concat();
+    }
+    import.add(draft)
 }

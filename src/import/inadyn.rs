@@ -3,7 +3,6 @@
 use super::confuse::{parse, Block};
 use super::service::{Theirs, Way};
 use super::Import;
-use std::fmt::Write as _;
 
 /// What stands before a service's domain where both families go to one service.
 const SIX: &str = "ipv6@";
@@ -40,18 +39,20 @@ pub(super) fn read(text: &str, import: &mut Import) -> Result<(), String> {
         }
         import.hide(block.one("password"));
         match block.kind.as_str() {
-            "provider" => import.record(theirs(global, block)),
+            "provider" => import.record(&theirs(global, block)),
             "custom" => custom(global, block, import),
-            _ => import.note(block.line, true, "left out: only sections provider and custom are known"),
+            _ => {
+                import.lose(block.line, "only sections provider and custom are known, and not ", &block.kind)
+            }
         }
     }
     Ok(())
 }
 
 /// What both kinds of section have.
-fn theirs(global: &Block, block: &Block) -> Theirs {
+fn theirs<'a>(global: &'a Block, block: &'a Block) -> Theirs<'a> {
     // `default@no-ip.com:2` is a second account.
-    let service = block.title.split(':').next().unwrap_or_default().to_string();
+    let service = block.title.split(':').next().unwrap_or_default();
     let six = service.starts_with(SIX) && !service.contains("he.net");
     let both = is_on(global.one("allow-ipv6"));
     let hosts = if block.all("hostname").is_empty() { "alias" } else { "hostname" };
@@ -59,12 +60,12 @@ fn theirs(global: &Block, block: &Block) -> Theirs {
     let proxied = if is_on(block.one("proxied")) { "1" } else { "" };
     Theirs {
         line: block.line,
-        user: block.one("username").into(),
-        password: block.one("password").into(),
+        user: block.one("username"),
+        password: block.one("password"),
         domains: block.all(hosts).to_vec(),
         families: (!six, six || both),
-        way: device.map_or(Way::Any, |name| Way::Device(name.into())),
-        ttl: block.one("ttl").into(),
+        way: device.map_or(Way::Any, Way::Device),
+        ttl: block.one("ttl"),
         more: if service.contains("cloudflare") { vec![("proxied", proxied.into())] } else { Vec::new() },
         service,
         ..Theirs::default()
@@ -78,10 +79,10 @@ fn is_on(word: &str) -> bool {
 /// A service of one's own: the address with inadyn's letters as placeholders. Without letters the name, or with
 /// `append-myip` the address, comes behind it.
 fn custom(global: &Block, block: &Block, import: &mut Import) {
-    let mut theirs = Theirs { service: "custom".into(), name: block.title.clone(), ..theirs(global, block) };
+    let mut theirs = Theirs { service: "custom", name: &block.title, ..theirs(global, block) };
     let (server, path) = (block.one("ddns-server"), block.one("ddns-path"));
     if server.is_empty() {
-        return import.note(block.line, true, "left out: ddns-server is missing");
+        return import.lose(block.line, "ddns-server is missing", "");
     }
     let plain = block.one("ssl").eq_ignore_ascii_case("false");
     if plain {
@@ -111,7 +112,8 @@ fn custom(global: &Block, block: &Block, import: &mut Import) {
             Some('p') => url += "{password}",
             Some('%') => url.push('%'),
             other => {
-                let _ = write!(url, "%{}", other.map_or(String::new(), String::from));
+                url.push('%');
+                url.extend(other);
             }
         }
     }
@@ -123,5 +125,5 @@ fn custom(global: &Block, block: &Block, import: &mut Import) {
         words => words.join("|"),
     };
     theirs.more = vec![("url", url), ("answer", answer)];
-    import.record(theirs);
+    import.record(&theirs);
 }

@@ -16,8 +16,7 @@ use crate::config::load::Loaded;
 use crate::config::uci::{self, Section, FILE_CAP};
 use crate::config::Severity;
 use crate::secret::{printable, Redactor, Secret};
-use draft::Draft;
-use std::fmt::Write as _;
+use draft::{lines, Draft, Off};
 
 /// The most sections that one import makes.
 const DRAFT_CAP: usize = 256;
@@ -109,7 +108,7 @@ pub fn import(
         Source::Ddclient => ddclient::read(text, &mut import)?,
         Source::Firewall => firewall::read(text, around, &mut import)?,
     }
-    import.drafts.sort_by_key(|draft| draft.kind != "wan");
+    import.join_families();
     import.try_on(around.config, judge)?;
     import.leave_unused_ways_out();
     import.tell_unused();
@@ -119,15 +118,17 @@ pub fn import(
     let redactor = Redactor::new(&import.secrets);
     let mut notes = import.notes;
     notes.iter_mut().for_each(|note| note.text = printable(&redactor.redact(&note.text)));
-    notes.sort_by_key(|note| if note.line == 0 { usize::MAX } else { note.line });
-    Ok((draft::text(&import.drafts, off), notes))
+    let off = if off { Off::All } else { Off::AsThere };
+    Ok((import.drafts.iter().map(|draft| draft.text(off)).collect(), notes))
 }
 
 impl Import<'_> {
-    /// Says something of a line.
+    /// Says something of a line. Notes are kept in the order of their lines, those of no line last.
     fn note(&mut self, line: usize, lost: bool, text: &str) {
         if self.notes.len() < NOTE_CAP {
-            self.notes.push(Note { line, lost, text: text.into() });
+            let after = |note: &Note| line == 0 || note.line != 0 && note.line <= line;
+            let place = self.notes.iter().rposition(after).map_or(0, |place| place + 1);
+            self.notes.insert(place, Note { line, lost, text: text.into() });
         }
     }
 
@@ -136,13 +137,18 @@ impl Import<'_> {
         self.secrets.push(Secret::new(secret));
     }
 
-    /// Takes a section, with a name that no other has.
-    fn add(&mut self, mut draft: Draft) {
+    /// Takes a section, with a name that no other has, which is the value. Those of WANs stand before all others.
+    fn add(&mut self, mut draft: Draft) -> String {
         if self.drafts.len() >= DRAFT_CAP {
-            return self.note(draft.line, true, "left out: there are too many sections");
+            self.note(draft.line, true, "left out: there are too many sections");
+            return String::new();
         }
         draft.name = self.free_name(&draft.name);
-        self.drafts.push(draft);
+        let name = draft.name.clone();
+        let ways = self.drafts.iter().take_while(|draft| draft.kind == "wan").count();
+        let place = if draft.kind == "wan" { ways } else { self.drafts.len() };
+        self.drafts.insert(place, draft);
+        name
     }
 
     /// The name, made one that UCI takes, and with a number if a section has it already: uci takes those of one name
@@ -167,44 +173,46 @@ impl Import<'_> {
     /// Leaves out, one by one, what the loader finds faulty when all is switched on.
     fn try_on(&mut self, config: &str, judge: &dyn Fn(&str) -> Loaded) -> Result<(), String> {
         loop {
-            let (text, begin) = draft::joined(config, &draft::switched_on(&self.drafts));
+            let mut text = config.to_string();
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
+            let begin = lines(&text);
+            let mut ends = Vec::new();
+            for draft in &self.drafts {
+                text += &draft.text(Off::None);
+                ends.push(lines(&text));
+            }
             if text.len() > FILE_CAP {
-                return Err(format!("the configuration would be longer than {} KiB", FILE_CAP / 1024));
+                return Err("the configuration would be too long".into());
             }
             let loaded = judge(&text);
             let fault = loaded
                 .problems
                 .iter()
-                .find(|problem| problem.severity == Severity::Error && problem.line >= begin);
+                .find(|problem| problem.severity == Severity::Error && problem.line > begin);
             let Some(fault) = fault else { return Ok(()) };
-            self.secrets.extend(loaded.secrets.iter().cloned());
-            let mut line = begin;
-            let place = self.drafts.iter().position(|draft| {
-                line += draft.lines();
-                fault.line < line
-            });
-            let Some(place) = place else { return Err(fault.text.clone()) };
+            self.secrets.extend(loaded.secrets);
+            let Some(place) = ends.iter().position(|end| fault.line <= *end) else {
+                return Err(fault.text.clone());
+            };
             let draft = self.drafts.remove(place);
-            let why = fault.text.split_once(": ").map_or(fault.text.as_str(), |(_, why)| why);
-            self.note(draft.line, true, &format!("left out: {} '{}': {why}", draft.kind, draft.name));
+            self.note(draft.line, true, &format!("left out: {}", fault.text));
         }
     }
 
-    /// A way that no record needs any more goes, unless it is the only one.
+    /// A WAN section that no record names goes, unless it is meant for all.
     fn leave_unused_ways_out(&mut self) {
-        let used = |name: &str| self.drafts.iter().any(|draft| draft.values("wan").any(|wan| wan == name));
-        let named: Vec<bool> =
-            self.drafts.iter().map(|draft| draft.kind != "wan" || used(&draft.name)).collect();
-        let needed = !self.existing.iter().any(|section| section.kind == "wan")
-            && self.drafts.iter().any(|draft| draft.kind != "wan");
-        let mut first =
-            needed && !self.drafts.iter().zip(&named).any(|(draft, named)| draft.kind == "wan" && *named);
-        let mut named = named.into_iter();
-        self.drafts.retain(|draft| {
-            let keep = named.next().unwrap_or(true) || first;
-            first = first && draft.kind != "wan";
-            keep
-        });
+        let mut place = 0;
+        let others = self.drafts.iter().any(|draft| draft.kind != "wan");
+        while let Some(draft) = self.drafts.get(place).filter(|draft| draft.kind == "wan") {
+            let named = self.drafts.iter().any(|other| other.has("wan", &draft.name));
+            if named || others && draft.has("device", "auto") {
+                place += 1;
+            } else {
+                self.drafts.remove(place);
+            }
+        }
     }
 
     /// An option that nothing here stands for.
@@ -219,10 +227,13 @@ impl Import<'_> {
     fn tell_unused(&mut self) {
         let unused = std::mem::take(&mut self.unused);
         for (place, (_, reason)) in reasons::REASONS.iter().enumerate() {
-            let names: Vec<&str> =
-                unused.iter().filter(|(at, _)| *at == place).map(|(_, name)| name.as_str()).collect();
-            if !names.is_empty() {
-                self.note(0, false, &format!("{}: {reason}", names.join(", ")));
+            let mut text = String::new();
+            for (_, name) in unused.iter().filter(|(at, _)| *at == place) {
+                text += if text.is_empty() { "" } else { ", " };
+                text += name;
+            }
+            if !text.is_empty() {
+                self.note(0, false, &(text + ": " + reason));
             }
         }
     }
@@ -230,11 +241,10 @@ impl Import<'_> {
 
 /// A note as it is printed, behind the file's name.
 pub fn printed(note: &Note, file: &str) -> String {
-    let mut out = file.to_string();
-    if note.line > 0 {
-        let _ = write!(out, ":{}", note.line);
+    match note.line {
+        0 => format!("{file}: {}", note.text),
+        line => format!("{file}:{line}: {}", note.text),
     }
-    out + ": " + &note.text
 }
 
 #[cfg(test)]

@@ -20,42 +20,42 @@ const HOST: &str = "host";
 const NONE: &str = "";
 
 /// By which line its address comes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Way {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Way<'a> {
     /// It does not say.
     #[default]
     Any,
     /// netifd's name.
-    Interface(String),
+    Interface(&'a str),
     /// The kernel's name.
-    Device(String),
+    Device(&'a str),
 }
 
 /// What another client has.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Theirs {
+pub(super) struct Theirs<'a> {
     /// Where it stands.
     pub line: usize,
     /// What the section is to be called; empty: by the first name.
-    pub name: String,
+    pub name: &'a str,
     /// The service, by whatever name.
-    pub service: String,
+    pub service: &'a str,
     /// The account.
-    pub user: String,
+    pub user: &'a str,
     /// Its secret.
-    pub password: String,
+    pub password: &'a str,
     /// The names, perhaps as `host@zone`.
     pub domains: Vec<String>,
     /// The name that is looked up, where the others may be something else.
-    pub lookup: String,
+    pub lookup: &'a str,
     /// The zone, if it is named.
-    pub zone: String,
+    pub zone: &'a str,
     /// IPv4, IPv6.
     pub families: (bool, bool),
     /// By which line.
-    pub way: Way,
+    pub way: Way<'a>,
     /// Time to live in seconds.
-    pub ttl: String,
+    pub ttl: &'a str,
     /// More options of ours.
     pub more: Vec<(&'static str, String)>,
     /// It is switched off.
@@ -110,245 +110,231 @@ const STOPS: [(Source, &str, &str); 4] = [
     (
         Source::Ddclient,
         "rfc2136",
-        "its password names a key file, which is not read here: write a record with provider rfc2136, server, zone, and \
-         tsig_name and tsig_secret out of that file",
+        "its password names a key file, which is not read here: write a record with server, zone, and tsig_name and tsig_secret \
+         out of that file: provider ",
     ),
     (
         Source::Ddclient,
         "ddnss",
-        "it uses an API key, and here the account's user name and password are used: write a record with provider ddnss",
+        "it uses an API key, and here the account's user name and password are used: write a record with these: provider ",
     ),
 ];
 const OLD_DNSEXIT: &str =
-    "it uses the account's password, which the service takes no more: make an API key there, and write \
-    a record with provider dnsexit and that key as token";
+    "it uses the account's password, which the service takes no more: make an API key there, and write a \
+    record with that key as token: provider ";
 const GLOBAL_KEY: &str =
-    "it uses the account's global API key, which may do everything: make an API token with the right \
-    to edit this zone's DNS, and write a record with provider cloudflare and that token";
+    "it uses the account's global API key, which may do everything: make an API token with the right to \
+    edit this zone's DNS, and write a record with that token: provider ";
 
 impl Import<'_> {
     /// Makes a record of it, or says why not.
-    pub(super) fn record(&mut self, mut theirs: Theirs) {
-        self.hide(&theirs.password);
-        let line = theirs.line;
-        let Some(entry) = find(self.renamed(&theirs.service)) else {
-            let text = no_such(&theirs.service);
-            return self.note(line, true, &text);
+    pub(super) fn record(&mut self, theirs: &Theirs) {
+        self.hide(theirs.password);
+        let service = match (self.source, theirs.service) {
+            (Source::DdnsGo, "dynv6") => "dynv6_api",
+            (_, service) => own_name(service),
+        };
+        let Some(entry) = find(service) else {
+            let text = "service not known here; docs/providers.md says why some are not; provider custom takes any with a web \
+                        address: ";
+            return self.lose(theirs.line, text, &value::quoted(theirs.service));
         };
         let row = ROWS.iter().find(|row| row.0 == self.source && row.1 == entry.name);
-        let stop = STOPS.iter().find(|stop| stop.0 == self.source && stop.1 == entry.name);
-        let login = matches!(self.source, Source::Ddns | Source::Ddclient) && entry.name == "cloudflare";
-        let global = login && !["", "token", "bearer"].contains(&theirs.user.to_ascii_lowercase().as_str());
-        if let Some(why) = stop.map(|stop| stop.2).or(global.then_some(GLOBAL_KEY)) {
-            let text = format!("left out: {}: {why}", entry.name);
-            return self.note(line, true, &text);
+        let mut stop =
+            STOPS.iter().find(|stop| stop.0 == self.source && stop.1 == entry.name).map(|stop| stop.2);
+        let mut user = theirs.user;
+        if entry.name == "cloudflare" && matches!(self.source, Source::Ddns | Source::Ddclient) {
+            if !user.is_empty() && !user.eq_ignore_ascii_case("token") && !user.eq_ignore_ascii_case("bearer")
+            {
+                stop = Some(GLOBAL_KEY);
+            }
+            user = "";
         }
-        if login {
-            theirs.user.clear();
+        if let Some(why) = stop {
+            return self.lose(theirs.line, why, entry.name);
         }
-        let mut draft = Draft::new("record", "", line);
+        let mut draft = Draft::new("record", theirs.name, theirs.line);
         draft.off = theirs.off;
         draft.set("provider", entry.name);
-        self.account(entry, row, &mut theirs, &mut draft);
-        if row.is_some_and(|row| !row.4.is_empty()) && theirs.domains.is_empty() {
-            let text = format!(
-                "left out: {}: there is only the {} of a record and not its name: write a record with provider {}, option {} and \
-                 list domain",
-                entry.name,
-                row.map_or("", |row| row.4),
-                entry.name,
-                row.map_or("", |row| row.4)
-            );
-            return self.note(line, true, &text);
+        let first = |names: &[&'static str]| {
+            let has = |name: &&&'static str| entry.options.iter().any(|option| option.name == **name);
+            names.iter().find(has).copied().unwrap_or(NONE)
+        };
+        let (by_user, by_password, by_domain) = match row {
+            Some(row) => (row.2, row.3, row.4),
+            None => (first(&USER), first(&PASSWORD), NONE),
+        };
+        if !matches!(by_user, HOST | "zone") {
+            self.put(entry, &mut draft, by_user, user);
         }
-        for (zone, domains) in self.by_zone(entry, &theirs) {
-            let mut draft = draft.clone();
-            self.finish(entry, &theirs, &zone, &domains, &mut draft);
+        self.put(entry, &mut draft, by_password, theirs.password);
+        for (name, value) in &theirs.more {
+            self.put(entry, &mut draft, name, value);
+        }
+        let zone = if by_user == "zone" { user } else { theirs.zone };
+        let mut names = theirs.domains.as_slice();
+        let own;
+        if by_user == HOST {
+            let host = if user == "@" { "" } else { user };
+            own = [names.concat()].map(|zone| host.to_string() + "@" + &zone);
+            names = &own;
+        } else if !by_domain.is_empty() {
+            draft.set(by_domain, &names.concat());
+            own = [theirs.lookup.to_string()];
+            names = if theirs.lookup.is_empty() { &[] } else { &own };
+        }
+        if names.is_empty() {
+            let text = "there is no name, or only a number in its place; write a record with list domain (and option id): ";
+            self.lose(theirs.line, text, entry.name);
+        }
+        for name in names.iter().take(DOMAIN_CAP) {
+            self.name(entry, theirs, (name, zone), draft.clone());
         }
     }
 
-    /// The service's name here, where it means another one.
-    fn renamed<'a>(&self, service: &'a str) -> &'a str {
-        match (self.source, service) {
-            (Source::DdnsGo, "dynv6") => "dynv6_api",
-            _ => own_name(service),
-        }
-    }
-
-    /// User name and password into options, or into the zone and the names.
-    fn account(&mut self, entry: &Entry, row: Option<&Row>, theirs: &mut Theirs, draft: &mut Draft) {
-        let has = |name: &str| entry.options.iter().any(|option| option.name == name);
-        let first = |names: &[&'static str]| names.iter().copied().find(|name| has(name)).unwrap_or(NONE);
-        let (user, password, domain) =
-            row.map_or((first(&USER), first(&PASSWORD), NONE), |row| (row.2, row.3, row.4));
-        let name = std::mem::take(&mut theirs.user);
-        match user {
-            HOST => {
-                theirs.zone = std::mem::take(&mut theirs.domains).pop().unwrap_or_default();
-                let host = if name == "@" { String::new() } else { name };
-                theirs.domains = vec![format!("{host}@{}", theirs.zone)];
-            }
-            "zone" => theirs.zone = name,
-            _ => self.put(entry, draft, user, &name),
-        }
-        let secret = std::mem::take(&mut theirs.password);
-        self.put(entry, draft, password, &secret);
-        if !domain.is_empty() {
-            let value = std::mem::take(&mut theirs.domains).pop().unwrap_or_default();
-            draft.set(domain, &value);
-            theirs.domains.extend(Some(theirs.lookup.clone()).filter(|name| !name.is_empty()));
-        }
-        for (name, value) in std::mem::take(&mut theirs.more) {
-            self.put(entry, draft, name, &value);
-        }
+    /// Says what is left out, and why.
+    pub(super) fn lose(&mut self, line: usize, why: &str, what: &str) {
+        self.note(line, true, &["left out: ", why, what].concat());
     }
 
     /// Sets an option; a secret's first dollar is doubled, as one stands for the environment.
-    fn put(&mut self, entry: &Entry, draft: &mut Draft, name: &str, value: &str) {
-        if name.is_empty() {
-            return;
-        }
-        let secret = entry.options.iter().any(|option| option.name == name && option.secret);
-        if secret {
-            self.hide(value);
-        }
-        let dollar = if secret && value.starts_with('$') { "$" } else { "" };
-        draft.set(name, &format!("{dollar}{value}"));
-    }
-
-    /// The good names, by the zone that is named for them; the others are said.
-    fn by_zone(&mut self, entry: &Entry, theirs: &Theirs) -> Vec<(String, Vec<String>)> {
-        let mut found: Vec<(String, Vec<String>)> = Vec::new();
-        if theirs.domains.is_empty() {
-            self.note(theirs.line, true, &format!("left out: {}: there is no name", entry.name));
-        }
-        for text in theirs.domains.iter().take(DOMAIN_CAP) {
-            let (name, zone) = whole_name(entry.name, text, &theirs.zone);
-            match value::domain(&name) {
-                Ok(name) => match found.iter_mut().find(|(known, _)| *known == zone) {
-                    Some((_, names)) if names.contains(&name) => {}
-                    Some((_, names)) => names.push(name),
-                    None => found.push((zone, vec![name])),
-                },
-                Err(why) => self.note(theirs.line, true, &format!("left out: {}: {why}", entry.name)),
+    fn put(&mut self, entry: &Entry, draft: &mut Draft, name: &'static str, value: &str) {
+        let Some(option) = entry.options.iter().find(|option| option.name == name) else { return };
+        let mut value = value.to_string();
+        if option.secret {
+            self.hide(&value);
+            if value.starts_with('$') {
+                value.insert(0, '$');
             }
         }
-        found
+        draft.set(name, &value);
     }
 
-    /// The rest of a record of one zone, and into the list with it.
-    fn finish(&mut self, entry: &Entry, theirs: &Theirs, zone: &str, domains: &[String], draft: &mut Draft) {
-        let first = domains.first().map_or("", String::as_str);
-        for domain in domains {
-            draft.add("domain", domain);
-        }
-        draft.set("zone", zone);
+    /// One name into a record with the others of its kind.
+    fn name(&mut self, entry: &Entry, theirs: &Theirs, (text, zone): (&str, &str), mut draft: Draft) {
+        let line = theirs.line;
+        let (name, zone) = whole_name(entry.name, text, zone);
+        let name = match value::domain(&name) {
+            Ok(name) => name,
+            Err(why) => return self.lose(line, "", &why),
+        };
+        draft.set("zone", &zone);
         if zone.is_empty() && needs_zone(entry) {
-            let guess = last_two(first);
-            let text = format!(
-                "record for {first}: its zone is not said: '{guess}' is a guess, look at option zone"
-            );
-            self.note(theirs.line, false, &text);
+            let guess = last_two(&name);
             draft.set("zone", guess);
-        }
-        let has = |family| entry.families.contains(&family);
-        draft.set(
-            "family",
-            match (theirs.families.0 && has(Family::V4), theirs.families.1 && has(Family::V6)) {
-                (true, true) => "any",
-                (false, true) => "ipv6",
-                (true, false) => "ipv4",
-                (false, false) if theirs.families.1 => {
-                    let text = format!(
-                        "left out: {first}: here, provider {} publishes no IPv6 addresses",
-                        entry.name
-                    );
-                    return self.note(theirs.line, true, &text);
-                }
-                (false, false) => "ipv4",
-            },
-        );
-        // 1 is a word for "automatic" at some services.
-        if theirs.ttl.parse::<u32>().is_ok_and(|ttl| ttl > 1) {
-            draft.set("ttl", &theirs.ttl);
-        }
-        if let Some(name) = self.already(domains, draft) {
-            let text = format!(
-                "{first} is in the configuration already, in record '{name}', and is not added again"
+            self.note(
+                line,
+                false,
+                &["the zone is not said; look at option zone, which is a guess: ", guess].concat(),
             );
-            return self.note(theirs.line, false, &text);
         }
-        if let Some(wan) = self.wan(&theirs.way, theirs.line) {
+        let has = |family, wanted: bool| wanted && entry.families.contains(&family);
+        let family = match (has(Family::V4, theirs.families.0), has(Family::V6, theirs.families.1)) {
+            (true, true) => "any",
+            (true, false) => "ipv4",
+            (false, true) => "ipv6",
+            (false, false) => {
+                return self.lose(line, "no IPv6 addresses are published by provider ", entry.name)
+            }
+        };
+        draft.set("family", family);
+        // 1 is a word for "automatic" at some services.
+        if !matches!(theirs.ttl, "0" | "1" | "-1") {
+            draft.set("ttl", theirs.ttl);
+        }
+        if self.is_there(&name, family) {
+            return self.note(
+                line,
+                false,
+                &["in the configuration already, and not added again: ", &name].concat(),
+            );
+        }
+        let wan = self.wan(theirs.way, line);
+        if !wan.is_empty() {
             draft.add("wan", &wan);
         }
-        // Both families of a name are one record here, as some services take both in one request.
-        let twin = self.drafts.iter_mut().find(|other| other.is_like(draft, &["family", "wan"]));
-        if let Some(twin) = twin.filter(|_| has(Family::V4) && has(Family::V6)) {
-            if !twin.values("family").eq(draft.values("family")) {
-                twin.set("family", "any");
-                draft.values("wan").for_each(|wan| twin.add("wan", wan));
-                return;
-            }
-        }
-        draft.name = if theirs.name.is_empty() {
-            first.split('.').next().unwrap_or_default().into()
-        } else {
-            theirs.name.clone()
+        let body = draft.body(&["domain"]);
+        let same = |other: &&mut Draft| {
+            (other.kind, other.line, other.off) == (draft.kind, line, draft.off)
+                && other.body(&["domain"]) == body
         };
-        self.add(draft.clone());
-    }
-
-    /// The section of the present configuration, switched off or not, that has one of these names in a family of the draft's.
-    fn already(&self, domains: &[String], draft: &Draft) -> Option<String> {
-        let family = draft.values("family").next().unwrap_or_default();
-        let overlap = |section: &Section| {
-            let theirs = values(section, "family").next().unwrap_or("ipv4");
-            theirs == "any" || family == "any" || theirs == family
-        };
-        let records = self.existing.iter().filter(|section| section.kind == "record" && overlap(section));
-        let same =
-            |section: &&Section| values(section, "domain").any(|name| domains.iter().any(|own| own == name));
-        records.into_iter().find(same).map(|section| section.name.clone().unwrap_or_default())
-    }
-
-    /// The name of the WAN section that is this way; made if there is none. `None`: all of them do.
-    fn wan(&mut self, way: &Way, line: usize) -> Option<String> {
-        let (option, value) = match way {
-            Way::Any => ("device", "auto"),
-            Way::Interface(name) => ("interface", name.as_str()),
-            Way::Device(name) => ("device", name.as_str()),
-        };
-        let mut ways = self.existing.iter().filter(|section| section.kind == "wan");
-        if *way == Way::Any {
-            if ways.next().is_none() && !self.drafts.iter().any(|draft| draft.kind == "wan") {
-                let mut draft = Draft::new("wan", "wan", line);
-                draft.set(option, value);
-                self.add(draft);
-            }
-            return None;
+        if let Some(other) = self.drafts.iter_mut().find(same) {
+            return other.add("domain", &name);
         }
-        if let Some(section) = ways.find(|section| values(section, option).any(|known| known == value)) {
-            return section.name.clone();
-        }
-        let kin = |known: &str| known == value || is_twin(known, value) || is_twin(value, known);
-        let drafted = self.drafts.iter_mut().filter(|draft| draft.kind == "wan");
-        let near = |draft: &&mut Draft| {
-            draft.values(option).any(|known| known == value || option == "interface" && kin(known))
-        };
-        if let Some(draft) = drafted.into_iter().find(near) {
-            if option == "interface" {
-                draft.add(option, value);
-            }
-            return Some(draft.name.clone());
-        }
-        let mut draft = Draft::new("wan", value, line);
-        if option == "interface" {
-            draft.add(option, value);
-        } else {
-            draft.set(option, value);
+        draft.add("domain", &name);
+        if draft.name.is_empty() {
+            draft.name = name.split('.').next().unwrap_or_default().into();
         }
         self.add(draft);
-        self.drafts.last().map(|draft| draft.name.clone())
+    }
+
+    /// Makes one record of two that differ in the family alone: some services take both addresses in one request.
+    pub(super) fn join_families(&mut self) {
+        let mut place = 0;
+        while let Some(draft) = self.drafts.get(place) {
+            let body = draft.body(&["family", "wan"]);
+            let twin = |other: &Draft| {
+                (other.kind, other.off) == ("record", draft.off)
+                    && other.one("family") != draft.one("family")
+                    && other.body(&["family", "wan"]) == body
+            };
+            place += 1;
+            let Some(found) = self.drafts.iter().skip(place).position(twin) else { continue };
+            let other = self.drafts.remove(place + found);
+            if let Some(draft) = self.drafts.get_mut(place - 1) {
+                draft.set("family", "any");
+                draft.add_ways(&other);
+            }
+        }
+    }
+
+    /// Whether a section of the present configuration, switched off or not, has this name in this family.
+    fn is_there(&self, name: &str, family: &str) -> bool {
+        self.existing.iter().filter(|section| section.kind == "record").any(|section| {
+            let theirs = values(section, "family").next().unwrap_or("ipv4");
+            (theirs == family || theirs == "any" || family == "any")
+                && values(section, "domain").any(|other| other == name)
+        })
+    }
+
+    /// The name of the WAN section that is this way; made if there is none. Empty: all of them do.
+    fn wan(&mut self, way: Way, line: usize) -> String {
+        let (option, value) = match way {
+            Way::Any => ("device", "auto"),
+            Way::Interface(name) => ("interface", name),
+            Way::Device(name) => ("device", name),
+        };
+        let there = self.existing.iter().filter(|section| section.kind == "wan");
+        for section in there {
+            if way == Way::Any || values(section, option).any(|known| known == value) {
+                return section.name.clone().filter(|_| way != Way::Any).unwrap_or_default();
+            }
+        }
+        for draft in self.drafts.iter_mut().filter(|draft| draft.kind == "wan") {
+            let known = draft.one(option);
+            if way == Way::Any {
+                return String::new();
+            }
+            if draft.has(option, value)
+                || option == "interface" && (is_twin(known, value) || is_twin(value, known))
+            {
+                if option == "interface" {
+                    draft.add(option, value);
+                }
+                return draft.name.clone();
+            }
+        }
+        let mut draft = Draft::new("wan", if way == Way::Any { "wan" } else { value }, line);
+        match option {
+            "interface" => draft.add(option, value),
+            _ => draft.set(option, value),
+        }
+        let name = self.add(draft);
+        if way == Way::Any {
+            String::new()
+        } else {
+            name
+        }
     }
 }
 
@@ -387,13 +373,4 @@ fn needs_zone(entry: &Entry) -> bool {
 fn last_two(name: &str) -> &str {
     let dot = name.rmatch_indices('.').nth(1).map_or(0, |(at, _)| at + 1);
     name.get(dot..).unwrap_or(name)
-}
-
-/// There is no such service.
-fn no_such(service: &str) -> String {
-    format!(
-        "left out: service {} is not known here; docs/providers.md says why some are not; provider custom takes any \
-         with a web address",
-        value::quoted(service)
-    )
 }

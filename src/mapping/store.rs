@@ -118,7 +118,7 @@ impl Store {
                  take it away, or use mapping_backend 'service'"
             ));
         }
-        self.firewall.update(|text| firewall::edit_beside(text, list, labels)).await
+        self.firewall.update(&|text| firewall::edit_beside(text, list, labels)).await
     }
 
     /// Takes ours out. A configuration that is not there has none.

@@ -65,7 +65,7 @@ impl UciFile {
     /// In plain words, and nothing was written: what `edit` says, or why the file cannot be read, locked or replaced.
     pub async fn update(
         &self,
-        edit: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, String>,
+        edit: &dyn Fn(&[u8]) -> Result<Option<Vec<u8>>, String>,
     ) -> Result<bool, String> {
         let told = |why: String| format!("{}: {why}", self.path.display());
         if edit(&self.read()?).map_err(told)?.is_none() {
