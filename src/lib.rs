@@ -27,6 +27,7 @@ pub mod control;
 pub mod import;
 pub mod map;
 pub mod mapping;
+pub mod metrics;
 pub mod model;
 pub mod paths;
 pub mod plan;

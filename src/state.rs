@@ -9,12 +9,12 @@ use crate::config::Probe;
 use crate::map::{Map, Set};
 use crate::model::{millis, Family, Inquiry, Mac, Protection, RecordId, Scheme, Time};
 use crate::plan::retry::Spent;
-use crate::plan::{Carrier, Rule};
+use crate::plan::{Carrier, Rule, StaticLease};
 use crate::provider::{Failure, Kind};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const SIZE_CAP: u64 = 1 << 20;
 pub const HISTORY: usize = 5;
 
 /// Lines that mean nothing after a reboot: the packet filter and the neighbour table are empty then.
-const OF_THE_BOOT: [&str; 5] = ["moved", "lease", "conflict", "target", "proof"];
+const OF_THE_BOOT: [&str; 7] = ["moved", "lease", "leased", "conflict", "target", "proof", "pinned"];
 
 /// Everything that was done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,6 +43,8 @@ pub struct State {
     pub probes: Map<String, ProbeState>,
     /// The packet filter.
     pub mapping: MappingState,
+    /// Static leases.
+    pub leases: LeaseState,
     /// The last changes, oldest first, at most [`HISTORY`].
     pub history: Vec<Change>,
 }
@@ -149,12 +151,16 @@ pub struct CameraState {
     pub bound: Option<Mac>,
     /// Where it is.
     pub addr: Option<IpAddr>,
-    /// The address of its DHCP lease, and since when it is that.
+    /// The address of its DHCP lease that came last, and since when it is that.
     pub lease: Option<(IpAddr, Time)>,
+    /// The addresses of all its leases: one for each of its hardware addresses.
+    pub leases: Vec<IpAddr>,
     /// When `addr` was chosen.
     pub moved_at: Time,
     /// Another device on its address.
     pub conflict: Option<Conflict>,
+    /// Since when the kernel knows of nobody there. Not kept over a restart.
+    pub unheard: Option<Time>,
 }
 
 /// Another device holds (or held) a camera's address.
@@ -225,6 +231,36 @@ pub struct MappingState {
     pub retry: Option<Retry>,
 }
 
+/// What is known of our host sections in dnsmasq's configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LeaseState {
+    /// It is being looked at.
+    pub in_flight: bool,
+    /// What was last asked for.
+    pub asked: Vec<StaticLease>,
+    /// It is to be looked at, whatever is wanted.
+    pub look: bool,
+    /// By the camera section's name: what its section says.
+    pub pinned: Map<String, Pinned>,
+    /// Cameras for which none is written because of somebody else's, and whose.
+    pub refused: Vec<(String, String)>,
+    /// What went wrong last.
+    pub failure: Option<String>,
+    /// dnsmasq has yet to hear of a change.
+    pub untold: bool,
+    /// Not before this, after a failure.
+    pub next: Time,
+}
+
+/// The address of a static lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    /// The address.
+    pub addr: Ipv4Addr,
+    /// Since when we know that it is written.
+    pub at: Time,
+}
+
 /// One line of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -292,6 +328,9 @@ impl State {
             if let Some((addr, since)) = camera.lease {
                 line(&["lease", name, &addr.to_string(), &since.0.to_string()]);
             }
+            for addr in &camera.leases {
+                line(&["leased", name, &addr.to_string()]);
+            }
             if let Some(conflict) = camera.conflict {
                 // While it lasts, its time is now: whatever that will be.
                 let last = if conflict.now { "now".to_string() } else { conflict.last.0.to_string() };
@@ -306,6 +345,9 @@ impl State {
                 let (scheme, at) = (scheme.to_string(), probe.at.0.to_string());
                 line(&["proof", name, &target, &how, &inquiry.path, &scheme, &at, &probe.next.0.to_string()]);
             }
+        }
+        for (name, Pinned { addr, at }) in &self.leases.pinned {
+            line(&["pinned", name, &addr.to_string(), &at.0.to_string()]);
         }
         for target in &self.mapping.targets {
             line(&["target", &target.to_string()]);
@@ -427,6 +469,10 @@ impl State {
                 let lease = (addr.parse().ok()?, Time(since.parse().ok()?));
                 self.cameras.entry((*name).to_string()).or_default().lease = Some(lease);
             }
+            ["leased", name, addr] => {
+                let camera = self.cameras.entry((*name).to_string()).or_default();
+                camera.leases.push(addr.parse().ok()?);
+            }
             ["conflict", name, addr, by, last, quiet] => {
                 let now = *last == "now";
                 let last = if now { Time::default() } else { Time(last.parse().ok()?) };
@@ -434,6 +480,10 @@ impl State {
                 let (addr, by) = (addr.parse().ok()?, Mac::parse(by)?);
                 let conflict = Conflict { addr, by, now, last, quiet };
                 self.cameras.entry((*name).to_string()).or_default().conflict = Some(conflict);
+            }
+            ["pinned", name, addr, at] => {
+                let pinned = Pinned { addr: addr.parse().ok()?, at: Time(at.parse().ok()?) };
+                self.leases.pinned.insert((*name).to_string(), pinned);
             }
             ["proof", name, target, how, path, scheme, at, next] => {
                 let inquiry = Inquiry {
@@ -617,10 +667,26 @@ mod tests {
             bound: Mac::parse("02:00:00:00:00:01"),
             addr: Some(addr),
             lease: Some((addr, Time(4))),
+            leases: vec!["192.168.1.30".parse().unwrap(), addr],
             moved_at: Time(4),
             conflict: Some(conflict),
+            unheard: None,
         };
         state.cameras.insert("front".into(), camera);
+        let inquiry =
+            Inquiry { target: "192.168.1.20:554".parse().unwrap(), how: Probe::Rtsp, path: "/a".into() };
+        let probe = ProbeState {
+            asked: Some(inquiry),
+            proof: Some(Scheme::Digest),
+            found: Some(Protection::Password(Scheme::Digest)),
+            since: Time(5),
+            at: Time(5),
+            next: Time(3600),
+            ..ProbeState::default()
+        };
+        state.probes.insert("rtsp".into(), probe);
+        let pinned = Pinned { addr: [192, 168, 1, 20].into(), at: Time(6) };
+        state.leases.pinned.insert("front".into(), pinned);
         state.mapping.targets.insert("192.168.1.20".parse().unwrap());
         state.remember(7, 1, "a became b".into());
         state
@@ -638,6 +704,8 @@ mod tests {
         assert_eq!((back.change, back.history.len()), (7, 1));
         assert_eq!(back.cameras, sample().cameras);
         assert_eq!(back.mapping, sample().mapping);
+        assert_eq!(back.probes, sample().probes);
+        assert_eq!(back.leases, sample().leases);
     }
 
     #[test]
@@ -645,7 +713,7 @@ mod tests {
         let back = State::from_text(&sample().to_text("boot"), "another").unwrap();
         assert!(back.accounts.get("x:1").unwrap().retry.is_some());
         assert!(back.accounts.get("y:2").unwrap().retry.is_none());
-        assert!(back.mapping.targets.is_empty());
+        assert!(back.mapping.targets.is_empty() && back.probes.is_empty() && back.leases.pinned.is_empty());
         let camera = back.cameras.get("front").unwrap();
         assert!(camera.bound.is_some() && camera.addr.is_some());
         assert_eq!((camera.lease, camera.moved_at, camera.conflict), (None, Time(0), None));

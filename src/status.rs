@@ -1,12 +1,12 @@
 //! What the agent says of itself: one JSON document (pure), and the same as text for a person.
 
-use crate::config::{Config, Mapping, Network, Ports, Problem, Record, Severity};
+use crate::config::{Camera, Config, Mapping, Network, Ports, Problem, Record, Severity};
 use crate::map::Map;
 use crate::model::{
     millis, Delegated, Family, Interface, Mac, Now, Reading, RecordId, Time, WanWorld, World,
 };
 use crate::plan::account::account_key;
-use crate::plan::camera::macs;
+use crate::plan::camera::{macs, silent_since};
 use crate::plan::mapping::{exposure, Exposure};
 use crate::plan::publish::{ids, wish, Wish};
 use crate::plan::reach::reach;
@@ -239,7 +239,7 @@ impl View<'_> {
         }
     }
 
-    fn camera(&self, camera: &crate::config::Camera) -> String {
+    fn camera(&self, camera: &Camera) -> String {
         let memory = self.state.cameras.get(&camera.name).cloned().unwrap_or_default();
         let macs: Vec<String> = macs(camera, &memory).iter().map(|mac: &Mac| format!("\"{mac}\"")).collect();
         let mut object = Object::new().str("name", &camera.name).raw("macs", &array(macs));
@@ -248,8 +248,39 @@ impl View<'_> {
             let near = self.world.neighbours.get(&addr).is_some_and(|n| n.fresh);
             object = object.bool("confirmed", near);
         }
+        if let Some(since) = silent_since(self.config, self.state, camera, self.now.boot) {
+            object = object.num("silent_s", self.ago(since));
+        }
+        if camera.static_lease {
+            object = self.static_lease(camera, object);
+        }
         let names: Vec<String> = camera.records.iter().map(|name| crate::wire::json::quoted(name)).collect();
         object.raw("records", &array(names)).end()
+    }
+
+    /// What dnsmasq's configuration has of the camera, or why it has nothing.
+    fn static_lease(&self, camera: &Camera, object: Object) -> Object {
+        let memory = &self.state.leases;
+        let refused = memory.refused.iter().find(|(name, _)| *name == camera.name).map(|(_, why)| why);
+        match (memory.pinned.get(&camera.name), refused.or(memory.failure.as_ref())) {
+            (Some(pinned), _) => object.str("static_lease", &pinned.addr.to_string()),
+            (None, Some(why)) => object.str("static_lease_failure", why),
+            (None, None) => object,
+        }
+    }
+
+    /// What the camera made of the last question for a password.
+    fn protection(&self, mapping: &Mapping, object: Object) -> Object {
+        let Some(probe) = self.state.probes.get(&mapping.name) else { return object };
+        let (Some(found), Some(asked)) = (&probe.found, &probe.asked) else { return object };
+        let memory = self.state.cameras.get(&mapping.camera);
+        if mapping.allow_open || memory.and_then(|memory| memory.addr) != Some(asked.target.ip()) {
+            return object;
+        }
+        object
+            .str("protection", &found.to_string())
+            .num("checked_s", self.ago(probe.at))
+            .num("next_check_s", probe.next.since(self.now.boot).as_secs() as i64)
     }
 
     fn mapping(&self, mapping: &Mapping) -> String {
@@ -259,6 +290,7 @@ impl View<'_> {
             .str("port", &Ports(mapping.src_dport).to_string())
             .str("camera_port", &Ports(mapping.dest_port).to_string())
             .bool("open", self.is_open(mapping));
+        let object = self.protection(mapping, object);
         match exposure(self.config, self.world, self.state, mapping, self.now) {
             Exposure::Open(rules) => match (rules.first(), self.refusal(mapping)) {
                 (_, Some(why)) => object.str("closed", why).end(),
@@ -371,19 +403,27 @@ pub fn render(status: &Json) -> String {
         let _ = writeln!(out, "{}", record_line(record));
     }
     for camera in status.get("cameras").items() {
-        let place = match camera.get("address").str() {
-            Some(addr) if camera.get("confirmed").bool() == Some(true) => format!("at {addr}"),
-            Some(addr) => format!("at {addr} (not heard of lately)"),
-            None => "not seen yet".into(),
+        let place = match (camera.get("address").str(), camera.get("silent_s").num()) {
+            (Some(addr), Some(seconds)) => format!("at {addr}, silent since {}", passed(seconds)),
+            (Some(addr), None) if camera.get("confirmed").bool() == Some(true) => format!("at {addr}"),
+            (Some(addr), None) => format!("at {addr} (not heard of lately)"),
+            (None, _) => "not seen yet".into(),
         };
         let _ = writeln!(out, "  camera   {} {place}", s(camera, "name"));
+        if let Some(why) = camera.get("static_lease_failure").str() {
+            let _ = writeln!(out, "! camera   {}: its static lease is not written: {why}", s(camera, "name"));
+        }
     }
     for mapping in status.get("mappings").items() {
         let door = format!("{} port {}", s(mapping, "name"), s(mapping, "port"));
         let open = mapping.get("open").bool() == Some(true);
         let _ = match (mapping.get("target").str(), open) {
             (Some(target), true) => {
-                writeln!(out, "  mapping  {door} -> {target} port {}", s(mapping, "camera_port"))
+                let asked = match (mapping.get("protection").str(), mapping.get("checked_s").num()) {
+                    (Some(found), Some(seconds)) => format!(", {found}, asked {} ago", passed(seconds)),
+                    _ => String::new(),
+                };
+                writeln!(out, "  mapping  {door} -> {target} port {}{asked}", s(mapping, "camera_port"))
             }
             (Some(target), false) => writeln!(out, "! mapping  {door} -> {target}: not in force yet"),
             (None, _) => writeln!(out, "! mapping  {door} closed: {}", s(mapping, "closed")),
@@ -402,6 +442,16 @@ pub fn render(status: &Json) -> String {
             writeln!(out, "  change   #{} {}", change.get("number").num().unwrap_or(0), s(change, "text"));
     }
     out
+}
+
+/// A time that has passed, as a person says it.
+fn passed(seconds: i64) -> String {
+    match seconds {
+        0..=89 => format!("{seconds} s"),
+        90..=5399 => format!("{} min", (seconds + 30) / 60),
+        5400..=129_599 => format!("{} h", (seconds + 1800) / 3600),
+        _ => format!("{} days", (seconds + 43_200) / 86_400),
+    }
 }
 
 fn record_line(record: &Json) -> String {

@@ -1,7 +1,7 @@
 //! Planner scripts: what is sensed and answered, when, and what the plan makes of it. Pure data and a fake
 //! clock. Each file in `tests/plan/` says first why it exists, then `-- Config --`, `-- Script --` (a time
 //! and an event a line; `wake` in place of the time: when the plan said) and `-- Expect --` (every action, and what was asked with `wake?`, `exposure?`,
-//! `failing?`, `memory?` or `standing?`).
+//! `cameras?`, `failing?`, `memory?`, `standing?` or `unseen?`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use porchlight::config::load::{load, Sources};
@@ -10,7 +10,8 @@ use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{exposure, unheard, Exposure};
 use porchlight::plan::publish::ids;
-use porchlight::plan::{camera, fold, plan, probe, refresh, settle, Action, Carried, Plan, ProbeJob};
+use porchlight::plan::{camera, fold, lease, plan, probe, refresh, settle};
+use porchlight::plan::{Action, Carried, LeaseJob, Leased, Plan, ProbeJob, StaticLease};
 use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
 use porchlight::state::{kind_of, kind_word, Known, State};
 use porchlight::status::{Standing, View};
@@ -191,6 +192,7 @@ impl Stage {
                     Action::Look(job) => job.generation -= 1,
                     Action::Probe(job) => job.generation -= 1,
                     Action::Map(job) => job.generation -= 1,
+                    Action::Lease(_) => panic!("there is one at a time"),
                 }
                 self.flying.insert(0, late);
                 self.done(rest);
@@ -201,12 +203,18 @@ impl Stage {
                     .map_or("nothing planned".into(), |at| format!("next look at {}", shown_time(at.0)));
                 self.say(&text);
             }
+            ["unseen?"] => {
+                let unseen = self.state.mapping.unseen.join(" ");
+                self.say(&format!("not seen or heard yet: [{unseen}]"));
+            }
             ["unheard?"] => {
                 let addrs = unheard(&self.config, &self.world, &self.state);
                 let addrs: Vec<String> = addrs.iter().map(|addr| addr.to_string()).collect();
                 self.say(&format!("unheard: [{}]", addrs.join(" ")));
             }
             ["exposure?"] => self.exposure(),
+            ["cameras?"] => self.cameras(),
+            ["look"] => lease::look_again(&mut self.state, &self.config),
             ["failing?"] => self.failing(),
             ["standing?"] => self.standing(),
             ["memory?"] => self.memory(),
@@ -228,6 +236,41 @@ impl Stage {
         }
     }
 
+    /// `done ok [CAMERA=ADDRESS] ...`: the sections that are there now; `done refused CAMERA`; `done failed`.
+    fn leased(&mut self, job: &LeaseJob, words: &[&str]) {
+        let pair =
+            |text: &&str| text.split_once('=').map(|(camera, addr)| (camera.into(), addr.parse().unwrap()));
+        let result = match words {
+            ["ok", rest @ ..] => {
+                Ok(Leased { pinned: rest.iter().filter_map(pair).collect(), ..Leased::default() })
+            }
+            ["refused", camera] => {
+                Ok(Leased { refused: vec![(camera.to_string(), "taken".into())], ..Leased::default() })
+            }
+            _ => Err("no such file".into()),
+        };
+        assert!(!job.leases.is_empty() || job.only);
+        if lease::leased(&mut self.state, result, self.now.boot) {
+            self.say("a failure is told");
+        }
+    }
+
+    /// Where each camera is, and since when it is silent.
+    fn cameras(&mut self) {
+        for camera in self.config.cameras.clone() {
+            let addr = self
+                .state
+                .cameras
+                .get(&camera.name)
+                .unwrap()
+                .addr
+                .map_or("nowhere".into(), |addr| addr.to_string());
+            let silent = camera::silent_since(&self.config, &self.state, &camera, self.now.boot);
+            let silent = silent.map_or(String::new(), |at| format!(", silent since {}", shown_time(at.0)));
+            self.say(&format!("{} is at {addr}{silent}", camera.name));
+        }
+    }
+
     /// The owner edits the configuration, and it is reloaded.
     fn edit(&mut self, words: &[&str]) {
         let before = self.config.clone();
@@ -238,6 +281,7 @@ impl Stage {
             }
             ["without", "mappings"] => self.config.mappings.clear(),
             ["zone", zone] => self.config.records[0].zone = Some(zone.to_string()),
+            ["static_lease", flag] => self.config.cameras[0].static_lease = *flag == "1",
             ["mapping_backend", "none"] => self.config.global.backend = BackendChoice::None,
             other => panic!("script: config {other:?}"),
         }
@@ -387,6 +431,7 @@ impl Stage {
                 let mapping = self.config.mappings.iter().find(|mapping| mapping.name == job.mapping);
                 probe::answered(&mut self.state, mapping.unwrap(), &job, found, self.now.boot);
             }
+            Action::Lease(job) => self.leased(&job, words),
             Action::Map(job) => {
                 let reloaded = job.carrier.reloads() && job.reload && words[0] != "equal";
                 let missing = words[1..].iter().map(|mapping| mapping.to_string()).collect();
@@ -412,6 +457,15 @@ fn show(action: &Action) -> String {
         }
         Action::Probe(ProbeJob { mapping, inquiry, .. }) => {
             format!("ask for {mapping}: {}://{}{}", inquiry.how, inquiry.target, inquiry.path)
+        }
+        Action::Lease(job) => {
+            let lease = |lease: &StaticLease| match lease.addr {
+                Some(addr) if lease.moved => format!(" {} moves to {addr}", lease.camera),
+                Some(addr) => format!(" {} at {addr} if none is there", lease.camera),
+                None => format!(" {} if it is there", lease.camera),
+            };
+            let only = if job.only { "" } else { ", others stay" };
+            format!("static leases:{}{only}", job.leases.iter().map(lease).collect::<Vec<_>>().join(","))
         }
         Action::Map(job) => {
             let rules: Vec<String> = job

@@ -9,7 +9,7 @@ pub(crate) mod command;
 pub mod dns;
 pub mod http;
 pub mod look;
-mod net;
+pub(crate) mod net;
 pub mod nudge;
 pub mod privileges;
 pub mod publish;

@@ -28,7 +28,7 @@ const LOOKUP_STACK: usize = 256 * 1024;
 static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
 
 /// The future's result, or `None` when the time is up first.
-pub(super) async fn within<T>(until: Instant, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn within<T>(until: Instant, work: impl Future<Output = T>) -> Option<T> {
     future::or(async { Some(work.await) }, async {
         Timer::at(until).await;
         None
@@ -57,10 +57,10 @@ fn is_ours(addr: SocketAddr) -> bool {
 }
 
 /// One of many things that go on at once.
-pub(super) type Work<'a, T = ()> = Pin<Box<dyn Future<Output = T> + 'a>>;
+pub(crate) type Work<'a, T = ()> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// Runs all of them at once.
-pub(super) async fn all(mut works: Vec<Work<'_>>) {
+pub(crate) async fn all(mut works: Vec<Work<'_>>) {
     future::poll_fn(|cx| {
         works.retain_mut(|work| work.as_mut().poll(cx).is_pending());
         if works.is_empty() {

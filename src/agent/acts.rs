@@ -1,18 +1,21 @@
 //! Starts what the plan asked for. Each act runs beside the loop and comes back as a message.
 
+use super::sensors::UBUS;
 use super::{Agent, Message};
 use crate::act::look;
 use crate::act::publish::{self, Effort, Outside};
 use crate::act::readback::{self, Servers};
 use crate::camera;
 use crate::config::{BackendChoice, Record};
+use crate::mapping::leases::Leases;
 use crate::model::{Now, RecordId};
-use crate::plan::{Action, LookJob, MapJob, ProbeJob, PublishJob};
+use crate::plan::{Action, LeaseJob, LookJob, MapJob, ProbeJob, PublishJob};
 use crate::provider::{self, Failure, Job, Kind};
 use smol::channel::bounded;
 use smol::future::{BoxedLocal, Future};
 use smol::Task;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,6 +48,7 @@ impl Agent {
             Action::Look(job) => self.start_look(job),
             Action::Probe(job) => self.start_probe(job),
             Action::Map(job) => self.start_map(job, change),
+            Action::Lease(job) => self.start_lease(job),
         }
     }
 
@@ -125,6 +129,15 @@ impl Agent {
         let work = async move {
             let found = camera::ask(&job.inquiry, timeout).await;
             let _ = tx.try_send(Message::Probed(job, found));
+        };
+        self.spawn(work).detach();
+    }
+
+    fn start_lease(&self, job: LeaseJob) {
+        let (leases, tx) = (Leases::new(&self.paths.root, Path::new(UBUS)), self.tx.clone());
+        let work = async move {
+            let result = leases.apply(&job).await;
+            let _ = tx.try_send(Message::Leased(result));
         };
         self.spawn(work).detach();
     }

@@ -9,7 +9,8 @@ mod sensors;
 mod tests;
 
 pub(crate) use reload::{judge, read_bytes};
-pub use reload::{read_config, Reading};
+pub use reload::{read_config, understand, Reading};
+pub(crate) use report::random;
 
 use crate::act::http::Http;
 use crate::act::nudge;
@@ -23,7 +24,9 @@ use crate::mapping::fw4::Look;
 use crate::mapping::nft::MapReport;
 use crate::model::{Event, Mac, Now, Protection, RecordId, Time, World};
 use crate::paths::Paths;
-use crate::plan::{self, camera, fold, refresh, settle, LookJob, MapJob, ProbeJob, PublishJob};
+use crate::plan::{
+    self, camera, fold, lease, refresh, settle, Leased, LookJob, MapJob, ProbeJob, PublishJob,
+};
 use crate::provider::{Failure, Verdicts};
 use crate::secret::Redactor;
 use crate::sense::clock;
@@ -60,6 +63,8 @@ pub enum Message {
     Probed(ProbeJob, Protection),
     /// A change of the packet filter came back.
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
+    /// Static leases were looked at.
+    Leased(Result<Leased, String>),
     /// After the change of this generation: which tables drop what we let in.
     Droppers(u64, Vec<String>),
     /// The packet filter was looked at: is all as we made it, who is here to carry mappings (if that was asked), and
@@ -245,6 +250,7 @@ impl Agent {
                 network.rescan();
             }
             self.check_filter();
+            lease::look_again(&mut self.state, &self.config);
             self.nudged = Set::new();
         }
         self.nudge_unheard();
@@ -328,6 +334,7 @@ impl Agent {
             Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
             Message::Probed(job, found) => self.probed(&job, found, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
+            Message::Leased(result) => self.leased(result, now),
             Message::Droppers(generation, droppers) => {
                 if generation == self.state.mapping.generation {
                     self.changing_filter = None;
@@ -421,7 +428,12 @@ impl Agent {
         let soon = now.plus(self.config.global.debounce);
         let changing = self.state.mapping.in_flight.is_some() || self.changing_filter.is_some();
         let asking = self.state.probes.values().any(|probe| probe.in_flight.is_some());
-        self.world.complete && !flying && !changing && !asking && wake_at > soon
+        self.world.complete
+            && !flying
+            && !changing
+            && !asking
+            && !self.state.leases.in_flight
+            && wake_at > soon
     }
 
     fn answer_waiting(&mut self, now: Now) {

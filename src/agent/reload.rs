@@ -2,6 +2,7 @@
 
 use super::Agent;
 use crate::config::load::{load, Loaded, Sources};
+use crate::config::uci::FILE_CAP;
 use crate::config::{Config, Problem, Severity};
 use crate::paths::Paths;
 use crate::plan::settle;
@@ -15,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A larger configuration is not read.
-const CONFIG_CAP: u64 = 256 * 1024;
+const CONFIG_CAP: u64 = FILE_CAP as u64;
 /// A larger file of one secret is not read.
 const SECRET_CAP: u64 = 64 * 1024;
 
@@ -89,16 +90,22 @@ fn read(path: &Path, cap: u64) -> io::Result<String> {
 /// # Errors
 /// When there is none that can be read; faults in it are in [`Reading::problems`].
 pub fn read_config(paths: &Paths) -> Result<Reading, String> {
-    let file = paths.config.display().to_string();
+    let file = paths.config.display();
     let text = read(&paths.config, CONFIG_CAP).map_err(|e| format!("cannot read {file}: {e}"))?;
-    let loaded = judge(paths, &text);
+    Ok(understand(paths, &text))
+}
+
+/// What a text would mean as the configuration file.
+pub fn understand(paths: &Paths, text: &str) -> Reading {
+    let file = paths.config.display().to_string();
+    let loaded = judge(paths, text);
     let mut problems = loaded.problems;
     let open_to_others = |meta: std::fs::Metadata| meta.permissions().mode() & 0o077 != 0;
     if !loaded.secrets.is_empty() && std::fs::metadata(&paths.config).is_ok_and(open_to_others) {
         let text = "other users can read this file, and it may hold secrets; mend: chmod 600".to_string();
         problems.push(Problem { severity: Severity::Warning, file, line: 0, text });
     }
-    Ok(Reading { config: loaded.config, problems, redactor: Redactor::new(&loaded.secrets) })
+    Reading { config: loaded.config, problems, redactor: Redactor::new(&loaded.secrets) }
 }
 
 /// What a text would mean as the configuration file, secrets in files and the environment included.

@@ -11,9 +11,11 @@ use crate::mapping::nft::MapReport;
 use crate::model::{millis, Family, Now, Protection, Reading, RecordId, Scheme, WanWorld};
 use crate::plan::publish::{wish, Wish};
 use crate::plan::settle::{self, End};
-use crate::plan::{mapping, probe, Carried, Carrier, LookJob, MapJob, ProbeJob, PublishJob, Rule};
+use crate::plan::{
+    lease, mapping, probe, Carried, Carrier, Leased, LookJob, MapJob, ProbeJob, PublishJob, Rule,
+};
 use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
-use crate::state::{Known, Seen};
+use crate::state::{Known, Pinned, Seen};
 use crate::status::BEHIND_PROXY;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -21,8 +23,8 @@ use std::time::{Duration, Instant};
 /// How the firewall's table is named among those who drop.
 const FW4_TABLE: &str = "table inet fw4,";
 
-/// A fresh number for the jitter of back-offs; the same for all where the kernel has none.
-fn random() -> u32 {
+/// A fresh number, for the jitter of back-offs and the like; the same for all where the kernel has none.
+pub(crate) fn random() -> u32 {
     let mut bytes = [0u8; 4];
     match getrandom::fill(&mut bytes) {
         Ok(()) => u32::from_ne_bytes(bytes),
@@ -268,6 +270,29 @@ impl Agent {
         self.state.probes.get(mapping).is_some_and(|memory| memory.proof.is_some())
     }
 
+    /// Tells what was written for dnsmasq, and what was not, each once.
+    pub(crate) fn leased(&mut self, result: Result<Leased, String>, now: Now) {
+        let refused = self.state.leases.refused.clone();
+        let before = self.state.leases.pinned.clone();
+        let written = matches!(&result, Ok(leased) if leased.written);
+        let failed = lease::leased(&mut self.state, result, now.boot);
+        let memory = &self.state.leases;
+        for (camera, why) in memory.refused.iter().filter(|one| !refused.contains(one)) {
+            self.warn(&format!("camera {camera}: its static lease is not written: {why}"));
+        }
+        if let Some(why) = memory.failure.as_ref().filter(|_| failed) {
+            self.warn(&format!("the static leases: {why}"));
+        }
+        if written {
+            self.state.change += 1;
+            let change = self.state.change;
+            for text in lease_changes(&before, &self.state.leases.pinned) {
+                self.info(&format!("#{change} {text}"));
+                self.state.remember(change, now.wall, text);
+            }
+        }
+    }
+
     pub(crate) fn mapped(
         &mut self,
         job: &MapJob,
@@ -368,6 +393,21 @@ impl Agent {
             self.check_filter();
         }
     }
+}
+
+/// What changed in dnsmasq's configuration, in words.
+fn lease_changes(before: &Map<String, Pinned>, after: &Map<String, Pinned>) -> Vec<String> {
+    let addr = |leases: &Map<String, Pinned>, camera: &String| leases.get(camera).map(|pinned| pinned.addr);
+    let new = after.iter().filter(|(camera, pinned)| addr(before, camera) != Some(pinned.addr));
+    let mut texts: Vec<String> = new
+        .map(|(camera, pinned)| format!("camera {camera}: static lease for {} written", pinned.addr))
+        .collect();
+    let gone = before.keys().filter(|camera| addr(after, camera).is_none());
+    texts.extend(gone.map(|camera| format!("camera {camera}: static lease taken out")));
+    if texts.is_empty() {
+        texts.push("static leases: /etc/config/dhcp set right".into());
+    }
+    texts
 }
 
 /// The rules without those of mappings that were refused.

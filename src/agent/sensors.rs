@@ -3,6 +3,7 @@
 
 use super::{Agent, Message, NETWORK};
 use crate::control;
+use crate::mapping::leases::Leases;
 use crate::sense::network::Network;
 use crate::sense::ruleset::Ruleset;
 use crate::sense::signals::Signals;
@@ -14,7 +15,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// The program that asks OpenWrt's services.
-const UBUS: &str = "ubus";
+pub(super) const UBUS: &str = "ubus";
 /// A sensor that failed is started again after this, doubling ...
 const DEAF_PAUSE: Duration = Duration::from_secs(1);
 /// ... up to this.
@@ -35,6 +36,8 @@ impl Agent {
         let found = self.backend.lock().await.find().await;
         (self.world.fw4, self.world.procd) = (found.fw4, found.procd);
         self.close_stray().await;
+        // What an earlier run wrote, of cameras that may be gone.
+        self.state.leases.look |= Leases::new(&self.paths.root, Path::new(UBUS)).is_written();
         let interfaces = network.clone();
         self.spawn_sensor("netifd", move || {
             let network = interfaces.clone();
@@ -117,13 +120,14 @@ impl Agent {
     /// # Errors
     /// What is in the way.
     pub fn open_to_others(&self) -> Result<(), String> {
+        // First: whoever finds the socket may tell us to reload.
+        let signals = Signals::register().map_err(|e| format!("signals cannot be heard: {e}"))?;
         let listener = control::listen(&self.paths)?;
         let tx = self.tx.clone();
         let questions = move |asked| {
             let _ = tx.try_send(Message::Asked(asked));
         };
         self.spawn(control::serve(listener, self.executor.clone(), Rc::new(questions))).detach();
-        let signals = Signals::register().map_err(|e| format!("signals cannot be heard: {e}"))?;
         let tx = self.tx.clone();
         let listen = async move {
             while let Ok(signal) = signals.next().await {

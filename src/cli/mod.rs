@@ -1,5 +1,6 @@
 //! The command line: arguments -> one verb -> exit code. One file a verb.
 
+mod cameras;
 mod check;
 mod help;
 mod import;
@@ -59,7 +60,7 @@ pub struct Verb {
 }
 
 /// All verbs, in the order of the help.
-pub const VERBS: [Verb; 9] = [
+pub const VERBS: [Verb; 10] = [
     Verb {
         name: "run",
         arguments: "",
@@ -67,12 +68,18 @@ pub const VERBS: [Verb; 9] = [
         run: run::run,
     },
     Verb { name: "once", arguments: "", doc: "one pass; exit code 0 if all is well then", run: once::run },
-    Verb { name: "status", arguments: "[--json]", doc: "how things are", run: status::run },
+    Verb { name: "status", arguments: "[--json|--prometheus]", doc: "how things are", run: status::run },
     Verb {
         name: "check",
         arguments: "[--mode]",
         doc: "what the configuration means, or what is wrong in it",
         run: check::run,
+    },
+    Verb {
+        name: "cameras",
+        arguments: "[--json] [--write NAME [ADDR]]",
+        doc: "cameras in the LAN, and the sections to paste; or writes them",
+        run: cameras::run,
     },
     Verb {
         name: "providers",
@@ -94,8 +101,8 @@ pub const VERBS: [Verb; 9] = [
     },
     Verb {
         name: "unmap",
-        arguments: "",
-        doc: "close every port mapping of a stopped agent",
+        arguments: "[--leases]",
+        doc: "close every port mapping of a stopped agent; --leases: its static leases too",
         run: unmap::run,
     },
     Verb { name: "help", arguments: "", doc: "this text", run: help::run },

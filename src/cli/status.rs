@@ -3,6 +3,7 @@
 use super::output::say;
 use super::{unexpected, Fault, FAILED, OK};
 use crate::control::{self, Question};
+use crate::metrics;
 use crate::paths::Paths;
 use crate::secret::printable;
 use crate::status::render;
@@ -11,12 +12,16 @@ use crate::wire::json::Json;
 /// Prints the running agent's status; exit code 0 only if all is well.
 pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let json = match arguments.as_slice() {
-        [] => false,
-        ["--json"] => true,
+    let form = match arguments.as_slice() {
+        [] => printed,
+        ["--json"] => |status: &Json| format!("{status}\n"),
+        ["--prometheus"] => |status: &Json| metrics::render(Some(status)),
         [first, ..] => return Err(unexpected(first)),
     };
     let Some(status) = control::ask(paths, &Question::Status)? else {
+        if arguments.as_slice() == ["--prometheus"] {
+            say(&metrics::render(None));
+        }
         return Err(match paths.one_shot.exists() {
             true => {
                 "no daemon stays (option resident '0'); `porchlight once` makes a pass and tells of it".into()
@@ -26,11 +31,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
             }
         });
     };
-    if json {
-        say(&format!("{status}\n"));
-    } else {
-        say(&printed(&status));
-    }
+    say(&form(&status));
     Ok(if status.get("healthy").bool() == Some(true) { OK } else { FAILED })
 }
 

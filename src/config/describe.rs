@@ -102,6 +102,9 @@ fn about_camera(camera: &Camera, config: &Config) -> String {
         known.push(format!("its address {ip}"));
     }
     let mut text = format!("known by {}", joined(&known, "and"));
+    if camera.static_lease {
+        text.push_str("; its address is written into dnsmasq's configuration");
+    }
     let names = config.records.iter().filter(|record| camera.records.contains(&record.name));
     let names: Vec<&String> = names.flat_map(|record| &record.domains).collect();
     if !names.is_empty() {

@@ -10,7 +10,9 @@ use super::read::{Fields, Problems, Reader};
 use super::schema::{self, SectionRow, SECTIONS};
 use super::uci::{self, Section};
 use super::value::{self, quoted};
-use super::{BackendChoice, Camera, Config, Device, Global, Mapping, Network, Probe, Problem, Record, Wan};
+use super::{
+    BackendChoice, Camera, Config, Device, Global, Mapping, Network, Probe, Problem, Record, Severity, Wan,
+};
 use crate::model::Family;
 use crate::provider::Entry;
 use crate::secret::Secret;
@@ -66,6 +68,7 @@ pub fn load(text: &str, file: &str, providers: &[Entry], sources: &dyn Sources) 
     loader.resident();
     let Loader { reader, mut loaded, .. } = loader;
     loaded.problems = reader.problems.sorted();
+    loaded.config.faulty = loaded.problems.iter().any(|problem| problem.severity == Severity::Error);
     loaded.secrets = reader.secrets;
     loaded
 }
@@ -247,6 +250,7 @@ impl<'a> Loader<'a> {
             host: fields.one("name").map(str::to_string),
             ip: fields.one("ip").and_then(|text| value::target(text).ok()).map(IpAddr::V4),
             records,
+            static_lease: fields.flag("static_lease"),
         };
         keep(fields, &mut self.loaded.config.cameras, camera)
     }

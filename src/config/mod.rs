@@ -5,6 +5,7 @@
 //! and a list of [`Problem`]s, `describe` says in plain words what a config means.
 
 pub mod describe;
+pub mod edit;
 mod idn;
 pub mod load;
 pub(crate) mod nearest;
@@ -105,6 +106,8 @@ pub struct Config {
     pub cameras: Vec<Camera>,
     /// Sections `mapping`.
     pub mappings: Vec<Mapping>,
+    /// Some sections are left out because of errors.
+    pub faulty: bool,
 }
 
 /// Section `porchlight`.
@@ -229,6 +232,8 @@ pub struct Camera {
     pub ip: Option<IpAddr>,
     /// `list record`: names of record sections.
     pub records: Vec<String>,
+    /// `option static_lease`: dnsmasq is to give it the same address always.
+    pub static_lease: bool,
 }
 
 /// Section `mapping`.

@@ -300,7 +300,12 @@ static CAMERA: &[OptionRow] = &[
     list("record", Kind::Reference("record"), "", "The names that people use for it; shown by status"),
     option("hostid", Kind::Suffix, "", "Its IPv6 suffix, for a pinhole and an AAAA of its own")
         .built(Built::Default),
-    option("static_lease", Kind::Bool, "0", "1: also write a dnsmasq host section").built(Built::Default),
+    option(
+        "static_lease",
+        Kind::Bool,
+        "0",
+        "1: dnsmasq always gives it this address: a host section in /etc/config/dhcp",
+    ),
 ];
 
 static MAPPING: &[OptionRow] = &[

@@ -1,4 +1,4 @@
-//! Port mappings: how [`crate::plan::Rule`]s reach the packet filter.
+//! Port mappings: how [`crate::plan::Rule`]s reach the packet filter; and how the camera's address is pinned.
 //! Here: what its parts share, a socket to the kernel's netfilter.
 
 pub mod backend;
@@ -9,7 +9,10 @@ mod droppers;
 pub mod firewall;
 pub mod fw4;
 pub mod holders;
+pub mod hosts;
+pub mod leases;
 pub mod nft;
+mod package;
 pub mod redirect;
 mod rule;
 pub mod service;

@@ -137,7 +137,10 @@ impl Chains {
         let addrs: Set<_> = rule.wan_addrs.iter().filter(|addr| Family::of(**addr) == family).collect();
         if !addrs.is_empty() {
             let (lan, addrs) = (&rule.lan_device, set(&addrs));
-            self.prerouting.push(format!("iifname \"{lan}\" {ip} daddr {addrs} {door} {act}"));
+            // From the camera's LAN, and from any other: whatever is no WAN.
+            let within =
+                if devices.is_empty() { String::new() } else { format!("iifname != {} ", set(&devices)) };
+            self.prerouting.push(format!("{within}{ip} daddr {addrs} {door} {act}"));
             self.output.push(format!("{ip} daddr {addrs} {door} {act}"));
             // The camera would answer its neighbour directly, from an address that it never asked.
             self.postrouting.push(format!(
@@ -584,7 +587,7 @@ table inet porchlight {
 	chain prerouting {
 		type nat hook prerouting priority dstnat; policy accept;
 		iifname { "eth0", "eth1" } meta nfproto ipv4 fib daddr type local tcp dport 8554 counter dnat ip to 192.168.1.50:554 comment "door_8554"
-		iifname "br-lan" ip daddr { 203.0.113.4 } tcp dport 8554 counter dnat ip to 192.168.1.50:554 comment "door_8554"
+		iifname != { "eth0", "eth1" } ip daddr { 203.0.113.4 } tcp dport 8554 counter dnat ip to 192.168.1.50:554 comment "door_8554"
 	}
 	chain output {
 		type nat hook output priority -100; policy accept;

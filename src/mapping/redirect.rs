@@ -2,8 +2,8 @@
 //! Options: <https://openwrt.org/docs/guide-user/firewall/firewall_configuration>, fw4.uc `parse_redirect`.    [pure]
 
 use super::rule::{at_most, check, contains, sources, ways, Ways};
+use crate::config::edit::ids;
 use crate::config::{is_zone, Network, Ports, Proto};
-use crate::map::Set;
 use crate::model::Family;
 use crate::plan::Rule;
 use std::net::IpAddr;
@@ -101,7 +101,8 @@ pub fn redirects(rules: &[Rule]) -> Redirects {
             Err(why) => made.refused.push((rule.mapping.clone(), why)),
         }
     }
-    name(&mut made.list);
+    let ids = ids(made.list.iter().map(|redirect| redirect.mapping.as_str()));
+    made.list.iter_mut().zip(ids).for_each(|(redirect, id)| redirect.id = id);
     made
 }
 
@@ -153,22 +154,6 @@ fn ports(rule: &Rule) -> Result<Vec<(Range, Range)>, String> {
             (first..=last).zip(to_first..=to_last).map(|(port, to)| ((port, port), (to, to))).collect()
         }
     })
-}
-
-/// Gives each an id of its own that stays as it is for as long as the list does.
-fn name(list: &mut [Redirect]) {
-    let mut taken = Set::new();
-    for redirect in list {
-        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-        let stem: String = redirect.mapping.chars().map(plain).collect();
-        let ids = std::iter::once(stem.clone()).chain((2u32..).map(|n| format!("{stem}_{n}")));
-        for id in ids {
-            if taken.insert(id.clone()) {
-                redirect.id = id;
-                break;
-            }
-        }
-    }
 }
 
 #[cfg(test)]

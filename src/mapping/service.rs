@@ -77,17 +77,17 @@ async fn remove(ubus: &Ubus) -> Result<(), Fault> {
 
 /// Has procd tell fw4 to reload, as it does when data changes.
 pub(super) async fn nudge(ubus: &Ubus) -> Result<(), Fault> {
-    event(ubus, "service.data.update", "name").await
+    event(ubus, "service.data.update", "name", "firewall").await
 }
 
-/// Has procd tell whoever listens that the firewall's configuration was changed, as `reload_config` does.
-pub(super) async fn config_changed(ubus: &Ubus) -> Result<(), Fault> {
-    event(ubus, "config.change", "package").await
+/// Has procd tell whoever listens that a configuration was changed, as `reload_config` does.
+pub(super) async fn config_changed(ubus: &Ubus, package: &str) -> Result<(), Fault> {
+    event(ubus, "config.change", "package", package).await
 }
 
-/// Has procd tell of something that happened to the firewall, which is named under this key.
-async fn event(ubus: &Ubus, kind: &str, key: &str) -> Result<(), Fault> {
-    let data = Object::new().str(key, "firewall").end();
+/// Has procd tell of something that happened to what is named under this key.
+async fn event(ubus: &Ubus, kind: &str, key: &str, name: &str) -> Result<(), Fault> {
+    let data = Object::new().str(key, name).end();
     let message = Object::new().str("type", kind).raw("data", &data).end();
     ubus.call("service", "event", &message).await.map(drop)
 }

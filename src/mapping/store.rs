@@ -3,34 +3,25 @@
 
 use super::door::{shown, Door};
 use super::firewall;
+use super::package::Package;
 use super::redirect::{Redirect, LABEL};
 use super::service;
-use super::uci_file::UciFile;
-use crate::act::command;
 use crate::act::ubus::{Fault, Ubus};
 use crate::config::uci::Section;
 use crate::map::Set;
 use crate::plan::Carrier;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// The longest that the firewall's own reload may take, where procd does not do it.
-const RELOAD_DEADLINE: Duration = Duration::from_secs(60);
-/// Where uci looks for a configuration before `/etc/config`; below the root.
-const OVERRIDE: &str = "var/run/uci/firewall";
+use std::path::Path;
 
 /// Both places.
 pub(super) struct Store {
     ubus: Ubus,
-    firewall: UciFile,
-    root: PathBuf,
+    firewall: Package,
 }
 
 impl Store {
     /// By this `ubus`. `root` is `/` but in tests.
     pub(super) fn new(root: &Path, ubus: &Path) -> Store {
-        let firewall = UciFile::new(&root.join(firewall::PATH), firewall::FILE_CAP);
-        Store { ubus: Ubus::new(ubus), firewall, root: root.into() }
+        Store { ubus: Ubus::new(ubus), firewall: Package::firewall(root) }
     }
 
     /// Whether procd is here. One that hangs or is busy is: that closes nothing, and what it holds stays.
@@ -91,11 +82,11 @@ impl Store {
             written = self.clear_sections().await?;
         }
         if written {
-            self.reload().await?;
+            self.firewall.reload(&self.ubus).await?;
         } else if !changed && !shown {
             // Equal data fires nothing, yet the firewall does not have it.
             match carrier {
-                Carrier::Uci => self.reload().await?,
+                Carrier::Uci => self.firewall.reload(&self.ubus).await?,
                 _ => service::nudge(&self.ubus)
                     .await
                     .map_err(|fault| format!("procd did not take the port mappings: {fault}"))?,
@@ -112,12 +103,6 @@ impl Store {
     }
 
     async fn write_sections(&self, list: &[Redirect], labels: &[String]) -> Result<bool, String> {
-        if self.root.join(OVERRIDE).exists() {
-            return Err(format!(
-                "/{OVERRIDE} takes the place of /etc/config/firewall, so sections there have no effect: \
-                 take it away, or use mapping_backend 'service'"
-            ));
-        }
         self.firewall.update(&|text| firewall::edit_beside(text, list, labels)).await
     }
 
@@ -129,17 +114,6 @@ impl Store {
             Err(_) if !firewall::mentions_ours(&text) => Ok(false),
             _ => self.write_sections(&[], &[]).await,
         }
-    }
-
-    /// Has the firewall read its configuration, as the rest of OpenWrt does after a change of it: procd tells whoever
-    /// listens. Where it does not answer, the firewall's own script is run.
-    async fn reload(&self) -> Result<(), String> {
-        let Err(fault) = service::config_changed(&self.ubus).await else { return Ok(()) };
-        log::debug!("procd was not told of the firewall's new configuration: {fault}");
-        let script = self.root.join("etc/init.d/firewall");
-        let ran = command::run(&script, "firewall4", &["reload"], "", RELOAD_DEADLINE).await?;
-        // fw4 itself says that all is well even when it is not: the kernel is looked at later.
-        ran.ok.then_some(()).ok_or_else(|| format!("/etc/init.d/firewall reload failed: {}", ran.complaint))
     }
 }
 
@@ -156,7 +130,10 @@ mod tests {
     use crate::config::Proto;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
 
+    /// Where uci looks for a configuration before `/etc/config`; below the root.
+    const OVERRIDE: &str = "var/run/uci/firewall";
     const FIREWALL: &str = "config zone\n\toption name 'wan'\n";
 
     /// A router without ubus, whose firewall's script writes down each call.

@@ -1,7 +1,7 @@
 //! Where a camera is, and whether somebody else sits on its address.
 
 use crate::config::{Camera, Config};
-use crate::model::{Mac, Time, World};
+use crate::model::{Mac, Protection, Time, World};
 use crate::state::{CameraState, Conflict, State};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,6 +10,8 @@ use std::time::Duration;
 const QUIET_FIRST: Duration = Duration::from_secs(10);
 /// The longest quiet that is asked for.
 const QUIET_LONGEST: Duration = Duration::from_secs(600);
+/// The kernel asks three times, a second apart, before it gives a neighbour up.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
 /// After this long without a conflict the doubling is forgotten.
 const FORGET: Duration = Duration::from_secs(3600);
 
@@ -20,6 +22,7 @@ pub fn observe(config: &Config, world: &World, state: &mut State, now: Time) {
         let memory = state.cameras.entry(camera.name.clone()).or_default();
         bind(camera, world, memory);
         locate(camera, world, memory, now);
+        listen(camera, world, memory, now);
         watch_conflict(camera, world, memory, now);
     }
 }
@@ -50,12 +53,20 @@ fn bind(camera: &Camera, world: &World, memory: &mut CameraState) {
     }
 }
 
-/// A new lease wins at once; a neighbour entry wins over an older lease when it was confirmed later and
+/// A new lease wins at once, also beside one of the camera's other hardware address; a neighbour entry wins over an older lease when it was confirmed later and
 /// nothing confirms the present address. A silent camera stays where it was.
 fn locate(camera: &Camera, world: &World, memory: &mut CameraState, now: Time) {
     let mine = macs(camera, memory);
-    let lease = world.leases.iter().rev().find(|lease| mine.contains(&lease.mac)).map(|lease| lease.addr);
-    let lease_is_new = lease.is_some() && memory.lease.map(|(addr, _)| addr) != lease;
+    let leases = world.leases.iter().filter(|lease| mine.contains(&lease.mac));
+    let leases: Vec<IpAddr> = leases.map(|lease| lease.addr).collect();
+    let before = memory.lease.map(|(addr, _)| addr);
+    // dnsmasq writes new ones in front, until it is started again: by their order none is known as the newest.
+    let new = leases.iter().rev().find(|addr| !memory.leases.contains(addr));
+    let lease = new.copied().or(before.filter(|addr| leases.contains(addr))).or(leases.last().copied());
+    let lease_is_new = lease.is_some() && before != lease;
+    if world.complete || !leases.is_empty() {
+        memory.leases = leases;
+    }
     match lease {
         Some(addr) if lease_is_new => memory.lease = Some((addr, now)),
         // Before the leases were read nobody has one.
@@ -94,6 +105,30 @@ fn settle_at(memory: &mut CameraState, addr: IpAddr, now: Time) {
         memory.addr = Some(addr);
         memory.moved_at = now;
     }
+}
+
+/// Whether the kernel knows of nobody at the camera's address, where it was asked to look ([`super::mapping::unheard`]).
+fn listen(camera: &Camera, world: &World, memory: &mut CameraState, now: Time) {
+    let mine = macs(camera, memory);
+    let heard = |addr| world.neighbours.get(&addr).is_some_and(|near| mine.contains(&near.mac));
+    let unheard = world.complete && memory.addr.is_some_and(|addr| !heard(addr));
+    memory.unheard = unheard.then(|| memory.unheard.unwrap_or(now).max(memory.moved_at));
+}
+
+/// Since when a camera does not answer at its address: by its last answers to questions, or by the kernel. It keeps its
+/// place all the same.
+pub fn silent_since(config: &Config, state: &State, camera: &Camera, now: Time) -> Option<Time> {
+    let memory = state.cameras.get(&camera.name)?;
+    let addr = memory.addr?;
+    let asked = config.mappings.iter().filter(|mapping| mapping.camera == camera.name);
+    let asked = asked.filter_map(|mapping| state.probes.get(&mapping.name));
+    let here = asked.filter(|probe| probe.asked.as_ref().is_some_and(|asked| asked.target.ip() == addr));
+    let absent = |found: &Protection| matches!(found, Protection::Silent | Protection::NoService);
+    let answers: Vec<_> = here.filter_map(|probe| Some((probe.found.as_ref()?, probe.since))).collect();
+    if !answers.is_empty() && answers.iter().all(|(found, _)| absent(found)) {
+        return answers.iter().map(|(_, since)| *since).max();
+    }
+    memory.unheard.filter(|since| now.since(*since) >= SILENT_AFTER)
 }
 
 /// Another hardware address on the camera's address, in the neighbour table or in the leases.

@@ -5,7 +5,7 @@ use super::{probe, Action, Carrier, MapJob, Plan, Rule};
 use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network};
 use crate::model::{Now, OwnAddr, Time, WanWorld, World};
 use crate::state::{MappingState, State};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// How long after the first, the second and the third reload of OpenWrt's firewall within [`RELOAD_WINDOW`] the next
@@ -62,7 +62,7 @@ pub fn exposure(config: &Config, world: &World, state: &State, mapping: &Mapping
 }
 
 /// Why a mapping is closed, and until when, if that is known.
-pub(super) type Refusal = (Option<Time>, String);
+pub type Refusal = (Option<Time>, String);
 
 pub(super) fn refuse<T>(why: impl Into<String>) -> Result<T, Refusal> {
     Err((None, why.into()))
@@ -71,7 +71,7 @@ pub(super) fn refuse<T>(why: impl Into<String>) -> Result<T, Refusal> {
 /// The camera's address and the LAN that it is in, if the mapping may lead there once the camera is proven to ask for
 /// a password.
 pub(super) fn place<'a>(
-    config: &Config,
+    config: &'a Config,
     world: &'a World,
     state: &State,
     mapping: &Mapping,
@@ -116,23 +116,26 @@ pub fn unheard(config: &Config, world: &World, state: &State) -> Vec<IpAddr> {
     addrs
 }
 
-/// The LAN subnet of a target: connected, not by a WAN, and the target is a host in it, not the router.
-fn lan<'a>(config: &Config, world: &'a World, addr: IpAddr) -> Result<&'a OwnAddr, Refusal> {
-    if world.own.iter().any(|own| own.addr == addr) {
-        return refuse(format!("{addr} is the router itself"));
-    }
+/// The LANs: the subnets that this router is connected to, but for those of the WANs.
+pub fn lans<'a>(config: &'a Config, world: &'a World) -> impl Iterator<Item = &'a OwnAddr> {
     let is_wan = |own: &OwnAddr| {
         let named = config.wans.iter().any(|wan| wan.device == Device::Named(own.device.clone()));
         let devices = |wan: &WanWorld| [wan.last_device.clone(), wan.device.clone(), wan.device6.clone()];
         named || world.wans.values().any(|wan| devices(wan).contains(&Some(own.device.clone())))
     };
-    let holds = |own: &&OwnAddr| {
-        own.prefix > 0
-            && own.device != "lo"
-            && !is_wan(own)
-            && Network::new(own.addr, own.prefix).is_some_and(|net| net.contains(addr))
-    };
-    let Some(own) = world.own.iter().filter(holds).max_by_key(|own| own.prefix) else {
+    world.own.iter().filter(move |own| own.prefix > 0 && own.device != "lo" && !is_wan(own))
+}
+
+/// The LAN subnet of a target, which is a host in it, not the router.
+///
+/// # Errors
+/// Why it is in none, in plain words.
+pub fn lan<'a>(config: &'a Config, world: &'a World, addr: IpAddr) -> Result<&'a OwnAddr, Refusal> {
+    if world.own.iter().any(|own| own.addr == addr) {
+        return refuse(format!("{addr} is the router itself"));
+    }
+    let holds = |own: &&OwnAddr| Network::new(own.addr, own.prefix).is_some_and(|net| net.contains(addr));
+    let Some(own) = lans(config, world).filter(holds).max_by_key(|own| own.prefix) else {
         return refuse(format!("{addr} is in no LAN that this router is connected to"));
     };
     if is_edge(own, addr) {
@@ -272,10 +275,14 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
     plan.actions.push(Action::Map(MapJob { generation, carrier, reload, rules, cut, wan_addrs, unseen }));
 }
 
-/// The mappings that are closed only because their camera was not seen yet.
+/// The mappings that are closed only because their camera was not seen yet, or has not answered yet.
 fn unseen(config: &Config, state: &State) -> Vec<String> {
-    let known = |camera: &str| state.cameras.get(camera).is_some_and(|memory| memory.addr.is_some());
-    let unseen = config.mappings.iter().filter(|mapping| !known(&mapping.camera));
+    let is_unseen =
+        |mapping: &&Mapping| match state.cameras.get(&mapping.camera).and_then(|camera| camera.addr) {
+            Some(addr) => probe::is_awaited(state, mapping, addr),
+            None => mapping.allow_open || probe::inquiry(mapping, Ipv4Addr::UNSPECIFIED.into()).is_ok(),
+        };
+    let unseen = config.mappings.iter().filter(is_unseen);
     unseen.map(|mapping| mapping.name.clone()).collect()
 }
 

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod camera;
 pub mod fold;
+pub mod lease;
 pub mod mapping;
 pub mod probe;
 pub mod publish;
@@ -15,10 +16,10 @@ pub mod retry;
 pub mod settle;
 
 use crate::config::{Config, Network, Proto};
-use crate::model::{Inquiry, Now, RecordId, Time, World};
+use crate::model::{Inquiry, Mac, Now, RecordId, Time, World};
 use crate::provider::Wanted;
 use crate::state::State;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What to do now, and when to look again if nothing happens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     probe::plan(config, world, state, now, &mut plan);
     mapping::plan(config, world, state, now, &mut plan);
     publish::plan(config, world, state, now, &mut plan);
+    lease::plan(config, world, state, now, &mut plan);
     plan
 }
 
@@ -57,6 +59,8 @@ pub enum Action {
     Probe(ProbeJob),
     /// Make the packet filter carry exactly these rules, and cut what is listed.
     Map(MapJob),
+    /// Make dnsmasq's configuration have exactly these static leases of ours.
+    Lease(LeaseJob),
 }
 
 /// [`Action::Publish`]. The agent adds the options, the time and the nonce.
@@ -110,9 +114,48 @@ pub struct MapJob {
     pub cut: Vec<IpAddr>,
     /// The WANs' addresses: a program of the router that listens on one of them has the port.
     pub wan_addrs: Vec<IpAddr>,
-    /// Mappings whose camera was not seen yet: what the firewall's own configuration has of them may stay there, closed
+    /// Mappings whose camera was not seen yet, or has not answered yet: what the firewall's own configuration has of them may stay there, closed
     /// by our own table.
     pub unseen: Vec<String>,
+}
+
+/// [`Action::Lease`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseJob {
+    /// What is wanted.
+    pub leases: Vec<StaticLease>,
+    /// What else is there of ours goes.
+    pub only: bool,
+    /// dnsmasq has yet to hear of an earlier change.
+    pub tell: bool,
+}
+
+/// A host section of dnsmasq's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticLease {
+    /// The camera section's name.
+    pub camera: String,
+    /// A host name, one label.
+    pub host: String,
+    /// The camera's hardware addresses. None: what is written stays as it is.
+    pub macs: Vec<Mac>,
+    /// The camera's address, where none is written yet. `None`: nothing new is written.
+    pub addr: Option<Ipv4Addr>,
+    /// It takes the place of another one that is written.
+    pub moved: bool,
+}
+
+/// What became of a [`LeaseJob`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leased {
+    /// The file was changed.
+    pub written: bool,
+    /// The cameras with a section there, and its address.
+    pub pinned: Vec<(String, Ipv4Addr)>,
+    /// The cameras for which none is written because of somebody else's, and whose.
+    pub refused: Vec<(String, String)>,
+    /// Why dnsmasq was not told of the change.
+    pub untold: Option<String>,
 }
 
 /// Who carries the mappings.

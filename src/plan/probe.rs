@@ -9,8 +9,10 @@ use crate::state::{ProbeState, State};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// The first wait after an answer that proves nothing; then doubling ...
+/// The first wait after no answer, which may come from a camera that has just got its address; then doubling ...
 const PAUSE: Duration = Duration::from_millis(250);
+/// ... from as many doublings on where an answer proved nothing: a person has to change something first ...
+const STEPS_OF_A_PERSON: u32 = 4;
 /// ... up to this: whoever sets a password or plugs a camera in is not kept waiting for long ...
 const PAUSE_LONG: Duration = Duration::from_secs(60);
 /// ... and after so many tries in a row up to this.
@@ -36,6 +38,14 @@ pub(super) fn gate(state: &State, mapping: &Mapping, addr: IpAddr) -> Result<(),
         None | Some((None, None)) => refuse(format!("the camera at {at} is being asked for a password")),
         Some((None, Some(found))) => refuse(format!("the camera at {at} {found}; {}", mend(found))),
     }
+}
+
+/// Whether the camera's first word on it is still to come.
+pub(super) fn is_awaited(state: &State, mapping: &Mapping, addr: IpAddr) -> bool {
+    let Some(inquiry) = inquiry(mapping, addr).ok().filter(|_| !mapping.allow_open) else { return false };
+    let memory = state.probes.get(&mapping.name).filter(|memory| memory.asked.as_ref() == Some(&inquiry));
+    let absent = |found: &Protection| matches!(found, Protection::NoService | Protection::Silent);
+    memory.is_none_or(|memory| memory.proof.is_none() && memory.found.as_ref().is_none_or(absent))
 }
 
 /// What the owner can do about it.
@@ -132,7 +142,9 @@ pub fn answered(state: &mut State, mapping: &Mapping, job: &ProbeJob, found: Pro
         Protection::Password(scheme) => (Some(*scheme), 0, now.plus(mapping.probe_interval)),
         // It may be busy. Another such answer, and it is open to anyone for all that is known.
         Protection::Unproven(_) if first_doubt => (proof, 1, now.plus(SECOND_LOOK)),
-        Protection::Open | Protection::Unproven(_) => (None, tries + 1, now.plus(pause(tries))),
+        Protection::Open | Protection::Unproven(_) => {
+            (None, tries + 1, now.plus(pause(tries.saturating_add(STEPS_OF_A_PERSON))))
+        }
         // Who does not answer gives nothing away, and is asked again when it is back. That is heard of a device, of a
         // service it is not: after a while it could be back, and open to anyone.
         Protection::NoService if tries >= PATIENCE => (None, tries + 1, now.plus(pause(tries))),
@@ -155,7 +167,15 @@ pub(super) fn try_again(state: &mut State) {
     }
 }
 
-/// Forgets mappings that are no more.
-pub(super) fn reconfigured(state: &mut State, config: &Config) {
-    state.probes.retain(|name, _| config.mappings.iter().any(|mapping| mapping.name == *name));
+/// Forgets what is known of mappings that are no more, or whose camera is another device now.
+pub(super) fn reconfigured(state: &mut State, before: &Config, now: &Config) {
+    let camera = |config: &Config, mapping: &str| {
+        let mapping = config.mappings.iter().find(|known| known.name == mapping)?;
+        let camera = config.cameras.iter().find(|camera| camera.name == mapping.camera)?;
+        Some((camera.macs.clone(), camera.host.clone(), camera.ip))
+    };
+    state.probes.retain(|name, _| {
+        let known = camera(now, name);
+        known.is_some() && known == camera(before, name)
+    });
 }

@@ -2,7 +2,7 @@
 
 use super::account::account_key;
 use super::retry::{after, Attempt, Spent};
-use super::{mapping, probe, refresh, Action, Carried, LookJob, MapJob, PublishJob, Rule};
+use super::{lease, mapping, probe, refresh, Action, Carried, LookJob, MapJob, PublishJob, Rule};
 use crate::config::Config;
 use crate::map::Map;
 use crate::model::{Family, Now, RecordId, Time};
@@ -21,7 +21,7 @@ const PERHAPS_CAP: usize = 256;
 /// How many times count as the first few.
 const MAP_QUICK_TRIES: u32 = 5;
 
-/// Marks an action as started. Returns its change number (a look gets none of its own: 0).
+/// Marks an action as started. Returns its change number (what only looks gets none of its own: 0).
 pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
     match action {
         Action::Publish(job) => {
@@ -40,6 +40,10 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
         }
         Action::Probe(job) => {
             probe::begin(state, job);
+            0
+        }
+        Action::Lease(job) => {
+            lease::begin(state, job);
             0
         }
         Action::Map(job) => {
@@ -379,6 +383,7 @@ pub fn try_again(state: &mut State) {
         (account.retry, account.spent) = (None, Spent::default());
     }
     probe::try_again(state);
+    lease::try_again(state);
     // Not forgotten: until a change of the packet filter succeeds, what is in force is in doubt.
     if let Some(retry) = &mut state.mapping.retry {
         retry.next = None;
@@ -388,7 +393,8 @@ pub fn try_again(state: &mut State) {
 /// Takes in a new configuration: what it no longer has is forgotten, and a record whose section is another
 /// one now rests no more and waits no more for its own sake.
 pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
-    probe::reconfigured(state, now);
+    probe::reconfigured(state, before, now);
+    lease::reconfigured(state, before, now);
     let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();
     state.records.retain(|id, _| keep.contains(id));
     let keys: Vec<String> = now.records.iter().map(account_key).collect();

@@ -9,7 +9,7 @@
 
 use crate::model::Mac;
 use crate::wire::rtnl::{kind, AF_INET, AF_INET6, NLM_F_MULTI};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The most hardware addresses, and the most network addresses, that are looked for; with more of either everything
 /// passes. A program for so many has 300 instructions, far below the kernel's limits.
@@ -42,6 +42,9 @@ const JSET: u16 = 0x45;
 const RET: u16 = 0x06;
 /// SKF_AD_OFF + SKF_AD_NLATTR.
 const NLATTR: u32 = (-0x1000i32 + 12) as u32;
+
+/// SKF_NET_OFF and IPv4's source address (RFC 791 section 3.1).
+const IP_SOURCE: u32 = (-0x10_0000i32 + 12) as u32;
 
 const TYPE_AT: u32 = 4;
 const FLAGS_AT: u32 = 6;
@@ -100,6 +103,16 @@ pub fn neighbours(macs: &[Mac], ips: &[IpAddr]) -> Vec<Op> {
     code.extend(attribute(NDA_DST, 4, of(AF_INET)));
     code.extend(attribute(NDA_DST, 16, of(AF_INET6)));
     code.push(deny());
+    code
+}
+
+/// For a UDP socket: keeps out what comes from these addresses; of more than [`MAX_SOUGHT`] the first ones.
+pub fn senders(unwanted: &[Ipv4Addr]) -> Vec<Op> {
+    let mut code = vec![op(LD_W_ABS, IP_SOURCE)];
+    for addr in unwanted.iter().take(MAX_SOUGHT) {
+        code.extend([jump(JEQ, addr.to_bits(), 0, 1), deny()]);
+    }
+    code.push(pass());
     code
 }
 
@@ -316,6 +329,22 @@ mod tests {
         assert!(most.len() < 400, "{}", most.len());
         assert!(passes(&most, &neigh(10, &[MAX_SOUGHT as u8 - 1; 16], &OTHER)));
         assert!(passes(&most, &neigh(10, &[99; 16], &[MAX_SOUGHT as u8; 6])));
+    }
+
+    /// By the kernel itself: where the address is does not show in the datagram.
+    #[test]
+    fn unwanted_senders_are_not_heard() {
+        let place = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = place.local_addr().unwrap();
+        let flooder = Ipv4Addr::new(127, 0, 0, 7);
+        crate::sense::netlink::attach(&place, &senders(&[Ipv4Addr::new(127, 0, 0, 6), flooder])).unwrap();
+        let sender = |addr: Ipv4Addr| std::net::UdpSocket::bind((addr, 0)).unwrap();
+        for addr in [flooder, Ipv4Addr::new(127, 0, 0, 8)] {
+            sender(addr).send_to(&[addr.octets()[3]], to).unwrap();
+        }
+        let mut room = [0; 8];
+        assert_eq!(place.recv(&mut room).unwrap(), 1);
+        assert_eq!(room[0], 8, "the flooder was heard");
     }
 
     #[test]

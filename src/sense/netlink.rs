@@ -10,7 +10,7 @@ use smol::channel::Receiver;
 use socket2::{SockFilter, SockRef};
 use std::cell::Cell;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Room for one datagram at first: the kernel makes those of a dump no larger than this.
 const ROOM: usize = 32 * 1024;
@@ -134,8 +134,10 @@ impl Socket {
     }
 }
 
-fn attach(fd: &impl std::os::fd::AsFd, program: &[Op]) -> io::Result<()> {
+/// Has the kernel ask this program before anything is queued for a socket.
+pub(crate) fn attach(fd: &dyn AsFd, program: &[Op]) -> io::Result<()> {
+    let fd = fd.as_fd();
     let program: Vec<SockFilter> =
         program.iter().map(|op| SockFilter::new(op.code, op.if_true, op.if_false, op.k)).collect();
-    SockRef::from(fd).attach_filter(&program)
+    SockRef::from(&fd).attach_filter(&program)
 }

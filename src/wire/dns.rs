@@ -12,6 +12,8 @@ pub const TYPE_NS: u16 = 2;
 pub const TYPE_CNAME: u16 = 5;
 /// Record type SOA (RFC 1035).
 pub const TYPE_SOA: u16 = 6;
+/// Record type PTR (RFC 1035).
+pub const TYPE_PTR: u16 = 12;
 /// Record type AAAA (RFC 3596).
 pub const TYPE_AAAA: u16 = 28;
 /// Record type TSIG (RFC 8945).
@@ -158,7 +160,7 @@ pub enum Data {
     A(Ipv4Addr),
     /// Of an AAAA record.
     Aaaa(Ipv6Addr),
-    /// Of an NS or CNAME record: the name that it points to.
+    /// Of an NS, CNAME or PTR record: the name that it points to.
     Name(String),
     /// Of a SOA record: primary, mailbox; serial, refresh, retry, expire, minimum.
     Soa(String, String, [u32; 5]),
@@ -483,7 +485,7 @@ fn read_data(bytes: &[u8], start: usize, raw: &[u8], rtype: u16) -> Result<Data,
         TYPE_AAAA => {
             Data::Aaaa(<[u8; 16]>::try_from(take(bytes, &mut at, 16)?).map_err(|_| Error::Rdata)?.into())
         }
-        TYPE_NS | TYPE_CNAME => Data::Name(read_name(bytes, &mut at)?),
+        TYPE_NS | TYPE_CNAME | TYPE_PTR => Data::Name(read_name(bytes, &mut at)?),
         TYPE_SOA => {
             let primary = read_name(bytes, &mut at)?;
             let mailbox = read_name(bytes, &mut at)?;

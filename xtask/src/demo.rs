@@ -2,8 +2,8 @@
 //! namespaces, the real binary runs in the router, and then life happens to it.
 
 use crate::lab::{
-    process, seal, tools, until, Agent, Camera, Host, Lab, Mood, Nameserver, Seen, CAMERA_MAC, NAME, PORT,
-    SECOND, WAN4, WAN6,
+    probe, process, seal, tools, until, Agent, Host, Lab, Mood, Nameserver, RtspCamera, Seen, CAMERA_MAC,
+    NAME, PORT, SECOND, VIEWER4, WAN4, WAN6,
 };
 use anstream::println;
 use anstyle::{AnsiColor, Style};
@@ -39,8 +39,12 @@ const OUTAGE: Duration = Duration::from_secs(3);
 const BREATH: Duration = Duration::from_millis(500);
 /// Lines of the agent's log that a failure shows.
 const LAST_WORDS: usize = 40;
-/// What the camera says to those who reach it.
-const GREETING: &str = "This is the camera at the front door.";
+/// How long a camera that was found open may wait to be asked again, at the most, in this story.
+const NEXT_QUESTION: Duration = Duration::from_secs(15);
+/// What the camera calls itself to those who reach it.
+const CAMERA: &str = "Camera at the front door";
+/// What every camera says that asks for a password, by the agent's log.
+const PROTECTED: &str = "asks for a password (Digest)";
 
 /// The camera's first LAN address, and the one of its next lease.
 const LEASES: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 168, 1, 20), Ipv4Addr::new(192, 168, 1, 57)];
@@ -85,12 +89,12 @@ This machine now plays three at once. Nothing leaves it, and nothing of it will 
    a viewer: 198.51.100.7            lan0: 192.168.1.1
 
 After each thing that happens, a viewer on the internet asks that DNS server for cam.example.com,
-connects to the answer at port 8554, and must be greeted by the camera.
+connects to the answer at port 8554, and must be answered by the camera, in RTSP.
 
-Two things are true of this demo only: its addresses are documentation ranges (RFC 5737, RFC 3849), which
-Porchlight never publishes unless the config says so (`list accept`); and the camera has `allow_open '1'`.
-Porchlight does not yet ask cameras whether they want a password, and what is not proven to want one
-is not exposed to the internet unless its owner says so for that very mapping.
+Porchlight asks the camera itself, too: only if it wants a password, its port is opened.
+
+One thing is true of this demo only: its addresses are documentation ranges (RFC 5737, RFC 3849), which
+Porchlight never publishes unless the config says so (`list accept`).
 ";
 
 /// Everything that the story needs.
@@ -99,7 +103,7 @@ struct Stage {
     dns: Nameserver,
     agent: Agent,
     camera: Host,
-    _server: Camera,
+    server: RtspCamera,
     start: Instant,
     told: usize,
     times: Vec<(&'static str, String)>,
@@ -109,15 +113,17 @@ struct Stage {
 
 impl Stage {
     fn set(program: &Path) -> Result<Stage> {
-        let lab = Lab::create(program).context("cannot build the lab")?;
+        let mut lab = Lab::create(program).context("cannot build the lab")?;
+        lab.look = probe::rtsp;
         let dns = lab.nameserver()?;
         let camera = lab.lan_host("camera", CAMERA_MAC, LEASES[0])?;
-        let server = Camera::start(&camera.ns, 554, GREETING)?;
+        let server = RtspCamera::start(&camera.ns, 554, CAMERA)?;
         lab.write_leases(&[camera.lease(LEASES[0])])?;
-        lab.write_config(&lab.config())?;
+        // Nobody vouches for this camera: it is asked.
+        lab.write_config(&lab.config().replace("\toption allow_open '1'\n", ""))?;
         let start = Instant::now();
         let agent = lab.start_agent()?;
-        Ok(Stage { lab, dns, agent, camera, _server: server, start, told: 0, times: Vec::new(), changes: 0 })
+        Ok(Stage { lab, dns, agent, camera, server, start, told: 0, times: Vec::new(), changes: 0 })
     }
 
     fn play(&mut self) -> Result<()> {
@@ -126,6 +132,8 @@ impl Stage {
         self.ipv6()?;
         self.readdressed()?;
         self.lease_moves()?;
+        self.password_lost()?;
+        self.password_set()?;
         self.device_gone_and_back()?;
         self.provider_refuses()?;
         self.status()?;
@@ -134,12 +142,13 @@ impl Stage {
     }
 
     fn before_the_wan(&mut self) -> Result<()> {
-        self.chapter("Porchlight starts, before the router has any WAN");
+        self.head("Porchlight starts, before the router has any WAN");
         let nobody = self.lab.ask(domain::base::Rtype::A)?;
         ensure!(nobody.rcode == Rcode::NXDOMAIN, "the name is there before its time: {nobody:?}");
-        self.say(
-            "nothing is published, nothing is mapped, and nothing polls: it waits for the kernel's word",
-        );
+        self.agent.wait_line(self.start, PROTECTED, PATIENCE)?;
+        self.quote();
+        self.good("the camera asks for a password: the port is opened, for whoever will come by a WAN");
+        self.say("nothing is published, and nothing polls: it waits for the kernel's word");
         Ok(())
     }
 
@@ -176,6 +185,40 @@ impl Stage {
         self.reachable("camera moved", since, LATER[0])
     }
 
+    fn password_lost(&mut self) -> Result<()> {
+        self.chapter("The camera is reset while somebody watches: it streams to anyone now");
+        let at = (LATER[0], PORT).into();
+        let mut call = probe::connect(&self.lab.internet, at, SECOND)?;
+        ensure!(probe::options(&mut call)? == CAMERA, "the viewer is not connected to the camera");
+        self.say(&format!("a viewer, {VIEWER4}, is connected; then the camera forgets its password"));
+        self.server.set_password(false);
+        self.say("Porchlight asks again every hour; the owner does not wait: porchlight trigger");
+        let since = Instant::now();
+        self.lab.verb(&["trigger"])?.success()?;
+        let cut = until("the viewer is cut off", PATIENCE, || {
+            probe::options(&mut call).is_err().then(Instant::now)
+        })?;
+        let closed = self.lab.wait_closed(LATER[0].into(), PATIENCE)?;
+        let took = ms(cut.max(closed).saturating_duration_since(since));
+        self.quote();
+        self.good(&format!("the port is closed and the viewer cut off, {took} after the owner asked"));
+        self.times.push(("password lost", format!("port closed, viewer cut off after {took:>8}")));
+        Ok(())
+    }
+
+    fn password_set(&mut self) -> Result<()> {
+        self.chapter("The owner sets a password on the camera again");
+        self.server.set_password(true);
+        let since = Instant::now();
+        self.say("nobody tells Porchlight: it asks the camera again by itself, soon at first, then rarely");
+        let open = self.lab.wait_greeted(CAMERA, LATER[0].into(), NEXT_QUESTION)?;
+        let took = ms(open.saturating_duration_since(since));
+        self.quote();
+        self.good(&format!("it asks for a password: open again after {took}"));
+        self.times.push(("password set again", format!("camera reached after {took:>8}")));
+        Ok(())
+    }
+
     fn device_gone_and_back(&mut self) -> Result<()> {
         self.chapter("The WAN device vanishes, and comes back with another address");
         self.lab.wan_gone()?;
@@ -198,7 +241,7 @@ impl Stage {
         let since = Instant::now();
         self.lab.wan_readdress4(LATER[2])?;
         self.say(&format!("the address is now {}; each update is answered SERVFAIL", LATER[2]));
-        self.lab.wait_greeted(GREETING, LATER[2].into(), PATIENCE)?;
+        self.lab.wait_greeted(CAMERA, LATER[2].into(), PATIENCE)?;
         self.say("by number the camera is reachable at once; by name it must wait for the provider");
         until("the agent tries again", HEALING, || (self.dns.count().0 > before).then_some(()))?;
         thread::sleep(OUTAGE);
@@ -207,7 +250,7 @@ impl Stage {
         self.dns.set_mood(Mood::Well);
         let secs = (healed - since).as_secs_f64();
         self.say(&format!("refused, and left in peace for {secs:.1} s; now the provider is well again"));
-        let seen = self.lab.wait_reachable(GREETING, LATER[2].into(), HEALING)?;
+        let seen = self.lab.wait_reachable(CAMERA, LATER[2].into(), HEALING)?;
         let took = seen.reached.saturating_duration_since(healed);
         self.quote();
         self.good(&format!("right again at the next attempt, {} after the provider healed", ms(took)));
@@ -235,7 +278,7 @@ impl Stage {
 
     /// Waits until a viewer reaches the camera by name, and says how long that took since `since`.
     fn reachable(&mut self, what: &'static str, since: Instant, addr: Ipv4Addr) -> Result<()> {
-        let seen = self.lab.wait_reachable(GREETING, addr.into(), PATIENCE)?;
+        let seen = self.lab.wait_reachable(CAMERA, addr.into(), PATIENCE)?;
         let Seen { named, reached } = seen;
         let (named, reached) =
             (named.saturating_duration_since(since), reached.saturating_duration_since(since));
@@ -281,6 +324,10 @@ impl Stage {
     fn chapter(&mut self, title: &str) {
         thread::sleep(BREATH);
         self.quote();
+        self.head(title);
+    }
+
+    fn head(&self, title: &str) {
         println!("\n{HEAD}{:6.2} s  {title}{HEAD:#}", self.start.elapsed().as_secs_f64());
     }
 

@@ -3,6 +3,9 @@
 use super::{keep, quoted, value, BackendChoice, Fate, Fields, Loader, Mapping, Network, Probe};
 use crate::config::is_zone;
 
+/// Ports at which everybody looks for cameras first: RTSP's, and those of web pages.
+const TRIED: [u16; 4] = [554, 80, 8080, 8000];
+
 impl Loader<'_> {
     pub(super) fn mapping(&mut self, fields: &mut Fields, name: &str) -> Option<Fate> {
         let zoneless = self.loaded.config.global.backend == BackendChoice::Nft;
@@ -31,6 +34,12 @@ impl Loader<'_> {
                 let text = format!("{to} ports here for {many} in src_dport; write as many, or one");
                 self.reader.fault(fields, "dest_port", &text);
             }
+        }
+        let tried =
+            src_dport.and_then(|(first, last)| TRIED.iter().find(|port| (first..=last).contains(*port)));
+        if let Some(port) = tried.filter(|_| fields.enabled) {
+            let text = format!("port {port} is among the first that strangers try; take one above 20000");
+            self.reader.warn(fields, "src_dport", &text);
         }
         let runs = self.mapping_camera(fields);
         let mapping = Mapping {

@@ -116,4 +116,13 @@ config mapping 'front_rtsp'
         let text = self.verb(&["status", "--json"])?.stdout;
         serde_json::from_str(&text).with_context(|| format!("status is not JSON: {text}"))
     }
+
+    /// Why a mapping is closed, by `status`; an error if it is not.
+    pub fn why_closed(&self, mapping: &str) -> Result<String> {
+        let status = self.status()?;
+        let mut mappings = status["mappings"].as_array().into_iter().flatten();
+        let found = mappings.find(|found| found["name"] == mapping);
+        let why = found.and_then(|found| Some(found["closed"].as_str()?.to_owned()));
+        why.with_context(|| format!("mapping {mapping} is not closed: {status}"))
+    }
 }

@@ -50,13 +50,15 @@ pub mod probe;
 pub mod process;
 pub mod scenarios;
 pub mod seal;
+pub mod stream;
+pub mod things;
 pub mod tools;
 pub mod web;
 pub mod wire;
 pub mod zone;
 
 pub use agent::Agent;
-pub use camera::Camera;
+pub use camera::{Camera, RtspCamera};
 pub use moto::Moto;
 pub use named::{Named, Software};
 pub use nameserver::{Mood, Nameserver};
@@ -70,6 +72,7 @@ use std::fs;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use zone::Zone;
 
@@ -124,6 +127,8 @@ pub struct Lab {
     pub root: PathBuf,
     /// The agent's program.
     pub program: PathBuf,
+    /// How a viewer knows which camera answers: at first, by the greeting of a [`Camera`].
+    pub look: probe::Look,
 }
 
 /// A host on the LAN.
@@ -199,7 +204,7 @@ impl Lab {
         for dir in ["etc/config", "etc/porchlight", "tmp", "var/run"] {
             fs::create_dir_all(root.join(dir))?;
         }
-        let lab = Lab { internet, router, root, program: program.into() };
+        let lab = Lab { internet, router, root, program: program.into(), look: probe::banner };
         lab.write_resolver(&format!("nameserver {DNS4}\n"))?;
         write_secret(&lab.root.join("etc/porchlight/tsig.key"), SECRET)?;
         Ok(lab)
@@ -344,7 +349,7 @@ impl Lab {
         let mut glances = GLANCES.iter().copied();
         until(&format!("a viewer reaches {camera} at {target}"), limit, || {
             let limit = Duration::from_millis(glances.next().unwrap_or(500));
-            last = probe::banner(&self.internet, target, limit).unwrap_or_else(|error| format!("{error:#}"));
+            last = (self.look)(&self.internet, target, limit).unwrap_or_else(|error| format!("{error:#}"));
             (last == camera).then(Instant::now)
         })
         .with_context(|| format!("the last attempt: {last}"))
@@ -355,7 +360,7 @@ impl Lab {
         let target = SocketAddr::from((addr, PORT));
         until(&format!("nobody answers at {target}"), limit, || {
             let start = Instant::now();
-            probe::banner(&self.internet, target, STARE).is_err().then_some(start)
+            (self.look)(&self.internet, target, STARE).is_err().then_some(start)
         })
     }
 }
@@ -378,6 +383,14 @@ impl Host {
             socket.send_to(b"hello", (LAN4, 9)).context("cannot speak to the router")?;
             Ok(())
         })
+    }
+
+    /// Says by a gratuitous ARP answer that this address is its own. Needs `busybox`.
+    pub fn announce(&self, addr: Ipv4Addr) -> Result<()> {
+        // Its exit status says whether somebody answered, which nobody should.
+        let mut arping = Command::new("busybox");
+        arping.args(["arping", "-A", "-c", "1", "-w", "1", "-I", "eth0", &addr.to_string()]);
+        self.ns.run(&mut arping, 5 * SECOND).map(drop)
     }
 
     /// Unplugs it.

@@ -5,7 +5,7 @@ use anyhow::{bail, ensure, Context, Result};
 use domain::base::iana::{Class, Rcode};
 use domain::base::{Message, MessageBuilder, Name, Rtype};
 use domain::rdata::{Aaaa, A};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,6 +14,8 @@ use std::time::Duration;
 const MAX_ANSWER: usize = 4096;
 /// The longest banner that is read.
 const MAX_BANNER: usize = 256;
+/// The longest head of an RTSP answer that is read.
+const MAX_RTSP: u64 = 4096;
 /// The longest HTTP answer that is read.
 const MAX_HTTP: u64 = 1024 * 1024;
 
@@ -104,12 +106,31 @@ fn read_answer(message: &Message<Vec<u8>>) -> Result<Answer> {
     Ok(Answer { rcode: message.header().rcode(), authoritative: message.header().aa(), addrs })
 }
 
+/// How a viewer finds out which camera answers at an address, within a time; an error if none does.
+pub type Look = fn(from: &Ns, target: SocketAddr, limit: Duration) -> Result<String>;
+
 /// Connects and reads the line with which a [`super::camera::Camera`] greets.
 pub fn banner(from: &Ns, target: SocketAddr, limit: Duration) -> Result<String> {
     let mut stream = connect(from, target, limit)?;
     let line = read_line(&mut stream).with_context(|| format!("{target} accepts but says nothing"))?;
     let _ = stream.shutdown(Shutdown::Both);
     Ok(line)
+}
+
+/// Connects to an RTSP server and asks which one it is, for which it wants no password.
+pub fn rtsp(from: &Ns, target: SocketAddr, limit: Duration) -> Result<String> {
+    options(&mut connect(from, target, limit)?).with_context(|| format!("{target} accepts but says nothing"))
+}
+
+/// The same on a connection that is there (RFC 2326 sections 10.1 and 12.36).
+pub fn options(stream: &mut TcpStream) -> Result<String> {
+    stream.write_all(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n")?;
+    let head: Vec<String> = BufReader::new(stream.take(MAX_RTSP))
+        .lines()
+        .take_while(|line| !line.as_ref().is_ok_and(String::is_empty))
+        .collect::<io::Result<_>>()?;
+    let server = head.iter().find_map(|line| line.strip_prefix("Server: "));
+    server.map(str::to_owned).with_context(|| format!("an answer without a server's name: {head:?}"))
 }
 
 /// Opens a TCP connection from a place in the lab; reads and writes on it end after `limit`.

@@ -1,10 +1,12 @@
 //! What the lab needs of the machine: finds it, installs it where it may, or says the line to type.
 
+use super::stream;
 use anyhow::{bail, ensure, Context, Result};
 use nix::unistd::geteuid;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Once;
 use std::{env, fs};
 
 /// Programs, and the Debian package of each.
@@ -33,6 +35,12 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("inadyn", "inadyn"),
     ("ddclient", "ddclient"),
     (PERL_TLS, "libio-socket-ssl-perl"),
+    ("ffprobe", "ffmpeg"),
+    (stream::PYTHON_GI, "python3-gi"),
+    (stream::GST_RTSP_SERVER, "gir1.2-gst-rtsp-server-1.0"),
+    (stream::GST_TEST_PICTURE, "gstreamer1.0-plugins-base"),
+    (stream::GST_RTP, "gstreamer1.0-plugins-good"),
+    ("ustreamer", "ustreamer"),
 ];
 
 /// No program, but found like one beside /usr/bin: the module without which ddclient has no HTTPS.
@@ -97,12 +105,13 @@ pub fn require_packages(what: &str, packages: &[&str], may_install: bool) -> Res
 }
 
 fn install(packages: &[&str]) -> Result<()> {
-    let tried = apt(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat());
-    if tried.is_ok() {
-        return Ok(());
-    }
-    // A fresh machine has no package lists, an old one stale ones.
-    apt(&["update", "-q"])?;
+    // A fresh machine has no package lists, an old one stale ones, by which it would install what is too old.
+    static UPDATED: Once = Once::new();
+    UPDATED.call_once(|| {
+        if let Err(error) = apt(&["update", "-q"]) {
+            anstream::eprintln!("{error:#}: going on with the package lists that are here");
+        }
+    });
     apt(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat())
 }
 

@@ -105,7 +105,7 @@ impl Home<'_> {
         let mut call = self.call()?;
         guest.ns.ip(&format!("addr add {addr}/24 dev eth0"))?;
         let start = Instant::now();
-        announce(guest, addr)?;
+        guest.announce(addr)?;
         let known = self.wait_neighbour(addr, GUEST_MAC)?;
         let closed = self.wait_closed()?;
         let cut = self.wait_cut(&mut call, addr)?;
@@ -115,7 +115,7 @@ impl Home<'_> {
         }
         guest.ns.ip(&format!("addr del {addr}/24 dev eth0"))?;
         let left = Instant::now();
-        announce(camera, addr)?;
+        camera.announce(addr)?;
         self.wait_neighbour(addr, CAMERA_MAC)?;
         let again = self.wait_quiet(left)?;
         self.unchanged()?;
@@ -152,7 +152,7 @@ impl Home<'_> {
         let _taker = self.dhcp.client(guest, NOTHING)?;
         self.dhcp.wait_lease(GUEST_MAC, host + 1)?;
         // For the lease dnsmasq put the guest into the kernel's neighbour table; the camera is heard again.
-        announce(camera, addr)?;
+        camera.announce(addr)?;
         let again = self.wait_quiet(left)?;
         self.unchanged()?;
         Ok(format!(
@@ -237,14 +237,6 @@ fn foreign_rules(lab: &Lab) -> Result<String> {
 
 fn lan(host: u8) -> Ipv4Addr {
     [192, 168, 1, host].into()
-}
-
-/// A gratuitous ARP answer.
-fn announce(host: &Host, addr: Ipv4Addr) -> Result<()> {
-    // Its exit status says whether somebody answered, which nobody should.
-    let mut arping = Command::new("busybox");
-    arping.args(["arping", "-A", "-c", "1", "-w", "1", "-I", "eth0", &addr.to_string()]);
-    host.ns.run(&mut arping, 5 * SECOND).map(drop)
 }
 
 /// What udhcpc runs for a camera: takes the address that it is given, and drops it when told to, unless the

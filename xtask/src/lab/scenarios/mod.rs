@@ -1,20 +1,26 @@
 //! The table of scenarios: each a story in a fresh lab, run by `cargo xtask test`.
 
+pub mod cameras;
 pub mod changes;
 pub mod control;
 pub mod faults;
 pub mod ground;
+pub mod hostile;
 pub mod idle;
 pub mod import;
 pub mod kill;
 pub mod lease;
+pub mod mjpeg;
+pub mod moves;
 pub mod netifd;
 pub mod powerdns;
 pub mod ready;
 pub mod refresh;
 pub mod route53;
+pub mod rtsp;
 pub mod scripts;
 pub mod service;
+pub mod static_lease;
 pub mod ten;
 pub mod ucifw;
 
@@ -57,10 +63,18 @@ pub const SCENARIOS: &[Scenario] = &[
     powerdns::API,
     route53::MOTO,
     lease::DNSMASQ,
+    rtsp::RTSP,
+    mjpeg::MJPEG,
+    hostile::HOSTILE,
+    cameras::HOME,
+    moves::MOVES,
+    moves::INSIDE,
     netifd::WAYS,
     netifd::REST,
     service::SERVICE_BACKEND,
+    service::REPLACED,
     ucifw::UCI_BACKEND,
+    static_lease::STATIC_LEASE,
     faults::FAULTS,
     Scenario {
         name: "kill",

@@ -1,5 +1,6 @@
 //! OpenWrt's firewall carries the mapping: as data of a procd service, which fw4 reads. Opening costs one reload;
-//! closing does not wait for it; a crash, a restart and reloads by others change nothing.
+//! closing does not wait for it, nor where another device takes the camera's address; a crash, a restart and reloads
+//! by others change nothing.
 
 use super::Scenario;
 use crate::lab::openwrt::Openwrt;
@@ -17,6 +18,8 @@ const MOVED: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 60);
 const FIRST: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 20);
 /// After procd's second, for fw4 and for us.
 const OPEN_LIMIT: Duration = Duration::from_millis(3000);
+/// How long another device must be quiet before the mapping opens again, the first time.
+const QUIET: Duration = Duration::from_secs(10);
 /// How long fw4 may take to take over what it was told, before that is a failure.
 const RELOAD_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -30,17 +33,23 @@ pub const SERVICE_BACKEND: Scenario = Scenario {
     run,
 };
 
+/// Its own scenario, as a mapping is opened four times in five minutes at the most.
+pub const REPLACED: Scenario = Scenario {
+    name: "service-replaced",
+    about:
+        "another device on the camera's address: closed and cut within a second, before fw4 has heard of it",
+    needs: &["conntrack", "busybox"],
+    limit: Duration::from_secs(90),
+    slow: false,
+    run: |lab| {
+        let home = Home::furnish(lab)?;
+        let _agent = home.start()?;
+        Ok(Summary(vec![home.opens()?, home.replaced()?]))
+    },
+};
+
 fn run(lab: &mut Lab) -> Result<Summary> {
-    lab.router.nft("delete table inet home")?;
-    let _dns = lab.nameserver()?;
-    lab.wan_up()?;
-    let openwrt = Openwrt::start(lab, WAN4)?;
-    let host = lab.lan_host("camera", CAMERA_MAC, FIRST)?;
-    let viewer = lab.lan_host("viewer", "02:00:00:00:00:77", [192, 168, 1, 77].into())?;
-    let _front = Camera::start(&host.ns, 554, "front")?;
-    lab.write_leases(&[host.lease(FIRST)])?;
-    let home = Home { lab, openwrt, host, viewer };
-    home.configure("", true)?;
+    let home = Home::furnish(lab)?;
     let mut summary = Summary::default();
     let mut agent = home.start()?;
     summary.0.push(home.opens()?);
@@ -65,9 +74,25 @@ struct Home<'a> {
     openwrt: Openwrt,
     host: Host,
     viewer: Host,
+    _front: Camera,
+    _dns: Nameserver,
 }
 
 impl Home<'_> {
+    fn furnish(lab: &Lab) -> Result<Home<'_>> {
+        lab.router.nft("delete table inet home")?;
+        let dns = lab.nameserver()?;
+        lab.wan_up()?;
+        let openwrt = Openwrt::start(lab, WAN4)?;
+        let host = lab.lan_host("camera", CAMERA_MAC, FIRST)?;
+        let viewer = lab.lan_host("viewer", "02:00:00:00:00:77", [192, 168, 1, 77].into())?;
+        let front = Camera::start(&host.ns, 554, "front")?;
+        lab.write_leases(&[host.lease(FIRST)])?;
+        let home = Home { lab, openwrt, host, viewer, _front: front, _dns: dns };
+        home.configure("", true)?;
+        Ok(home)
+    }
+
     /// The backend is left to the agent; `global` is added to the section of that name.
     fn configure(&self, global: &str, mapped: bool) -> Result<()> {
         let text = self.lab.config().replacen("\toption mapping_backend 'nft'\n", global, 1);
@@ -268,5 +293,37 @@ impl Home<'_> {
         ensure!(self.is_gone(), "a clean stop left something");
         Ok("rules that nft refuses: said after 30 s with fw4's own words; open once somebody mended it"
             .into())
+    }
+
+    /// Somebody on the LAN takes the camera's address, while the firewall takes its time; later he leaves.
+    fn replaced(&self) -> Result<String> {
+        let mut call = self.call()?;
+        let _other = Camera::start(&self.viewer.ns, 554, "another device")?;
+        self.openwrt.hold(true);
+        self.viewer.ns.ip(&format!("addr add {FIRST}/24 dev eth0"))?;
+        let start = Instant::now();
+        self.viewer.announce(FIRST)?;
+        let cut = self.wait_cut(&mut call)?;
+        let closed = self.lab.wait_closed(WAN4.into(), 2 * SECOND)?;
+        let took = cut.max(closed) - start;
+        ensure!(took <= SECOND, "closed and cut after {} ms", took.as_millis());
+        ensure!(openwrt::leads_to(&self.listing("fw4"), FIRST.into()), "the firewall should still have it");
+        ensure!(self.openwrt.reloads() == 1, "{} reloads", self.openwrt.reloads());
+        self.openwrt.hold(false);
+        self.wait_lifted(5 * SECOND)?;
+        ensure!(!openwrt::leads_to(&self.listing("fw4"), FIRST.into()), "fw4 still has the redirect");
+        self.viewer.ns.ip(&format!("addr del {FIRST}/24 dev eth0"))?;
+        let left = Instant::now();
+        self.host.announce(FIRST)?;
+        let again = self.lab.wait_greeted("front", WAN4.into(), QUIET + OPEN_LIMIT)? - left;
+        ensure!(again >= QUIET, "open again after {:.1} s, before it was quiet", again.as_secs_f64());
+        ensure!(self.openwrt.reloads() == 3, "{} reloads", self.openwrt.reloads());
+        Ok(format!(
+            "address taken: closed {} ms and cut {} ms after the gratuitous ARP, while fw4 had the redirect; open again \
+             {:.1} s after it left, by one reload",
+            closed.saturating_duration_since(start).as_millis(),
+            cut.saturating_duration_since(start).as_millis(),
+            again.as_secs_f64()
+        ))
     }
 }

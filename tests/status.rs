@@ -1,0 +1,117 @@
+//! What `status` says of cameras: since when one is silent, what it made of the last question, its static lease.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use porchlight::config::load::{load, Sources};
+use porchlight::map::Map;
+use porchlight::model::*;
+use porchlight::provider::PROVIDERS;
+use porchlight::state::{CameraState, Pinned, ProbeState, State};
+use porchlight::status::{render, View};
+use porchlight::wire::json::Json;
+use std::net::IpAddr;
+
+const CONFIG: &str = "config porchlight
+	option mapping_backend 'nft'
+config wan 'wan'
+	option device 'wan0'
+config camera 'front'
+	list mac '02:00:00:00:00:20'
+	option static_lease '1'
+config mapping 'rtsp'
+	option camera 'front'
+	option src_dport '8554'
+	option dest_port '554'
+";
+const ADDR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 20));
+const HOUR: u64 = 3_600_000;
+
+struct Nothing;
+
+impl Sources for Nothing {
+    fn first_line(&self, _: &str) -> Result<String, String> {
+        Err("no files here".into())
+    }
+    fn var(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+/// The document and the text an hour after the boot, when the camera was last asked 12 minutes ago and found so.
+fn status(found: Protection, change: impl Fn(&mut State)) -> (Json, String) {
+    let config = load(CONFIG, "config", PROVIDERS, &Nothing).config;
+    let lan = OwnAddr { device: "lan0".into(), addr: [192, 168, 1, 1].into(), prefix: 24 };
+    let world = World { complete: true, own: vec![lan], ..World::default() };
+    let mut state = State::default();
+    state.cameras.insert("front".into(), CameraState { addr: Some(ADDR), ..CameraState::default() });
+    let asked =
+        Inquiry { target: (ADDR, 554).into(), how: porchlight::config::Probe::Rtsp, path: "/".into() };
+    let at = Time(HOUR - 12 * 60_000);
+    let probe = ProbeState {
+        asked: Some(asked),
+        proof: Some(Scheme::Digest),
+        found: Some(found),
+        since: at,
+        at,
+        next: Time(HOUR + 48 * 60_000),
+        ..ProbeState::default()
+    };
+    state.probes.insert("rtsp".into(), probe);
+    change(&mut state);
+    let now = Now { boot: Time(HOUR), wall: 1_800_000_000 };
+    let (problems, deaf) = (&[], &Map::new());
+    let json = View { config: &config, problems, deaf, world: &world, state: &state, now }.to_json();
+    let json = Json::parse(&json).unwrap();
+    let text = render(&json);
+    (json, text)
+}
+
+#[test]
+fn since_when_a_camera_is_silent() {
+    let (json, text) = status(Protection::Silent, |_| ());
+    let camera = &json.get("cameras").items()[0];
+    assert_eq!(camera.get("silent_s").num(), Some(720));
+    assert!(text.contains("  camera   front at 192.168.1.20, silent since 12 min\n"), "{text}");
+    let (_, text) = status(Protection::NoService, |_| ());
+    assert!(text.contains("silent since 12 min"), "{text}");
+    // It answered, and then the kernel lost it.
+    let lost =
+        |state: &mut State| state.cameras.get_mut("front").unwrap().unheard = Some(Time(HOUR - 89_000));
+    let (_, text) = status(Protection::Password(Scheme::Digest), lost);
+    assert!(text.contains("front at 192.168.1.20, silent since 89 s\n"), "{text}");
+    // What it was asked at another place says nothing of this one.
+    let moved =
+        |state: &mut State| state.cameras.get_mut("front").unwrap().addr = Some([192, 168, 1, 9].into());
+    let (json, text) = status(Protection::Silent, moved);
+    assert!(text.contains("front at 192.168.1.9 (not heard of lately)\n"), "{text}");
+    assert!(json.get("mappings").items()[0].get("protection").is_null());
+}
+
+#[test]
+fn what_a_camera_was_found_to_be() {
+    let (json, _) = status(Protection::Password(Scheme::Digest), |_| ());
+    let mapping = &json.get("mappings").items()[0];
+    assert_eq!(mapping.get("protection").str(), Some("asks for a password (Digest)"));
+    assert_eq!((mapping.get("checked_s").num(), mapping.get("next_check_s").num()), (Some(720), Some(2880)));
+    let open = r#"{"mappings":[{"name":"rtsp","port":"8554","target":"192.168.1.20","camera_port":"554","open":true,
+        "protection":"asks for a password (Digest)","checked_s":7300}]}"#;
+    let text = render(&Json::parse(open).unwrap());
+    let line =
+        "  mapping  rtsp port 8554 -> 192.168.1.20 port 554, asks for a password (Digest), asked 2 h ago\n";
+    assert!(text.contains(line), "{text}");
+}
+
+#[test]
+fn the_static_lease_or_why_there_is_none() {
+    let good = Protection::Password(Scheme::Digest);
+    let pinned = |state: &mut State| {
+        let pinned = Pinned { addr: [192, 168, 1, 20].into(), at: Time(1) };
+        state.leases.pinned.insert("front".into(), pinned);
+        state.leases.failure = Some("locked".into());
+    };
+    let (json, text) = status(good.clone(), pinned);
+    assert_eq!(json.get("cameras").items()[0].get("static_lease").str(), Some("192.168.1.20"));
+    assert!(!text.contains("static lease"), "{text}");
+    let refused = |state: &mut State| state.leases.refused.push(("front".into(), "somebody's".into()));
+    let (_, text) = status(good, refused);
+    assert!(text.contains("! camera   front: its static lease is not written: somebody's\n"), "{text}");
+}
