@@ -8,6 +8,7 @@ mod sensors;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use reload::{judge, read_bytes};
 pub use reload::{read_config, understand, Reading};
 pub(crate) use report::random;
 

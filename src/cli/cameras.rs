@@ -293,7 +293,7 @@ fn write(paths: &Paths, name: &str, which: Option<&str>, offers: &[Offer]) -> Re
     let sections = offer.sections(name);
     let file = UciFile::new(&paths.config, FILE_CAP);
     let edit = |text: &[u8]| add(paths, text, name, &sections);
-    smol::block_on(file.update(edit))?;
+    smol::block_on(file.update(&edit))?;
     say(&format!("written to {}:\n\n{sections}\n", printable(&paths.config.display().to_string())));
     let obstacle = section::obstacle(offer.device);
     if !obstacle.is_empty() {

@@ -3,6 +3,7 @@
 mod cameras;
 mod check;
 mod help;
+mod import;
 mod notify;
 mod once;
 mod output;
@@ -86,6 +87,12 @@ pub const VERBS: [Verb; 10] = [
         arguments: "[NAME] [--json]",
         doc: "the DNS services, or all of one, with an example to paste",
         run: providers::run,
+    },
+    Verb {
+        name: "import",
+        arguments: "SOURCE [FILE] [--write]",
+        doc: "what ddns, ddns-go, inadyn, ddclient or firewall have, as sections of ours",
+        run: import::run,
     },
     Verb {
         name: "trigger",

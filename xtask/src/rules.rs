@@ -13,6 +13,7 @@ const PURE: [&str; 15] = [
     "notify/",
     "wire/",
     "config/",
+    "import/",
     "model",
     "mapping/firewall",
     "mapping/conflict",

@@ -63,6 +63,7 @@ const RULES: [(&str, Line); 20] = [
     ("10porchlight3cli", Line::View),
     ("10porchlight6status", Line::View),
     ("10porchlight7control", Line::View),
+    ("10porchlight6import", Line::View),
     ("10porchlight6notify", Line::View),
     ("10porchlight", Line::Core),
 ];

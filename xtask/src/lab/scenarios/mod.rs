@@ -8,6 +8,7 @@ pub mod faults;
 pub mod ground;
 pub mod hostile;
 pub mod idle;
+pub mod import;
 pub mod kill;
 pub mod lease;
 pub mod mjpeg;
@@ -106,6 +107,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     refresh::REFRESH,
     notify::NOTIFY,
+    import::IMPORT,
     Scenario {
         name: "control",
         about: "the control socket, one instance, reloads, a clean end",
