@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules without sockets, files, clocks or environment, by path under `src`.
-const PURE: [&str; 15] = [
+const PURE: &[&str] = &[
     "plan/",
     "provider/",
     "sign/",

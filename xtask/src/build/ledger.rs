@@ -44,7 +44,7 @@ impl Line {
 
 /// The first rule of which a piece's name holds the pattern decides. Names are rustc's (v0 mangling): a crate or
 /// module with the length of its name before it. Generic code of a crate that was made for one of our types is ours.
-const RULES: [(&str, Line); 20] = [
+const RULES: &[(&str, Line)] = &[
     ("10porchlight8provider", Line::Providers),
     ("10porchlight4sign", Line::Providers),
     ("10porchlight4wire4json", Line::Providers),
