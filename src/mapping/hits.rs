@@ -33,9 +33,10 @@ pub(super) fn counters(rules: &[Rule], hits: &Hits) -> Vec<String> {
             true => 0,
             false => hits.get(&label).copied().unwrap_or_default(),
         };
-        let ip = if rule.target.is_ipv4() { "ip" } else { "ip6" };
+        // What is sent to the camera's own address is not translated where the port stays, see [`Rule::is_plain`].
+        let (ip, way) = if rule.target.is_ipv4() { ("ip", "ct status dnat ") } else { ("ip6", "") };
         lines.push(format!(
-            "{ip} daddr {} {} dport {} ct state new ct status dnat ct original proto-dst {} \
+            "{ip} daddr {} {} dport {} ct state new {way}ct original proto-dst {} \
              counter packets {before} bytes 0 comment \"{MARK}{label}\"",
             rule.target,
             rule.proto,
@@ -123,6 +124,22 @@ mod tests {
         assert_eq!(hits.get("front"), Some(&7));
         take_in(&mut hits, listed);
         assert_eq!((hits.get("front"), hits.get("back_")), (Some(&9), Some(&2)));
+    }
+
+    /// The kernel calls translated what gets another address or port, and the camera's own IPv6 address stays.
+    #[test]
+    fn in_ipv6_what_keeps_its_port_is_counted_too() {
+        let target = "2001:db8::20".parse().unwrap();
+        let lan = Network::parse("2001:db8::/64").unwrap();
+        let same = Rule { target, lan, ..rule("front", Proto::Tcp, (554, 554)) };
+        let range = Rule { src_dport: (550, 560), ..same.clone() };
+        assert_eq!(
+            counters(&[same, range], &Hits::new()),
+            ["554", "550-560"].map(|ports| format!(
+                "ip6 daddr 2001:db8::20 tcp dport 554 ct state new ct original proto-dst {ports} counter packets 0 \
+                 bytes 0 comment \"hits:front\""
+            ))
+        );
     }
 
     #[test]
