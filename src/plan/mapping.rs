@@ -92,8 +92,12 @@ pub(super) fn asked_at(
     mapping: &Mapping,
     now: Now,
 ) -> Result<IpAddr, Refusal> {
-    let family = mapping.families.first().copied().unwrap_or(Family::V4);
-    place(config, world, state, mapping, family, now).map(|(addr, _)| addr)
+    place(config, world, state, mapping, asked_by(mapping), now).map(|(addr, _)| addr)
+}
+
+/// The family by which a mapping's camera is asked.
+fn asked_by(mapping: &Mapping) -> Family {
+    mapping.families.first().copied().unwrap_or(Family::V4)
 }
 
 /// Why a mapping is closed, and until when, if that is known.
@@ -349,11 +353,18 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
 /// The mappings that are closed only because their camera was not seen yet, or has not answered yet, or the clock is not
 /// set.
 fn unseen(config: &Config, state: &State, now: Now) -> Vec<String> {
-    let is_unseen =
-        |mapping: &&Mapping| match state.cameras.get(&mapping.camera).and_then(|camera| camera.addr) {
-            Some(addr) => probe::is_awaited(state, mapping, addr),
-            None => mapping.allow_open || probe::inquiry(mapping, Ipv4Addr::UNSPECIFIED.into()).is_ok(),
-        };
+    let addr = |mapping: &Mapping| {
+        let camera = state.cameras.get(&mapping.camera)?;
+        if asked_by(mapping) == Family::V4 {
+            camera.addr
+        } else {
+            camera.addr6
+        }
+    };
+    let is_unseen = |mapping: &&Mapping| match addr(mapping) {
+        Some(addr) => probe::is_awaited(state, mapping, addr),
+        None => mapping.allow_open || probe::inquiry(mapping, Ipv4Addr::UNSPECIFIED.into()).is_ok(),
+    };
     let waits = |mapping: &&Mapping| schedule::waits_for_clock(mapping, now) || is_unseen(mapping);
     let unseen = config.mappings.iter().filter(waits);
     unseen.map(|mapping| mapping.name.clone()).collect()
