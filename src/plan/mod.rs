@@ -46,9 +46,9 @@ impl Plan {
 /// a close overtakes everything.
 pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     let mut plan = Plan::default();
+    mapping::plan(config, world, state, now, &mut plan);
     probe::plan(config, world, state, now, &mut plan);
     source::plan(config, world, state, now.boot, &mut plan);
-    mapping::plan(config, world, state, now, &mut plan);
     publish::plan(config, world, state, now, &mut plan);
     lease::plan(config, world, state, now, &mut plan);
     notify::plan(config, world, state, now, &mut plan);
