@@ -429,6 +429,7 @@ fn a_retry_after_header_counts_too() {
     assert_eq!(wait(""), Some(Duration::from_secs(90)));
     assert_eq!(wait(r#"{"retry_after":3}"#), Some(Duration::from_secs(3)));
     assert_eq!(wait(r#"{"retry_after":99999999999}"#), Some(Duration::from_secs(86_400)));
+    assert_eq!(wait(r#"{"retry_after":"18446744073709551615.5"}"#), Some(Duration::from_secs(86_400)));
 }
 
 #[test]

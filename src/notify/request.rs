@@ -151,7 +151,7 @@ fn wait(json: &Json) -> Option<Duration> {
     let text = told.map(shown).concat();
     let (seconds, fraction) = text.split_once('.').unwrap_or((&text, ""));
     let seconds: u64 = seconds.parse().ok()?;
-    Some(Duration::from_secs(seconds + u64::from(!fraction.is_empty())).min(MAX_WAIT))
+    Some(Duration::from_secs(seconds.saturating_add(u64::from(!fraction.is_empty()))).min(MAX_WAIT))
 }
 
 /// A value without its quotes; nothing for null.
