@@ -11,12 +11,13 @@ const PORTS: (u16, u16) = (20_001, 32_767);
 /// The longest name that is proposed.
 const MAX_NAME: usize = 24;
 
-/// A port of the WAN for a new mapping: none that a mapping has. `chance` is any number.
-pub fn public_port(config: &Config, chance: u32) -> u16 {
+/// A port of the WAN for a new mapping: none that a mapping has, and none of these. `chance` is any number.
+pub fn public_port(config: &Config, others: &[u16], chance: u32) -> u16 {
     let (first, last) = PORTS;
     let count = u32::from(last - first) + 1;
     let taken = |port: u16| {
-        config.mappings.iter().any(|mapping| mapping.src_dport.0 <= port && port <= mapping.src_dport.1)
+        let maps = |(first, last)| (first..=last).contains(&port);
+        others.contains(&port) || config.mappings.iter().any(|mapping| maps(mapping.src_dport))
     };
     let port = |step: u32| first + ((chance % count + step) % count) as u16;
     (0..count).map(port).find(|port| !taken(*port)).unwrap_or(first)
@@ -177,14 +178,17 @@ mod tests {
     #[test]
     fn a_proposed_port_is_nobodys() {
         let config = read(&sections(&dahua(), "garden", PORTS.0)).config;
-        assert_eq!(public_port(&config, 0), PORTS.0 + 1);
-        assert_eq!(public_port(&config, 1), PORTS.0 + 1);
-        assert_eq!(public_port(&config, u32::from(PORTS.1 - PORTS.0)), PORTS.1);
+        assert_eq!(public_port(&config, &[], 0), PORTS.0 + 1);
+        assert_eq!(public_port(&config, &[], 1), PORTS.0 + 1);
+        assert_eq!(public_port(&config, &[PORTS.0 + 1], 1), PORTS.0 + 2);
+        assert_eq!(public_port(&config, &[], u32::from(PORTS.1 - PORTS.0)), PORTS.1);
         let last = read(&sections(&dahua(), "garden", PORTS.1)).config;
-        assert_eq!(public_port(&last, u32::from(PORTS.1 - PORTS.0)), PORTS.0);
-        assert!((0..100_000)
-            .step_by(997)
-            .all(|chance| (PORTS.0..=PORTS.1).contains(&public_port(&config, chance))));
+        assert_eq!(public_port(&last, &[], u32::from(PORTS.1 - PORTS.0)), PORTS.0);
+        assert!((0..100_000).step_by(997).all(|chance| (PORTS.0..=PORTS.1).contains(&public_port(
+            &config,
+            &[],
+            chance
+        ))));
     }
 
     #[test]

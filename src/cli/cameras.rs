@@ -3,7 +3,7 @@
 
 use super::output::{complain, say, tell};
 use super::{unexpected, Fault, OK, USAGE};
-use crate::agent::{random, read_config, understand};
+use crate::agent::{random, read_bytes, read_config, understand};
 use crate::camera::evidence::{Device, Service};
 use crate::camera::find::{self, Found};
 use crate::camera::section;
@@ -49,8 +49,8 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     let found = smol::block_on(find::find(paths, &config, seed, &|line| progress.show(line)));
     progress.end();
     let found = found?;
-    let text = std::fs::read_to_string(&paths.config).unwrap_or_default();
-    let offers = offers(&config, section::taken(&text), &found);
+    let text = read_bytes(&paths.config, FILE_CAP as u64).unwrap_or_default();
+    let offers = offers(&config, section::taken(&String::from_utf8_lossy(&text)), &found);
     match wish.write {
         Some(name) => write(paths, name, wish.which, &offers),
         None if wish.json => {
@@ -150,10 +150,7 @@ fn offers<'a>(config: &'a Config, mut taken: Vec<String>, found: &'a Found) -> V
         let name = section::name(&taken, device);
         taken.extend(section::names_of(&name));
         let ports: Vec<u16> = offers.iter().map(|offer| offer.port).collect();
-        let mut port = section::public_port(config, random());
-        while ports.contains(&port) {
-            port = section::public_port(config, random());
-        }
+        let port = section::public_port(config, &ports, random());
         offers.push(Offer { device, configured: section::configured(config, device), name, port });
     }
     offers
