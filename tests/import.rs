@@ -2,27 +2,15 @@
 //! perhaps our own `config`, `dhcp` and `leases`; `expected` has the notes and then the sections.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use porchlight::config::load::{load, Loaded, Sources};
+use porchlight::config::load::{load, Loaded};
 use porchlight::config::Severity;
 use porchlight::import::{import, printed, Around, Note, Source, SOURCES};
 use porchlight::provider::PROVIDERS;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-struct Nothing;
-
-impl Sources for Nothing {
-    fn first_line(&self, _: &str) -> Result<String, String> {
-        Err("there are no files in this test".into())
-    }
-
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-}
-
 fn judge(text: &str) -> Loaded {
-    load(text, "porchlight", PROVIDERS, &Nothing)
+    load(text, "porchlight", PROVIDERS, &())
 }
 
 fn faults(text: &str) -> Vec<String> {

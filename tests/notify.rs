@@ -2,7 +2,7 @@
 //! The pages are those of the table (`Channel::page`); what stands here was written by hand after them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use porchlight::config::load::{load, Sources};
+use porchlight::config::load::load;
 use porchlight::config::Notify;
 use porchlight::model::Time;
 use porchlight::notify::{
@@ -15,21 +15,10 @@ use porchlight::wire::json::{self, Json};
 use proptest::prelude::*;
 use std::time::Duration;
 
-struct Nothing;
-
-impl Sources for Nothing {
-    fn first_line(&self, _: &str) -> Result<String, String> {
-        Err("no files here".into())
-    }
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-}
-
 /// A good section of this kind, with these lines.
 fn section(kind: &str, lines: &str) -> Notify {
     let text = format!("config wan w\noption device auto\nconfig notify 'n'\noption kind '{kind}'\n{lines}");
-    let loaded = load(&text, "f", PROVIDERS, &Nothing);
+    let loaded = load(&text, "f", PROVIDERS, &());
     assert!(loaded.problems.is_empty(), "{text}: {:?}", loaded.problems);
     loaded.config.notifies[0].clone()
 }
@@ -533,7 +522,7 @@ fn answers_that_repeat_the_address_are_masked() {
         ),
     ] {
         let text = format!("config wan w\noption device auto\nconfig notify\noption kind '{kind}'\n{lines}");
-        let loaded = load(&text, "f", PROVIDERS, &Nothing);
+        let loaded = load(&text, "f", PROVIDERS, &());
         let redactor = Redactor::new(&loaded.secrets);
         for secret in secrets {
             let said = redactor.redact(&format!("no such thing: {secret} is gone"));

@@ -113,24 +113,14 @@ pub fn obstacle(device: &Device) -> &'static str {
 mod tests {
     use super::*;
     use crate::camera::evidence::{Devices, Service};
-    use crate::config::load::{load, Loaded, Sources};
+    use crate::config::load::{load, Loaded};
     use crate::config::Probe;
     use crate::model::{Mac, Scheme};
     use crate::provider::PROVIDERS;
     use std::net::Ipv4Addr;
 
-    struct Nothing;
-    impl Sources for Nothing {
-        fn first_line(&self, _: &str) -> Result<String, String> {
-            Err("nothing is here".into())
-        }
-        fn var(&self, _: &str) -> Option<String> {
-            None
-        }
-    }
-
     fn read(text: &str) -> Loaded {
-        load(&format!("config wan 'wan'\n\toption device 'auto'\n\n{text}"), "file", PROVIDERS, &Nothing)
+        load(&format!("config wan 'wan'\n\toption device 'auto'\n\n{text}"), "file", PROVIDERS, &())
     }
 
     fn dahua() -> Device {

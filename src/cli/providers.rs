@@ -202,25 +202,14 @@ fn family_word(family: &Family) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::load::{load, Sources};
+    use crate::config::load::load;
     use crate::wire::json::Json;
-
-    struct Nothing;
-
-    impl Sources for Nothing {
-        fn first_line(&self, _: &str) -> Result<String, String> {
-            Err("no files here".into())
-        }
-        fn var(&self, _: &str) -> Option<String> {
-            None
-        }
-    }
 
     #[test]
     fn every_example_is_a_whole_section() {
         for entry in PROVIDERS {
             let text = format!("config wan 'wan'\n\toption device 'auto'\n\n{}", example(entry));
-            let loaded = load(&text, "example", PROVIDERS, &Nothing);
+            let loaded = load(&text, "example", PROVIDERS, &());
             assert!(loaded.problems.is_empty(), "{text}{:?}", loaded.problems);
             let [record] = loaded.config.records.as_slice() else { panic!("{text}") };
             assert_eq!(record.provider, entry.name);

@@ -35,6 +35,17 @@ pub trait Sources {
     fn var(&self, name: &str) -> Option<String>;
 }
 
+/// Neither files nor variables.
+impl Sources for () {
+    fn first_line(&self, _: &str) -> Result<String, String> {
+        Err("there are no files here".into())
+    }
+
+    fn var(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
 /// A configuration, as far as it is good, and what is wrong with the rest.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {

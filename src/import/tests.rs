@@ -1,24 +1,12 @@
 //! The small parsers, and what must hold for any text.
 
 use super::*;
-use crate::config::load::{load, Sources};
+use crate::config::load::load;
 use crate::provider::PROVIDERS;
 use proptest::prelude::*;
 
-struct Nothing;
-
-impl Sources for Nothing {
-    fn first_line(&self, _: &str) -> Result<String, String> {
-        Err("there are no files in this test".into())
-    }
-
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-}
-
 fn judge(text: &str) -> Loaded {
-    load(text, "porchlight", PROVIDERS, &Nothing)
+    load(text, "porchlight", PROVIDERS, &())
 }
 
 fn imported(source: Source, text: &str) -> Result<(String, Vec<Note>), String> {

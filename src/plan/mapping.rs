@@ -430,16 +430,7 @@ mod tests {
     fn what_may_be_open_is_closed_at_the_end() {
         let text = "config wan 'w'\n\toption device 'wan0'\nconfig camera 'c'\n\toption ip '192.168.1.9'\n\
                     config mapping 'm'\n\toption camera 'c'\n\toption src_dport '80'\n";
-        struct Nothing;
-        impl crate::config::load::Sources for Nothing {
-            fn first_line(&self, _: &str) -> Result<String, String> {
-                Err("none".into())
-            }
-            fn var(&self, _: &str) -> Option<String> {
-                None
-            }
-        }
-        let mut config = crate::config::load::load(text, "config", &[], &Nothing).config;
+        let mut config = crate::config::load::load(text, "config", &[], &()).config;
         let fw4 = World { fw4: true, ..World::default() };
         let router = World { fw4: true, procd: true, ..World::default() };
         let mut state = State::default();
