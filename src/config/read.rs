@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
     /// The provider of a record; a fault if there is none of that name.
     fn provider(&mut self, fields: &mut Fields) -> Option<&'a Entry> {
         let row = fields.row.options.iter().find(|row| row.kind == Kind::Provider)?;
-        let name = fields.section.option(row.name)?.values.first()?;
+        let name = fields.section.value(row.name)?;
         let found = self.providers.iter().find(|entry| entry.name == provider::own_name(name));
         if found.is_none() {
             let known = |near: &&str| self.providers.iter().any(|entry| entry.name == *near);
@@ -266,7 +266,7 @@ fn place(fields: &Fields, option: &str, text: &str) -> String {
 /// What a section without a name is called.
 fn own_name(row: &SectionRow, section: &Section) -> Option<String> {
     let first = |name: &str| {
-        let value = section.option(name)?.values.first()?;
+        let value = section.value(name)?;
         row.option(name)?.kind.check(value.split_whitespace().next()?).ok()
     };
     match row.kind {

@@ -60,6 +60,11 @@ impl Section {
     pub fn option(&self, name: &str) -> Option<&Opt> {
         self.options.iter().find(|option| option.name == name)
     }
+
+    /// The value of that option, or the first of that list.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.option(name)?.values.first().map(String::as_str)
+    }
 }
 
 /// What was read, and what could not be.

@@ -1,7 +1,7 @@
 //! OpenWrt's /etc/config/ddns: a section `service` for each name and family (ddns-scripts' own documentation, and its
 //! list of services).
 
-use super::service::{values, Theirs, Way};
+use super::service::{one, values, Theirs, Way};
 use super::Import;
 use crate::config::uci::{self, Section};
 use crate::config::Severity;
@@ -32,10 +32,6 @@ pub(super) fn read(text: &str, import: &mut Import) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn one<'a>(section: &'a Section, name: &'a str) -> &'a str {
-    section.option(name).and_then(|option| option.values.first()).map_or("", String::as_str)
 }
 
 fn service(section: &Section, import: &mut Import) {

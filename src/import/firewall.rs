@@ -2,7 +2,7 @@
 //! touched: its owner takes them away when the mappings are switched on.
 
 use super::draft::Draft;
-use super::service::values;
+use super::service::{one, values};
 use super::{Around, Import};
 use crate::config::uci::{self, Section};
 use crate::config::{Ports, Proto};
@@ -82,10 +82,6 @@ pub(super) fn read(text: &str, around: &Around, import: &mut Import) -> Result<(
         import.note(0, false, "other redirects are left where they are: nothing in them speaks of a camera");
     }
     Ok(())
-}
-
-fn one<'a>(section: &'a Section, name: &'a str) -> &'a str {
-    section.option(name).and_then(|option| option.values.first()).map_or("", String::as_str)
 }
 
 /// What is known of a device on the LAN.

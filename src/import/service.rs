@@ -343,6 +343,11 @@ fn is_twin(six: &str, four: &str) -> bool {
     six.strip_suffix('6').is_some_and(|rest| rest == four || rest.strip_suffix('_') == Some(four))
 }
 
+/// The value of an option of a section; empty if there is none.
+pub(super) fn one<'a>(section: &'a Section, name: &str) -> &'a str {
+    section.value(name).unwrap_or_default()
+}
+
 /// The values of an option or list of a section, taken apart at blanks.
 pub(super) fn values<'a>(section: &'a Section, name: &str) -> impl Iterator<Item = &'a str> {
     section

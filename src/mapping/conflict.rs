@@ -147,7 +147,7 @@ pub fn claims(sections: &[Section]) -> Vec<Claim> {
 
 /// `None`: it is switched off, not about incoming packets, or so that fw4 leaves it out.
 fn claim(index: usize, section: &Section) -> Option<Claim> {
-    let text = |name: &str| section.option(name).and_then(|option| option.values.first()).map(String::as_str);
+    let text = |name: &str| section.value(name);
     let off = text("enabled").is_some_and(|value| matches!(value, "0" | "off" | "false" | "no"));
     let snat = text("target").is_some_and(|target| target.eq_ignore_ascii_case("snat"));
     let zone = text("src").filter(|zone| *zone != "*")?;

@@ -73,7 +73,7 @@ impl Door {
 
     /// As [`Door::of_options`], of a section of the firewall's configuration.
     pub(super) fn of_section(section: &Section) -> Option<Door> {
-        Door::of_options(&section.kind, |key| section.option(key)?.values.first().map(String::as_str))
+        Door::of_options(&section.kind, |key| section.value(key))
     }
 
     /// An nft rule for the forward hook that stops it and nothing else of the camera.

@@ -47,13 +47,11 @@ pub fn is_ours(section: &Section) -> bool {
 
 /// A rule of ours has our label; one that has only such a name may be somebody else's.
 fn is_of_kind(section: &Section) -> bool {
-    let label = || section.option("name").and_then(|option| option.values.first());
-    let labelled = || label().is_some_and(|label| label.starts_with(LABEL));
+    let labelled = || section.value("name").is_some_and(|label| label.starts_with(LABEL));
     section.kind == REDIRECT || section.kind == RULE && labelled()
 }
 
 /// Whether a section has one of these labels.
 pub fn is_labelled(section: &Section, labels: &[String]) -> bool {
-    let name = section.option("name").and_then(|option| option.values.first());
-    name.is_some_and(|name| labels.contains(name))
+    section.value("name").is_some_and(|name| labels.iter().any(|label| label == name))
 }

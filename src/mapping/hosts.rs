@@ -27,7 +27,7 @@ pub fn edit(text: &[u8], job: &LeaseJob) -> Result<(Option<Vec<u8>>, Leased), St
     for (lease, id) in job.leases.iter().zip(names) {
         let name = format!("{PREFIX}{id}");
         let old = ours.iter().find(|section| section.name.as_ref() == Some(&name));
-        let old = old.and_then(|section| value(section, "ip")?.parse::<Ipv4Addr>().ok());
+        let old = old.and_then(|section| section.value("ip")?.parse::<Ipv4Addr>().ok());
         let known = !lease.macs.is_empty();
         let Some(addr) = lease.addr.filter(|_| known && (lease.moved || old.is_none())).or(old) else {
             kept.push(name);
@@ -70,20 +70,16 @@ fn taken(lease: &StaticLease, addr: Ipv4Addr, others: &[&Section], leased: &Leas
         let of_it = |mac: &&Mac| macs(section).any(|other| other == **mac);
         let what = match lease.macs.iter().find(of_it) {
             Some(mac) => mac.to_string(),
-            None if value(section, "ip").and_then(|ip| ip.parse().ok()) == Some(addr) => addr.to_string(),
+            None if section.value("ip").and_then(|ip| ip.parse().ok()) == Some(addr) => addr.to_string(),
             None => continue,
         };
-        let name = value(section, "name").or(section.name.as_deref()).unwrap_or("without a name");
+        let name = section.value("name").or(section.name.as_deref()).unwrap_or("without a name");
         return Some(format!(
             "/etc/config/dhcp has a static lease for {what} already, of host {}",
             printable(name)
         ));
     }
     None
-}
-
-fn value<'a>(section: &'a Section, name: &str) -> Option<&'a str> {
-    section.option(name)?.values.first().map(String::as_str)
 }
 
 /// The hardware addresses of a static lease: a list, or parted by blanks.
