@@ -523,6 +523,7 @@ fn a_stream_by_ipv6_is_cut_translated_or_not() {
             map(&mut nft, &[tcp6(port, to)], &[]);
             let mut viewer = lab.internet.within(|| TcpStream::connect(at(CAM6, port)).unwrap());
             assert_flows(&mut viewer);
+            assert_eq!(hits(&nft, port), 1, "{port} to {to}");
             let cut = map(&mut nft, &[], &[CAM6]);
             assert_eq!((cut.flushed, cut.how), (1, How::Ctnetlink), "{port} to {to}");
             assert_stops(&mut viewer);
