@@ -20,22 +20,22 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
         }
         [first, ..] => return Err(unexpected(first)),
     }
-    let reading = match reading {
-        Ok(reading) => reading,
-        Err(why) => {
-            complain(&why);
-            return Ok(USAGE);
-        }
-    };
-    for problem in &reading.problems {
-        tell(&reading.redactor.redact(&problem.to_string()));
-    }
+    let Some(reading) = told(reading) else { return Ok(USAGE) };
     if reading.is_faulty() {
         tell("Faulty sections are left out at boot; a reload with faults is refused and changes nothing.");
         return Ok(USAGE);
     }
     say(&reading.redactor.redact(&describe(&reading.config)));
     Ok(OK)
+}
+
+/// Tells what is wrong with a configuration; `None` if it cannot be read at all.
+pub(super) fn told(reading: Result<Reading, String>) -> Option<Reading> {
+    let reading = reading.map_err(|why| complain(&why)).ok()?;
+    for problem in &reading.problems {
+        tell(&reading.redactor.redact(&problem.to_string()));
+    }
+    Some(reading)
 }
 
 /// What the init script is to start, and whether a stop leaves the mappings. A configuration that cannot be read gets

@@ -1,7 +1,8 @@
 //! `porchlight notify test [NAME]`: a test message by every channel, or by one. Needs no daemon, and leaves one that
 //! runs alone.
 
-use super::output::{complain, say, tell};
+use super::check::told;
+use super::output::{complain, say};
 use super::run::USER_AGENT;
 use super::{unexpected, Fault, FAILED, OK, USAGE};
 use crate::act::http::Http;
@@ -24,16 +25,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
         [other, ..] => return Err(unexpected(other)),
         [] => return Err(Fault::Usage("what of notify? there is only `notify test [NAME]`".into())),
     };
-    let reading = match read_config(paths) {
-        Ok(reading) => reading,
-        Err(why) => {
-            complain(&why);
-            return Ok(USAGE);
-        }
-    };
-    for problem in &reading.problems {
-        tell(&reading.redactor.redact(&problem.to_string()));
-    }
+    let Some(reading) = told(read_config(paths)) else { return Ok(USAGE) };
     let faulty = reading.is_faulty();
     let is_wanted = |channel: &&Notify| wanted.is_none_or(|name| channel.name == name);
     let channels: Vec<&Notify> = reading.config.notifies.iter().filter(is_wanted).collect();
