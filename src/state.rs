@@ -765,6 +765,9 @@ mod tests {
         state.probes.insert("rtsp".into(), probe);
         let pinned = Pinned { addr: [192, 168, 1, 20].into(), at: Time(6) };
         state.leases.pinned.insert("front".into(), pinned);
+        let addrs = Some(vec![addr, "2001:db8::20".parse().unwrap()]);
+        state.names.insert("owner.example.com".into(), NameState { addrs, ..NameState::default() });
+        state.hits.insert("rtsp".into(), 12);
         state.mapping.targets.insert("192.168.1.20".parse().unwrap());
         state.remember(7, 1, "a became b".into());
         state
@@ -784,6 +787,7 @@ mod tests {
         assert_eq!(back.mapping, sample().mapping);
         assert_eq!(back.probes, sample().probes);
         assert_eq!(back.leases, sample().leases);
+        assert_eq!((back.names, back.hits), (sample().names, sample().hits));
     }
 
     #[test]
@@ -792,6 +796,7 @@ mod tests {
         assert!(back.accounts.get("x:1").unwrap().retry.is_some());
         assert!(back.accounts.get("y:2").unwrap().retry.is_none());
         assert!(back.mapping.targets.is_empty() && back.probes.is_empty() && back.leases.pinned.is_empty());
+        assert!(back.names.is_empty() && back.hits.is_empty());
         let camera = back.cameras.get("front").unwrap();
         assert!(camera.bound.is_some() && camera.addr.is_some());
         assert_eq!((camera.lease, camera.moved_at, camera.conflict), (None, Time(0), None));
