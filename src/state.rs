@@ -158,6 +158,8 @@ pub struct Retry {
 /// One camera's memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CameraState {
+    /// What its section knows it by ([`crate::plan::camera::known_by`]): all below is about the device that is known so.
+    pub known_by: String,
     /// The hardware address that a camera known by name or address was bound to when first seen.
     pub bound: Option<Mac>,
     /// Where it is.
@@ -359,7 +361,7 @@ impl State {
         for (name, camera) in &self.cameras {
             let bound = camera.bound.map_or("-".to_string(), |mac| mac.to_string());
             let addr = camera.addr.map_or("-".to_string(), |addr| addr.to_string());
-            line(&["camera", name, &bound, &addr]);
+            line(&["camera", name, &bound, &addr, &camera.known_by]);
             if camera.moved_at != Time::default() {
                 line(&["moved", name, &camera.moved_at.0.to_string()]);
             }
@@ -514,8 +516,9 @@ impl State {
                     account.retry = Some(retry);
                 }
             }
-            ["camera", name, bound, addr] => {
+            ["camera", name, bound, addr, known_by] => {
                 let camera = self.cameras.entry((*name).to_string()).or_default();
+                camera.known_by = (*known_by).to_string();
                 camera.bound = if *bound == "-" { None } else { Some(Mac::parse(bound)?) };
                 camera.addr = if *addr == "-" { None } else { Some(addr.parse().ok()?) };
             }
@@ -738,6 +741,7 @@ mod tests {
         let by = Mac::parse("02:00:00:00:00:66").unwrap();
         let conflict = Conflict { addr, by, now: false, last: Time(8), quiet: Duration::from_secs(10) };
         let camera = CameraState {
+            known_by: "name ipcam".into(),
             bound: Mac::parse("02:00:00:00:00:01"),
             addr: Some(addr),
             lease: Some((addr, Time(4))),
@@ -791,7 +795,8 @@ mod tests {
         let back = State::from_text(&sample().to_text("boot"), "another").unwrap();
         assert!(back.accounts.get("x:1").unwrap().retry.is_some());
         assert!(back.accounts.get("y:2").unwrap().retry.is_none());
-        assert!(back.mapping.targets.is_empty() && back.probes.is_empty() && back.leases.pinned.is_empty());
+        assert!(back.mapping == MappingState::default());
+        assert!(back.probes.is_empty() && back.leases.pinned.is_empty());
         let camera = back.cameras.get("front").unwrap();
         assert!(camera.bound.is_some() && camera.addr.is_some());
         assert_eq!((camera.lease, camera.moved_at, camera.conflict), (None, Time(0), None));

@@ -173,15 +173,23 @@ pub(super) fn try_again(state: &mut State) {
     }
 }
 
-/// Forgets what is known of mappings that are no more, or whose camera is another device now.
+/// Forgets what is known of mappings that are no more, or that lead to another camera now.
 pub(super) fn reconfigured(state: &mut State, before: &Config, now: &Config) {
-    let camera = |config: &Config, mapping: &str| {
-        let mapping = config.mappings.iter().find(|known| known.name == mapping)?;
-        let camera = config.cameras.iter().find(|camera| camera.name == mapping.camera)?;
-        Some((camera.macs.clone(), camera.host.clone(), camera.ip))
+    let camera = |config: &Config, name: &str| {
+        let mapping = config.mappings.iter().find(|mapping| mapping.name == name);
+        mapping.map(|mapping| mapping.camera.clone())
     };
-    state.probes.retain(|name, _| {
-        let known = camera(now, name);
-        known.is_some() && known == camera(before, name)
-    });
+    state.probes.retain(|name, _| camera(now, name).is_some());
+    for mapping in &now.mappings {
+        if camera(before, &mapping.name).is_some_and(|camera| camera != mapping.camera) {
+            forget(state, &mapping.name);
+        }
+    }
+}
+
+/// Forgets what a mapping's camera said. The answer to a question that is under way will not count.
+pub(super) fn forget(state: &mut State, mapping: &str) {
+    if let Some(memory) = state.probes.get_mut(mapping) {
+        *memory = ProbeState { generation: memory.generation, ..ProbeState::default() };
+    }
 }
