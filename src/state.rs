@@ -5,6 +5,7 @@
 //! The format: a head line `porchlight-state VERSION SHA256`, then one line a fact, fields parted by
 //! tabs. A file that is torn, foreign or of another version is set aside with a warning.
 
+mod opened;
 mod told;
 
 pub use told::{ChannelState, Told, Trouble};
@@ -30,8 +31,8 @@ const SIZE_CAP: u64 = 1 << 20;
 pub const HISTORY: usize = 5;
 
 /// Lines that mean nothing after a reboot: the packet filter and the neighbour table are empty then.
-const OF_THE_BOOT: [&str; 9] =
-    ["moved", "lease", "leased", "conflict", "target", "proof", "pinned", "name", "hits"];
+const OF_THE_BOOT: [&str; 10] =
+    ["moved", "lease", "leased", "conflict", "target", opened::LINE, "proof", "pinned", "name", "hits"];
 
 /// Everything that was done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -408,6 +409,7 @@ impl State {
         for target in &self.mapping.targets {
             line(&["target", &target.to_string()]);
         }
+        opened::write(&self.mapping, &mut line);
         self.told.write(&mut line);
         for change in &self.history {
             line(&["history", &change.number.to_string(), &change.at.to_string(), &change.text]);
@@ -578,6 +580,7 @@ impl State {
             ["target", addr] => {
                 self.mapping.targets.insert(addr.parse().ok()?);
             }
+            [opened::LINE, rest @ ..] => opened::read(&mut self.mapping, rest)?,
             ["history", number, at, text] => {
                 self.remember(number.parse().ok()?, at.parse().ok()?, (*text).to_string());
             }
@@ -770,6 +773,12 @@ mod tests {
         let pinned = Pinned { addr: [192, 168, 1, 20].into(), at: Time(6) };
         state.leases.pinned.insert("front".into(), pinned);
         state.mapping.targets.insert("192.168.1.20".parse().unwrap());
+        for fields in [
+            ["rtsp", "tcp", "8554", "192.168.1.20", "554", "198.51.100.0/24 192.0.2.7"],
+            ["web", "udp", "8000-8010", "2001:db8::20", "8000-8010", ""],
+        ] {
+            opened::read(&mut state.mapping, &fields).unwrap();
+        }
         state.remember(7, 1, "a became b".into());
         state
     }
