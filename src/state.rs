@@ -234,6 +234,8 @@ pub struct NameState {
     pub started: Time,
     /// What was answered well last, sorted.
     pub addrs: Option<Vec<IpAddr>>,
+    /// Since when each answer was that there is no such name.
+    pub gone: Option<Time>,
     /// Why it could not be looked up, if the last one failed.
     pub failure: Option<String>,
     /// How often in a row that was so.
