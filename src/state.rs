@@ -217,6 +217,9 @@ pub struct ProbeState {
     pub since: Time,
     /// When the last answer came.
     pub at: Time,
+    /// Since it was found open to anyone: how often in a row it has asked for a password. `None`: it was never so, or
+    /// has long asked.
+    pub calm: Option<u32>,
     /// How often in a row nothing was proven.
     pub tries: u32,
     /// When to ask again.
