@@ -5,6 +5,7 @@
 //! The format: a head line `porchlight-state VERSION SHA256`, then one line a fact, fields parted by
 //! tabs. A file that is torn, foreign or of another version is set aside with a warning.
 
+mod opened;
 mod told;
 
 pub use told::{ChannelState, Told, Trouble};
@@ -30,8 +31,8 @@ const SIZE_CAP: u64 = 1 << 20;
 pub const HISTORY: usize = 5;
 
 /// Lines that mean nothing after a reboot: the packet filter and the neighbour table are empty then.
-const OF_THE_BOOT: [&str; 9] =
-    ["moved", "lease", "leased", "conflict", "target", "proof", "pinned", "name", "hits"];
+const OF_THE_BOOT: [&str; 10] =
+    ["moved", "lease", "leased", "conflict", "target", opened::LINE, "proof", "pinned", "name", "hits"];
 
 /// Everything that was done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -158,6 +159,8 @@ pub struct Retry {
 /// One camera's memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CameraState {
+    /// What its section knows it by ([`crate::plan::camera::known_by`]): all below is about the device that is known so.
+    pub known_by: String,
     /// The hardware address that a camera known by name or address was bound to when first seen.
     pub bound: Option<Mac>,
     /// Where it is.
@@ -214,6 +217,9 @@ pub struct ProbeState {
     pub since: Time,
     /// When the last answer came.
     pub at: Time,
+    /// Since it was found open to anyone: how often in a row it has asked for a password. `None`: it was never so, or
+    /// has long asked.
+    pub calm: Option<u32>,
     /// How often in a row nothing was proven.
     pub tries: u32,
     /// When to ask again.
@@ -231,6 +237,8 @@ pub struct NameState {
     pub started: Time,
     /// What was answered well last, sorted.
     pub addrs: Option<Vec<IpAddr>>,
+    /// Since when each answer was that there is no such name.
+    pub gone: Option<Time>,
     /// Why it could not be looked up, if the last one failed.
     pub failure: Option<String>,
     /// How often in a row that was so.
@@ -359,7 +367,7 @@ impl State {
         for (name, camera) in &self.cameras {
             let bound = camera.bound.map_or("-".to_string(), |mac| mac.to_string());
             let addr = camera.addr.map_or("-".to_string(), |addr| addr.to_string());
-            line(&["camera", name, &bound, &addr]);
+            line(&["camera", name, &bound, &addr, &camera.known_by]);
             if camera.moved_at != Time::default() {
                 line(&["moved", name, &camera.moved_at.0.to_string()]);
             }
@@ -406,6 +414,7 @@ impl State {
         for target in &self.mapping.targets {
             line(&["target", &target.to_string()]);
         }
+        opened::write(&self.mapping, &mut line);
         self.told.write(&mut line);
         for change in &self.history {
             line(&["history", &change.number.to_string(), &change.at.to_string(), &change.text]);
@@ -514,8 +523,9 @@ impl State {
                     account.retry = Some(retry);
                 }
             }
-            ["camera", name, bound, addr] => {
+            ["camera", name, bound, addr, known_by] => {
                 let camera = self.cameras.entry((*name).to_string()).or_default();
+                camera.known_by = (*known_by).to_string();
                 camera.bound = if *bound == "-" { None } else { Some(Mac::parse(bound)?) };
                 camera.addr = if *addr == "-" { None } else { Some(addr.parse().ok()?) };
             }
@@ -575,6 +585,7 @@ impl State {
             ["target", addr] => {
                 self.mapping.targets.insert(addr.parse().ok()?);
             }
+            [opened::LINE, rest @ ..] => opened::read(&mut self.mapping, rest)?,
             ["history", number, at, text] => {
                 self.remember(number.parse().ok()?, at.parse().ok()?, (*text).to_string());
             }
@@ -738,6 +749,7 @@ mod tests {
         let by = Mac::parse("02:00:00:00:00:66").unwrap();
         let conflict = Conflict { addr, by, now: false, last: Time(8), quiet: Duration::from_secs(10) };
         let camera = CameraState {
+            known_by: "name ipcam".into(),
             bound: Mac::parse("02:00:00:00:00:01"),
             addr: Some(addr),
             lease: Some((addr, Time(4))),
@@ -769,6 +781,12 @@ mod tests {
         state.names.insert("owner.example.com".into(), NameState { addrs, ..NameState::default() });
         state.hits.insert("rtsp".into(), 12);
         state.mapping.targets.insert("192.168.1.20".parse().unwrap());
+        for fields in [
+            ["rtsp", "tcp", "8554", "192.168.1.20", "554", "198.51.100.0/24 192.0.2.7"],
+            ["web", "udp", "8000-8010", "2001:db8::20", "8000-8010", ""],
+        ] {
+            opened::read(&mut state.mapping, &fields).unwrap();
+        }
         state.remember(7, 1, "a became b".into());
         state
     }
@@ -795,7 +813,8 @@ mod tests {
         let back = State::from_text(&sample().to_text("boot"), "another").unwrap();
         assert!(back.accounts.get("x:1").unwrap().retry.is_some());
         assert!(back.accounts.get("y:2").unwrap().retry.is_none());
-        assert!(back.mapping.targets.is_empty() && back.probes.is_empty() && back.leases.pinned.is_empty());
+        assert!(back.mapping == MappingState::default());
+        assert!(back.probes.is_empty() && back.leases.pinned.is_empty());
         assert!(back.names.is_empty() && back.hits.is_empty());
         let camera = back.cameras.get("front").unwrap();
         assert!(camera.bound.is_some() && camera.addr.is_some());

@@ -172,14 +172,22 @@ impl Stage {
                 self.flying.clear();
             }
             ["person"] => settle::try_again(&mut self.state),
-            ["config", rest @ ..] => self.edit(rest),
+            ["config", rest @ ..] => {
+                let before = self.config.clone();
+                self.edit(rest);
+                settle::reconfigured(&mut self.state, &before, &self.config);
+            }
             ["filter", "flushed"] => self.state.mapping.applied = None,
             ["heard"] => self.world.complete = true,
             ["restart", rest @ ..] => {
-                if rest == ["blind"] {
+                let edit = rest.strip_prefix(&["blind"]);
+                if edit.is_some() {
                     self.world = World { resolver: true, ..World::default() };
-                } else if !rest.is_empty() {
-                    self.edit(rest);
+                }
+                // What was edited meanwhile nobody compares with what was before.
+                let edit = edit.unwrap_or(rest);
+                if !edit.is_empty() {
+                    self.edit(edit);
                 }
                 self.state = State::from_text(&self.state.to_text("boot"), "boot").unwrap();
                 self.flying.clear();
@@ -278,9 +286,8 @@ impl Stage {
         }
     }
 
-    /// The owner edits the configuration, and it is reloaded.
+    /// The owner edits the configuration.
     fn edit(&mut self, words: &[&str]) {
-        let before = self.config.clone();
         match words {
             ["without", "records"] => self.config.records.clear(),
             ["tsig_name", name] => {
@@ -292,11 +299,15 @@ impl Stage {
             ["chat_id", text] => {
                 self.config.notifies[0].options.text.insert("chat_id".into(), text.to_string());
             }
+            ["camera", "name", name] => self.config.cameras[0].host = Some(name.to_string()),
+            ["camera", "mac", macs @ ..] => {
+                self.config.cameras[0].macs = macs.iter().map(|mac| Mac::parse(mac).unwrap()).collect();
+            }
+            ["src_ip", net] => self.config.mappings[0].sources = vec![Network::parse(net).unwrap()],
             ["static_lease", flag] => self.config.cameras[0].static_lease = *flag == "1",
             ["mapping_backend", "none"] => self.config.global.backend = BackendChoice::None,
             other => panic!("script: config {other:?}"),
         }
-        settle::reconfigured(&mut self.state, &before, &self.config);
     }
 
     fn wan(&mut self, name: &str, words: &[&str]) {

@@ -282,6 +282,9 @@ impl Parser<'_> {
         }
         let value = self.argument()?;
         self.end_of_statement(line)?;
+        if value.is_empty() && !is_list {
+            self.warn(line, &format!("option {name}: is empty, and uci takes that as if it were not there"));
+        }
         if value.len() > VALUE_LENGTH_CAP {
             return Err(Fault(line, format!("{word} {name}: longer than {VALUE_LENGTH_CAP} bytes")));
         }

@@ -54,8 +54,20 @@ const HINTS: [&str; 16] = [
     "video",
 ];
 /// Options that make a redirect narrower than a mapping can be.
-const NARROWER: [&str; 9] =
-    ["src_mac", "src_port", "src_dip", "ipset", "limit", "mark", "start_time", "weekdays", "start_date"];
+const NARROWER: [&str; 12] = [
+    "src_mac",
+    "src_port",
+    "src_dip",
+    "ipset",
+    "limit",
+    "mark",
+    "start_time",
+    "stop_time",
+    "start_date",
+    "stop_date",
+    "weekdays",
+    "monthdays",
+];
 
 /// Reads the firewall's configuration.
 ///

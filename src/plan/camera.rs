@@ -1,6 +1,6 @@
 //! Where a camera is, and whether somebody else sits on its address.
 
-use super::six;
+use super::{probe, six};
 use crate::config::{Camera, Config};
 use crate::model::{Inquiry, Mac, Protection, Time, World};
 use crate::state::{CameraState, Conflict, State};
@@ -20,6 +20,7 @@ const FORGET: Duration = Duration::from_secs(3600);
 pub fn observe(config: &Config, world: &World, state: &mut State, now: Time) {
     state.cameras.retain(|name, _| config.cameras.iter().any(|camera| camera.name == *name));
     for camera in &config.cameras {
+        recognise(config, camera, state);
         let memory = state.cameras.entry(camera.name.clone()).or_default();
         bind(camera, world, memory);
         locate(camera, world, memory, now);
@@ -33,6 +34,33 @@ pub fn observe(config: &Config, world: &World, state: &mut State, now: Time) {
         memory.conflict = conflict(camera, world, memory, memory.addr, memory.conflict, now);
         memory.conflict6 = conflict(camera, world, memory, memory.addr6, memory.conflict6, now);
     }
+}
+
+/// What a camera's section knows it by, as one text.
+pub fn known_by(camera: &Camera) -> String {
+    let mut words: Vec<String> = camera.macs.iter().map(Mac::to_string).collect();
+    // With a MAC, `option ip` says only where it is.
+    let named = words.is_empty();
+    words.extend(camera.host.iter().filter(|_| named).map(|host| format!("name {host}")));
+    words.extend(camera.ip.iter().filter(|_| named).map(|ip| format!("ip {ip}")));
+    words.join(" ")
+}
+
+/// A section that knows its camera by something else than before, by a reload or at a restart, means another device:
+/// where the old one was, and that it asked for a password, is forgotten. One more MAC or one less is the same device, which
+/// is asked again.
+fn recognise(config: &Config, camera: &Camera, state: &mut State) {
+    let known_by = known_by(camera);
+    let memory = state.cameras.entry(camera.name.clone()).or_default();
+    if memory.known_by == known_by {
+        return;
+    }
+    if !camera.macs.iter().any(|mac| memory.known_by.contains(&mac.to_string())) {
+        *memory = CameraState::default();
+    }
+    memory.known_by = known_by;
+    let mine = config.mappings.iter().filter(|mapping| mapping.camera == camera.name);
+    mine.for_each(|mapping| probe::forget(state, &mapping.name));
 }
 
 /// Which of its hardware addresses the camera shows at its place: by Wi-Fi it is another one than by cable.

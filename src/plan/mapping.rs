@@ -410,8 +410,8 @@ fn closes(before: &[Rule], after: &[Rule]) -> bool {
     before.iter().any(|old| !after.iter().any(|new| still(old, new)))
 }
 
-/// Targets of rules that are no more: their live connections go too. Of rules that were made before the agent
-/// was killed the target alone is known.
+/// Targets of rules that are no more, or narrower: their live connections go too. Rules that were made before the agent
+/// was killed are among those that were perhaps in force.
 fn cut(memory: &MappingState, after: &[Rule]) -> Vec<IpAddr> {
     let before = memory.applied.iter().flatten().chain(&memory.perhaps);
     let gone = before.filter(|old| !after.iter().any(|new| still(old, new)));

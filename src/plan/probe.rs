@@ -22,6 +22,11 @@ const PATIENCE: u32 = 22;
 /// A camera that was proven and now answers something else is asked once more after this, before that counts.
 const SECOND_LOOK: Duration = Duration::from_secs(5);
 
+/// One that was found open to anyone has to ask for a password so often in a row ...
+const CALM: u32 = 2;
+/// ... and is asked again after this, doubling: it may be open to some callers and closed to others.
+const CALM_FIRST: Duration = Duration::from_secs(5);
+
 /// Whether a camera at this address may be exposed by the mapping.
 pub(super) fn gate(state: &State, mapping: &Mapping, addr: IpAddr, now: Time) -> Result<(), Refusal> {
     if mapping.allow_open {
@@ -42,6 +47,9 @@ pub(super) fn gate(state: &State, mapping: &Mapping, addr: IpAddr, now: Time) ->
     match memory.map(|memory| (memory.proof, memory.found.as_ref())) {
         Some((Some(_), _)) => Ok(()),
         None | Some((None, None)) => refuse(format!("the camera at {at} is being asked for a password")),
+        Some((None, Some(Protection::Password(_)))) => refuse(format!(
+            "the camera at {at} asks for a password now, and lately let anyone in: it is asked once more"
+        )),
         Some((None, Some(found))) => refuse(format!("the camera at {at} {found}; {}", mend(found))),
     }
 }
@@ -144,8 +152,17 @@ pub fn answered(state: &mut State, mapping: &Mapping, job: &ProbeJob, found: Pro
         memory.since = now;
     }
     let first_doubt = proof.is_some() && tries == 0;
+    memory.calm = calm(memory.calm, &found);
     (memory.proof, memory.tries, memory.next) = match &found {
-        Protection::Password(scheme) => (Some(*scheme), 0, now.plus(mapping.probe_interval)),
+        Protection::Password(scheme) => {
+            let next =
+                memory.calm.map_or(mapping.probe_interval, |times| CALM_FIRST * (1 << times.min(16)) / 2);
+            if next >= mapping.probe_interval {
+                memory.calm = None;
+            }
+            let proven = memory.calm.is_none_or(|times| times >= CALM);
+            (proven.then_some(*scheme), 0, now.plus(next.min(mapping.probe_interval)))
+        }
         // It may be busy. Another such answer, and it is open to anyone for all that is known.
         Protection::Unproven(_) if first_doubt => (proof, 1, now.plus(SECOND_LOOK)),
         Protection::Open | Protection::Unproven(_) => {
@@ -158,6 +175,15 @@ pub fn answered(state: &mut State, mapping: &Mapping, job: &ProbeJob, found: Pro
     };
     (memory.asked, memory.found, memory.at) = (Some(job.inquiry.clone()), Some(found), now);
     new
+}
+
+/// How often in a row a camera that was found open has asked for a password now.
+fn calm(before: Option<u32>, found: &Protection) -> Option<u32> {
+    match found {
+        Protection::Open => Some(0),
+        Protection::Password(_) => before.map(|times| times.saturating_add(1)),
+        _ => before,
+    }
 }
 
 fn pause(tries: u32) -> Duration {
@@ -173,15 +199,23 @@ pub(super) fn try_again(state: &mut State) {
     }
 }
 
-/// Forgets what is known of mappings that are no more, or whose camera is another device now.
+/// Forgets what is known of mappings that are no more, or that lead to another camera now.
 pub(super) fn reconfigured(state: &mut State, before: &Config, now: &Config) {
-    let camera = |config: &Config, mapping: &str| {
-        let mapping = config.mappings.iter().find(|known| known.name == mapping)?;
-        let camera = config.cameras.iter().find(|camera| camera.name == mapping.camera)?;
-        Some((camera.macs.clone(), camera.host.clone(), camera.ip))
+    let camera = |config: &Config, name: &str| {
+        let mapping = config.mappings.iter().find(|mapping| mapping.name == name);
+        mapping.map(|mapping| mapping.camera.clone())
     };
-    state.probes.retain(|name, _| {
-        let known = camera(now, name);
-        known.is_some() && known == camera(before, name)
-    });
+    state.probes.retain(|name, _| camera(now, name).is_some());
+    for mapping in &now.mappings {
+        if camera(before, &mapping.name).is_some_and(|camera| camera != mapping.camera) {
+            forget(state, &mapping.name);
+        }
+    }
+}
+
+/// Forgets what a mapping's camera said. The answer to a question that is under way will not count.
+pub(super) fn forget(state: &mut State, mapping: &str) {
+    if let Some(memory) = state.probes.get_mut(mapping) {
+        *memory = ProbeState { generation: memory.generation, ..ProbeState::default() };
+    }
 }

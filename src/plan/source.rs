@@ -6,7 +6,7 @@ use super::{Action, Plan, ResolveJob};
 use crate::config::{Config, Mapping, Network};
 use crate::map::Set;
 use crate::model::{millis, Family, Time, World};
-use crate::provider::Failure;
+use crate::provider::{Failure, Kind};
 use crate::state::{NameState, State};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,6 +17,8 @@ const REFRESH: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_secs(10);
 /// What heals does not have a name looked up again before this.
 const HEAL_PAUSE: Duration = Duration::from_secs(1);
+/// A name of which the resolver says for so long that there is no such name is nobody any more: its owner took it away.
+const GONE: Duration = Duration::from_secs(900);
 /// The most names that are looked up at a time.
 const AT_ONCE: usize = 4;
 /// The most addresses of a name that count.
@@ -92,11 +94,16 @@ pub fn answered(state: &mut State, job: &ResolveJob, result: Result<Vec<IpAddr>,
             addrs.dedup();
             addrs.truncate(ADDRS_CAP);
             (memory.addrs, memory.failure) = (Some(addrs), None);
-            (memory.tries, memory.next) = (0, now.plus(REFRESH));
+            (memory.tries, memory.next, memory.gone) = (0, now.plus(REFRESH), None);
         }
         Err(failure) => {
             let doubled = millis(PAUSE).saturating_mul(1u64.checked_shl(memory.tries).unwrap_or(u64::MAX));
             memory.next = now.plus(Duration::from_millis(doubled).min(REFRESH));
+            // A resolver that fails says nothing of the name, and one that was wrong for a moment cuts nobody.
+            memory.gone = memory.gone.or(Some(now)).filter(|_| failure.kind == Kind::Unreachable);
+            if memory.gone.is_some_and(|since| now.since(since) >= GONE) {
+                memory.addrs = None;
+            }
             (memory.failure, memory.tries) = (Some(failure.text), memory.tries.saturating_add(1));
         }
     }
