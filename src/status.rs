@@ -542,7 +542,7 @@ pub fn render(status: &Json) -> String {
     let filter = status.get("filter");
     for table in filter.get("dropped_by").items() {
         let name = table.str().unwrap_or("?");
-        let _ = writeln!(out, "! filter   {name} drops what the mapping lets in; accept it there");
+        let _ = writeln!(out, "! filter   {name} drops what the port mappings let in; accept it there");
     }
     if let Some(text) = filter.get("failure").str() {
         let _ = writeln!(out, "! filter   {text}");
