@@ -26,6 +26,9 @@ pub const FAILED: u8 = 1;
 /// The configuration or the command line is faulty.
 pub const USAGE: u8 = 2;
 
+/// What is said where a daemon is needed and none is there.
+const NOBODY: &str = "no agent is running; start it with `/etc/init.d/porchlight start` or `porchlight run`";
+
 /// A verb: gets where everything lies and its own arguments, gives the exit code.
 type Run = fn(&Paths, &[String]) -> Result<u8, Fault>;
 
