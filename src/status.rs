@@ -476,8 +476,12 @@ pub fn render(status: &Json) -> String {
     for wan in status.get("wans").items() {
         wan_lines(&mut out, wan);
     }
-    for record in status.get("records").items() {
-        let _ = writeln!(out, "{}", record_line(record));
+    let records = status.get("records").items();
+    for record in records {
+        // One family of a section may be missing; if nothing of it is published, that is not well.
+        let same = records.iter().filter(|other| other.get("record").str() == record.get("record").str());
+        let is_lost = !same.map(|other| other.get("standing").str()).any(|it| it == Some("published"));
+        let _ = writeln!(out, "{}", record_line(record, is_lost));
     }
     for camera in status.get("cameras").items() {
         let place = match (camera.get("address").str(), camera.get("silent_s").num()) {
@@ -542,7 +546,7 @@ pub fn render(status: &Json) -> String {
     let filter = status.get("filter");
     for table in filter.get("dropped_by").items() {
         let name = table.str().unwrap_or("?");
-        let _ = writeln!(out, "! filter   {name} drops what the mapping lets in; accept it there");
+        let _ = writeln!(out, "! filter   {name} drops what the port mappings let in; accept it there");
     }
     if let Some(text) = filter.get("failure").str() {
         let _ = writeln!(out, "! filter   {text}");
@@ -568,7 +572,8 @@ fn passed(seconds: i64) -> String {
     }
 }
 
-fn record_line(record: &Json) -> String {
+/// A record's line; `is_lost` if nothing of its section is published.
+fn record_line(record: &Json, is_lost: bool) -> String {
     let s = |key: &str| record.get(key).str().unwrap_or("?").to_string();
     let name = format!("{} {} ({})", s("domain"), s("type"), s("provider"));
     match record.get("standing").str() {
@@ -578,7 +583,10 @@ fn record_line(record: &Json) -> String {
             let after = after.map(|ms| format!(" after {}.{:01} s", ms / 1000, ms % 1000 / 100));
             format!("  record   {name} is {}{seen}{}", s("published"), after.unwrap_or_default())
         }
-        Some("waiting") => format!("  record   {name} is left as it is: {}", s("waiting")),
+        Some("waiting") => {
+            let sign = if is_lost { '!' } else { ' ' };
+            format!("{sign} record   {name} is left as it is: {}", s("waiting"))
+        }
         Some("failing") => {
             let failure = record.get("failure");
             let next = match failure.get("next_try_s").num() {

@@ -1,4 +1,5 @@
-//! What `status` says of cameras: since when one is silent, what it made of the last question, its static lease.
+//! What `status` says of cameras: since when one is silent, what it made of the last question, its static lease; and
+//! that whatever is not well is marked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "common/configuration.rs"]
@@ -106,4 +107,29 @@ fn the_static_lease_or_why_there_is_none() {
     let refused = |state: &mut State| state.leases.refused.push(("front".into(), "somebody's".into()));
     let (_, text) = status(good, refused);
     assert!(text.contains("! camera   front: its static lease is not written: somebody's\n"), "{text}");
+}
+
+/// Two names of one section in two families: of the first nothing is published, of the second one family is.
+#[test]
+fn a_section_without_any_published_name_is_marked() {
+    let record = |section: &str, rtype: &str, standing: &str| {
+        format!(
+            "{{\"record\":\"{section}\",\"domain\":\"{section}.example.com\",\"type\":\"{rtype}\",\"provider\":\"duckdns\",\
+             \"standing\":\"{standing}\",\"waiting\":\"no address\",\"published\":\"192.0.2.1\"}}"
+        )
+    };
+    let records = [
+        record("lost", "A", "waiting"),
+        record("lost", "AAAA", "waiting"),
+        record("home", "A", "published"),
+        record("home", "AAAA", "waiting"),
+    ];
+    let text = format!("{{\"healthy\":false,\"records\":[{}]}}", records.join(","));
+    let text = render(&Json::parse(&text).unwrap());
+    assert!(
+        text.contains("\n! record   lost.example.com A (duckdns) is left as it is: no address\n"),
+        "{text}"
+    );
+    assert!(text.contains("\n! record   lost.example.com AAAA (duckdns) is left"), "{text}");
+    assert!(text.contains("\n  record   home.example.com AAAA (duckdns) is left"), "{text}");
 }

@@ -26,6 +26,9 @@ pub const FAILED: u8 = 1;
 /// The configuration or the command line is faulty.
 pub const USAGE: u8 = 2;
 
+/// What is said where a daemon is needed and none is there.
+const NOBODY: &str = "no agent is running; start it with `/etc/init.d/porchlight start` or `porchlight run`";
+
 /// A verb: gets where everything lies and its own arguments, gives the exit code.
 type Run = fn(&Paths, &[String]) -> Result<u8, Fault>;
 
@@ -55,7 +58,7 @@ pub struct Verb {
     pub name: &'static str,
     /// Its arguments.
     pub arguments: &'static str,
-    /// What it does, in one line.
+    /// What it does; the help has it beside the verb, in the same lines.
     pub doc: &'static str,
     run: Run,
 }
@@ -73,43 +76,43 @@ pub const VERBS: [Verb; 11] = [
     Verb {
         name: "check",
         arguments: "[--mode]",
-        doc: "what the configuration means, or what is wrong in it",
+        doc: "what the configuration means, or all its faults",
         run: check::run,
     },
     Verb {
         name: "cameras",
         arguments: "[--json|--write NAME [IP]]",
-        doc: "cameras in the LAN, and the sections to paste; or writes them",
+        doc: "cameras in the LAN, and the sections to paste;\nor writes those of one",
         run: cameras::run,
     },
     Verb {
         name: "providers",
         arguments: "[NAME] [--json]",
-        doc: "the DNS services, or all of one, with an example to paste",
+        doc: "the DNS services; or one, with a section to paste",
         run: providers::run,
     },
     Verb {
         name: "import",
         arguments: "SOURCE [FILE] [--write]",
-        doc: "what ddns, ddns-go, inadyn, ddclient or firewall have, as sections of ours",
+        doc: "what ddns, ddns-go, inadyn, ddclient or firewall\nhas (SOURCE is one of these), as sections to paste",
         run: import::run,
     },
     Verb {
         name: "trigger",
         arguments: "[wan IF [DEV]|lease|clock]",
-        doc: "look now; without arguments, also try again what rests",
+        doc: "look now; without arguments, also try again\nwhat rests",
         run: trigger::run,
     },
     Verb {
         name: "notify",
         arguments: "test [NAME]",
-        doc: "send a test by every channel, or by one, and say what came of it",
+        doc: "send a test by every channel, or by one",
         run: notify::run,
     },
     Verb {
         name: "unmap",
         arguments: "[--leases]",
-        doc: "close every port mapping of a stopped agent; --leases: its static leases too",
+        doc: "close the mappings that a killed agent left;\n--leases: its static leases too",
         run: unmap::run,
     },
     Verb { name: "help", arguments: "", doc: "this text", run: help::run },

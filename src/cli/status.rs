@@ -1,7 +1,7 @@
 //! `porchlight status`: how things are.
 
 use super::output::say;
-use super::{unexpected, Fault, FAILED, OK};
+use super::{unexpected, Fault, FAILED, NOBODY, OK};
 use crate::control::{self, Question};
 use crate::metrics;
 use crate::paths::Paths;
@@ -26,9 +26,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
             true => {
                 "no daemon stays (option resident '0'); `porchlight once` makes a pass and tells of it".into()
             }
-            false => {
-                "no agent is running; start it with `/etc/init.d/porchlight start` or `porchlight run`".into()
-            }
+            false => NOBODY.into(),
         });
     };
     say(&form(&status));

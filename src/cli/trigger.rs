@@ -1,6 +1,6 @@
 //! `porchlight trigger`: it is time to look. Tells the running agent; in one-shot mode makes a pass itself.
 
-use super::{once, Fault, OK};
+use super::{once, Fault, NOBODY, OK};
 use crate::agent::read_config;
 use crate::config::{Device, Wan};
 use crate::control::{self, Nudge, Question};
@@ -35,7 +35,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     };
     match told {
         true => Ok(OK),
-        false => Err("no agent is running".into()),
+        false => Err(NOBODY.into()),
     }
 }
 

@@ -70,9 +70,13 @@ fn about_wan(wan: &Wan) -> String {
 
 fn about_record(record: &Record, config: &Config) -> String {
     let types: Vec<&str> = record.families.iter().map(|family| family.rtype()).collect();
-    let from = match record.wans.as_slice() {
-        [one] => format!("the address of wan {one}"),
-        several => {
+    let camera = config.camera_of(record);
+    let from = match (camera, record.wans.as_slice()) {
+        (Some(camera), _) if record.families == [Family::V6] => {
+            format!("camera {}'s own address", camera.name)
+        }
+        (_, [one]) => format!("the address of wan {one}"),
+        (_, several) => {
             format!("the address of the first of wan {} that is publicly reachable", joined(several, "or"))
         }
     };
@@ -82,7 +86,7 @@ fn about_record(record: &Record, config: &Config) -> String {
         joined(&types, "and"),
         record.provider
     );
-    if let Some(camera) = config.camera_of(record) {
+    if let Some(camera) = camera.filter(|_| record.families.len() > 1) {
         let _ = write!(text, "; its AAAA is camera {}'s own address", camera.name);
     }
     if let Some(ttl) = record.ttl {

@@ -297,7 +297,12 @@ static CAMERA: &[OptionRow] = &[
     list("mac", Kind::Mac, "", "Its hardware addresses: Wi-Fi and cable"),
     option("name", Kind::Host, "", "Its DHCP name"),
     option("ip", Kind::Target, "", "Its address on the LAN"),
-    list("record", Kind::Reference("record"), "", "The names that people use for it; shown by status"),
+    list(
+        "record",
+        Kind::Reference("record"),
+        "",
+        "The records whose names lead to it; if a mapping goes by IPv6, their AAAA is its own address",
+    ),
     option(
         "hostid",
         Kind::Suffix,

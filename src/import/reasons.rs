@@ -13,10 +13,7 @@ pub(super) const REASONS: [(&str, &str); 8] = [
         "left out: the address is read from the interface and not asked of a web page or a router; that is not built yet",
     ),
     ("ip_script checkip-command cmd cmd-skip cmdv*", "left out: an address by a script is not built yet; it is read from the interface"),
-    (
-        "webhook* mail mail-* postscript exec",
-        "left out: tell people by a notify section (see the README, if this version has it)",
-    ),
+    ("webhook* mail mail-* postscript exec", "left out: write a notify section for it (see the README)"),
     ("proxy httpinterface bind_network", "left out: requests go directly, by the router's own routes"),
     (
         "wildcard mx backupmx static custom is_glue on-root-domain",
