@@ -9,6 +9,7 @@ use crate::config::Probe;
 use crate::map::{Map, Set};
 use crate::model::{millis, Family, Inquiry, Mac, Protection, RecordId, Scheme, Time};
 use crate::plan::retry::Spent;
+use crate::plan::witness::Hearings;
 use crate::plan::{Carrier, Rule, StaticLease};
 use crate::provider::{Failure, Kind};
 use sha2::{Digest, Sha256};
@@ -41,6 +42,8 @@ pub struct State {
     pub cameras: Map<String, CameraState>,
     /// What the cameras were asked, by the mapping section's name.
     pub probes: Map<String, ProbeState>,
+    /// What witnesses said of the WANs. Not kept over a restart.
+    pub hearings: Hearings,
     /// The packet filter.
     pub mapping: MappingState,
     /// Static leases.

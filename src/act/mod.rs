@@ -3,7 +3,7 @@
 //! `publish` drives one provider; `http` and `dns` carry its requests, over `net` (names and connections)
 //! and `tunnel` (the way that minreq's bytes take); `readback` asks the zone's name servers what is published, `look`
 //! does so for many names at once. What blocks runs on a `thread`. `nudge` has the kernel look for a camera. `command` runs a program, `ubus` asks
-//! OpenWrt's services by one. `privileges` gives up what of root's rights is not needed.
+//! OpenWrt's services by one. `witness` asks which address the internet sees. `privileges` gives up what of root's rights is not needed.
 
 pub(crate) mod command;
 pub mod dns;
@@ -18,6 +18,7 @@ mod thread;
 mod tls;
 mod tunnel;
 pub(crate) mod ubus;
+pub mod witness;
 
 /// The most bytes of an answer's body that are taken; more makes it garbled.
 pub const BODY_CAP: usize = 256 * 1024;

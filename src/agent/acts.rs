@@ -5,11 +5,12 @@ use super::{Agent, Message};
 use crate::act::look;
 use crate::act::publish::{self, Effort, Outside};
 use crate::act::readback::{self, Servers};
+use crate::act::witness;
 use crate::camera;
 use crate::config::{BackendChoice, Record};
 use crate::mapping::leases::Leases;
 use crate::model::{Now, RecordId};
-use crate::plan::{Action, LeaseJob, LookJob, MapJob, ProbeJob, PublishJob};
+use crate::plan::{Action, LeaseJob, LookJob, MapJob, ProbeJob, PublishJob, WitnessJob};
 use crate::provider::{self, Failure, Job, Kind};
 use smol::channel::bounded;
 use smol::future::{BoxedLocal, Future};
@@ -47,6 +48,7 @@ impl Agent {
             Action::Publish(job) => self.start_publish(job, change, now),
             Action::Look(job) => self.start_look(job),
             Action::Probe(job) => self.start_probe(job),
+            Action::Witness(job) => self.start_witness(job),
             Action::Map(job) => self.start_map(job, change),
             Action::Lease(job) => self.start_lease(job),
         }
@@ -129,6 +131,15 @@ impl Agent {
         let work = async move {
             let found = camera::ask(&job.inquiry, timeout).await;
             let _ = tx.try_send(Message::Probed(job, found));
+        };
+        self.spawn(work).detach();
+    }
+
+    fn start_witness(&self, job: WitnessJob) {
+        let (tx, http) = (self.tx.clone(), self.http.clone());
+        let work = async move {
+            let said = witness::ask(&job, &http).await;
+            let _ = tx.try_send(Message::Testified(job, said));
         };
         self.spawn(work).detach();
     }

@@ -21,11 +21,12 @@ use crate::map::{Map, Set};
 use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
 use crate::mapping::fw4::Look;
 use crate::mapping::nft::MapReport;
-use crate::model::{Event, Mac, Now, Protection, RecordId, Time, World};
+use crate::model::{Event, Family, Mac, Now, Protection, RecordId, Time, World};
 use crate::paths::Paths;
 use crate::plan::{
-    self, camera, fold, lease, refresh, settle, Leased, LookJob, MapJob, ProbeJob, PublishJob,
+    self, camera, fold, lease, refresh, settle, witness, Leased, LookJob, MapJob, ProbeJob, PublishJob, WitnessJob,
 };
+use crate::plan::witness::{Standing, Testimony};
 use crate::provider::{Failure, Verdicts};
 use crate::secret::Redactor;
 use crate::sense::clock;
@@ -60,6 +61,8 @@ pub enum Message {
     Confirmed(RecordId, IpAddr, u64, Result<Confirmed, Failure>),
     /// A camera answered.
     Probed(ProbeJob, Protection),
+    /// Witnesses answered.
+    Testified(WitnessJob, Vec<Testimony>),
     /// A change of the packet filter came back.
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
     /// Static leases were looked at.
@@ -134,6 +137,8 @@ pub struct Agent {
     nudged: Set<IpAddr>,
     next_look: Time,
     waiting: Vec<Answer>,
+    /// How each WAN can be reached, as it was told.
+    pub(crate) told: Map<(String, Family), Standing>,
     /// Why it cannot go on.
     failed: Option<String>,
 }
@@ -189,6 +194,7 @@ impl Agent {
             nudged: Set::new(),
             next_look: Time::default(),
             waiting: Vec::new(),
+            told: Map::new(),
             failed: None,
             paths,
         };
@@ -253,6 +259,7 @@ impl Agent {
             self.nudged = Set::new();
         }
         self.nudge_unheard();
+        self.report_reach();
         let plan = plan::plan(&self.config, &self.world, &self.state, now);
         let started: Vec<_> = plan
             .actions
@@ -332,6 +339,7 @@ impl Agent {
             Message::Looked(job, answers) => self.looked(&job, answers, now),
             Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
             Message::Probed(job, found) => self.probed(&job, found, now),
+            Message::Testified(job, said) => self.testified(&job, said, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
             Message::Leased(result) => self.leased(result, now),
             Message::Droppers(generation, droppers) => {
@@ -432,6 +440,7 @@ impl Agent {
             && !changing
             && !asking
             && !self.state.leases.in_flight
+            && !witness::is_awaited(&self.config, &self.state)
             && wake_at > soon
     }
 

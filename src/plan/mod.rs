@@ -14,9 +14,10 @@ pub mod reach;
 pub mod refresh;
 pub mod retry;
 pub mod settle;
+pub mod witness;
 
 use crate::config::{Config, Network, Proto};
-use crate::model::{Inquiry, Mac, Now, RecordId, Time, World};
+use crate::model::{Family, Inquiry, Mac, Now, RecordId, Time, World};
 use crate::provider::Wanted;
 use crate::state::State;
 use std::net::{IpAddr, Ipv4Addr};
@@ -42,6 +43,7 @@ impl Plan {
 pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     let mut plan = Plan::default();
     probe::plan(config, world, state, now, &mut plan);
+    witness::plan(config, world, state, now, &mut plan);
     mapping::plan(config, world, state, now, &mut plan);
     publish::plan(config, world, state, now, &mut plan);
     lease::plan(config, world, state, now, &mut plan);
@@ -57,6 +59,8 @@ pub enum Action {
     Look(LookJob),
     /// Ask a camera whether it wants a password.
     Probe(ProbeJob),
+    /// Ask witnesses which address the internet sees.
+    Witness(WitnessJob),
     /// Make the packet filter carry exactly these rules, and cut what is listed.
     Map(MapJob),
     /// Make dnsmasq's configuration have exactly these static leases of ours.
@@ -96,6 +100,25 @@ pub struct ProbeJob {
     pub generation: u64,
     /// What to ask.
     pub inquiry: Inquiry,
+}
+
+/// [`Action::Witness`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitnessJob {
+    /// The WAN section's name.
+    pub wan: String,
+    /// Which of its addresses: each question leaves in this family only ...
+    pub family: Family,
+    /// As in [`PublishJob`], of the WAN and family.
+    pub generation: u64,
+    /// ... by this device ...
+    pub device: String,
+    /// ... from this address, which the interface has.
+    pub own: IpAddr,
+    /// A new round begins.
+    pub fresh: bool,
+    /// Whom to ask, all at once.
+    pub witnesses: Vec<witness::Witness>,
 }
 
 /// [`Action::Map`].

@@ -4,6 +4,7 @@ use super::account::{account_key, same_job};
 use super::reach::reach;
 use super::refresh;
 use super::retry::due;
+use super::witness::standing;
 use super::{Action, LookJob, Plan, PublishJob};
 use crate::config::{Config, Record};
 use crate::model::{Family, Now, Reach, RecordId, Time, World};
@@ -20,24 +21,37 @@ pub enum Wish {
     Wait(String),
 }
 
-/// The address of the first of the record's WANs that is ready and publicly reachable.
-pub fn wish(config: &Config, world: &World, record: &Record, family: Family) -> Wish {
-    let mut reasons = Vec::new();
+/// The address of the first of the record's WANs that is ready and publicly reachable. If there is none, that which the
+/// internet sees of the first behind another router, as witnesses agree: that router may forward. The address of a
+/// carrier's NAT is not published: it leads to a machine that serves many homes and forwards to none.
+pub fn wish(config: &Config, world: &World, state: &State, record: &Record, family: Family) -> Wish {
+    let (mut reasons, mut behind) = (Vec::new(), None);
     for name in &record.wans {
         let Some(wan) = config.wans.iter().find(|wan| wan.name == *name) else { continue };
         if !wan.families.contains(&family) {
             continue;
         }
-        let line = world.wans.get(name).map(|world| *world.line(family)).unwrap_or_default();
-        let reason = match line.addr.seen() {
-            None => format!("no {family} address"),
-            Some(addr) => match reach(addr, &wan.accept) {
-                Reach::Public if line.route => return Wish::Address(addr),
+        let addr = world.wans.get(name).and_then(|world| world.line(family).addr.seen());
+        let standing = standing(world, state, wan, family);
+        let reason = match (addr, standing.reach) {
+            (None, _) => format!("no {family} address"),
+            (Some(addr), Reach::Public) => return Wish::Address(addr),
+            (Some(addr), Reach::Unknown) => format!("{addr}: witnesses are asked whether the internet sees it"),
+            (Some(addr), Reach::Offline) => match reach(addr, &wan.accept) {
                 Reach::Public => format!("{addr}, but no {family} default route yet"),
                 other => format!("{addr} is {other}: it is not published"),
             },
+            (Some(addr), other) => {
+                if other == Reach::Nat {
+                    behind = behind.or(standing.seen);
+                }
+                format!("{addr} is {other}: it is not published")
+            }
         };
         reasons.push(format!("wan {name}: {reason}"));
+    }
+    if let Some(seen) = behind {
+        return Wish::Address(seen);
     }
     if reasons.is_empty() {
         reasons.push(format!("none of its WANs has {family}"));
@@ -88,7 +102,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
         let account = Account { key: &key, records, open };
         let pending = pending(config, world, state, now, plan, &account);
         if !pending.is_empty() {
-            plan.actions.push(action(config, world, key, generation, &pending));
+            plan.actions.push(action(config, world, state, key, generation, &pending));
         }
     }
 }
@@ -113,7 +127,7 @@ fn pending<'a>(
     let mut all = Vec::new();
     for record in &account.records {
         for id in ids(record) {
-            let Wish::Address(addr) = wish(config, world, record, id.family) else { continue };
+            let Wish::Address(addr) = wish(config, world, state, record, id.family) else { continue };
             let memory = state.records.get(&id).filter(|memory| memory.account == account.key);
             let known = memory.map_or(Known::Unknown, |memory| memory.known);
             let right = matches!(known, Known::Published(a) | Known::Remembered(a) if a == addr);
@@ -151,6 +165,7 @@ fn backed_off(retry: Option<&Retry>, world: &World) -> Option<Time> {
 fn action(
     config: &Config,
     world: &World,
+    state: &State,
     account: String,
     generation: u64,
     pending: &[Pending<'_>],
@@ -164,7 +179,7 @@ fn action(
             let mut records: Vec<Wanted> = fits.iter().map(|p| p.wanted.clone()).collect();
             for p in fits.iter().filter(|p| in_one_request(p.record)) {
                 let lacks = |id: &RecordId| records.iter().all(|wanted| wanted.id != *id);
-                records.extend(other_family(config, world, p).filter(|other| lacks(&other.id)));
+                records.extend(other_family(config, world, state, p).filter(|other| lacks(&other.id)));
             }
             Action::Publish(PublishJob { account, generation, record: first.record.name.clone(), records })
         }
@@ -180,10 +195,10 @@ fn in_one_request(record: &Record) -> bool {
 /// What the name's other family should say, if the section wants it too. It goes along though it may be right: a service
 /// that is sent one family alone may take the connection's own address for the other, which is wrong behind another WAN
 /// or the provider's NAT, and nothing would mend it.
-fn other_family(config: &Config, world: &World, pending: &Pending<'_>) -> Option<Wanted> {
+fn other_family(config: &Config, world: &World, state: &State, pending: &Pending<'_>) -> Option<Wanted> {
     let id = &pending.wanted.id;
     let family = *pending.record.families.iter().find(|family| **family != id.family)?;
-    match wish(config, world, pending.record, family) {
+    match wish(config, world, state, pending.record, family) {
         Wish::Address(addr) => Some(Wanted { id: RecordId { family, ..id.clone() }, addr }),
         Wish::Wait(_) => None,
     }

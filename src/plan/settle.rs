@@ -2,7 +2,7 @@
 
 use super::account::account_key;
 use super::retry::{after, Attempt, Spent};
-use super::{lease, mapping, probe, refresh, Action, Carried, LookJob, MapJob, PublishJob, Rule};
+use super::{lease, mapping, probe, refresh, witness, Action, Carried, LookJob, MapJob, PublishJob, Rule};
 use crate::config::Config;
 use crate::map::Map;
 use crate::model::{Family, Now, RecordId, Time};
@@ -40,6 +40,10 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
         }
         Action::Probe(job) => {
             probe::begin(state, job);
+            0
+        }
+        Action::Witness(job) => {
+            witness::begin(state, job, now.boot);
             0
         }
         Action::Lease(job) => {
@@ -383,6 +387,7 @@ pub fn try_again(state: &mut State) {
         (account.retry, account.spent) = (None, Spent::default());
     }
     probe::try_again(state);
+    witness::try_again(state);
     lease::try_again(state);
     // Not forgotten: until a change of the packet filter succeeds, what is in force is in doubt.
     if let Some(retry) = &mut state.mapping.retry {
@@ -394,6 +399,7 @@ pub fn try_again(state: &mut State) {
 /// one now rests no more and waits no more for its own sake.
 pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
     probe::reconfigured(state, before, now);
+    witness::reconfigured(state, before, now);
     lease::reconfigured(state, before, now);
     let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();
     state.records.retain(|id, _| keep.contains(id));

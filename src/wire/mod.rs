@@ -2,10 +2,12 @@
 
 pub mod ctnetlink;
 pub mod dns;
+pub mod echo;
 pub mod http;
 pub mod json;
 pub mod netifd;
 pub mod onvif;
 pub mod rtnl;
 pub mod rtsp;
+pub mod whoami;
 pub mod xml;
