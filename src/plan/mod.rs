@@ -43,10 +43,10 @@ impl Plan {
 pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     let mut plan = Plan::default();
     probe::plan(config, world, state, now, &mut plan);
-    witness::plan(config, world, state, now, &mut plan);
     mapping::plan(config, world, state, now, &mut plan);
     publish::plan(config, world, state, now, &mut plan);
     lease::plan(config, world, state, now, &mut plan);
+    witness::plan(config, world, state, now, &mut plan);
     plan
 }
 

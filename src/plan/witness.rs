@@ -125,7 +125,12 @@ impl Hearing {
     /// Who said what, where that was not enough.
     pub fn doubt(&self) -> String {
         let said: Vec<String> = self.votes.iter().map(|vote| format!("{} says {}", vote.operator, vote.addr)).collect();
-        format!("witnesses do not agree on its public address, so nothing follows from them: {}", said.join(", "))
+        let first = self.votes.first().map(|vote| vote.addr);
+        let why = match self.votes.iter().all(|vote| Some(vote.addr) == first) {
+            true => "too few witnesses, or none over TLS, say what its public address is",
+            false => "witnesses do not agree on its public address",
+        };
+        format!("{why}, so nothing follows from them: {}", said.join(", "))
     }
 }
 

@@ -46,7 +46,7 @@ impl Loader<'_> {
             if operators.len() < usize::from(wan.agree) {
                 let text = format!(
                     "{} witnesses cannot agree on {family}: list ip_source and list ip_url give {} with different \
-                     operators",
+                     operators; lower it, or name more",
                     wan.agree,
                     operators.len()
                 );

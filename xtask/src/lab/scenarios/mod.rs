@@ -22,6 +22,7 @@ pub mod service;
 pub mod static_lease;
 pub mod ten;
 pub mod ucifw;
+pub mod witness;
 
 use super::{Lab, Summary};
 use crate::emulated::EMULATED;
@@ -100,6 +101,8 @@ pub const SCENARIOS: &[Scenario] = &[
         run: idle::writes,
     },
     refresh::REFRESH,
+    witness::WITNESS,
+    witness::WAYS,
     Scenario {
         name: "control",
         about: "the control socket, one instance, reloads, a clean end",
