@@ -191,7 +191,7 @@ impl View<'_> {
         if let Some(means) = found.means(family, witness::has_public_v6(self.world, self.state, wan)) {
             object = object.str("means", &means);
         }
-        match self.state.hearings.lines.get(&witness::key(wan, family)) {
+        match witness::heard(self.world, self.state, wan, family) {
             Some(memory) => self.heard(memory, object),
             None => object,
         }

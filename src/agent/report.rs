@@ -70,8 +70,9 @@ impl Agent {
                 let (key, unsure) = (witness::key(wan, family), matches!(found.reach, Reach::Unknown | Reach::Offline));
                 let same = |told: &Standing| (told.reach, told.known == KnownBy::Mismatch, told.own);
                 let told = self.told.get(&key).map(same);
+                let open = witness::is_open(&self.config, &self.world, &self.state, wan, family);
                 // What witnesses say to a private address is waited for, so that it is said in one sentence.
-                if unsure || told == Some(same(&found)) || witness::is_open(&self.state, wan, family, &found) {
+                if unsure || told == Some(same(&found)) || open {
                     continue;
                 }
                 match found.means(family, witness::has_public_v6(&self.world, &self.state, wan)) {

@@ -196,7 +196,7 @@ fn subject(world: &World, wan: &Wan, family: Family) -> Option<(String, IpAddr)>
 }
 
 /// What is known of a line, if it is about what the line is now.
-fn heard<'a>(world: &World, state: &'a State, wan: &Wan, family: Family) -> Option<&'a Hearing> {
+pub fn heard<'a>(world: &World, state: &'a State, wan: &Wan, family: Family) -> Option<&'a Hearing> {
     let about = subject(world, wan, family)?;
     state.hearings.lines.get(&key(wan, family)).filter(|memory| memory.about.as_ref() == Some(&about))
 }
@@ -436,10 +436,12 @@ fn end(wan: &Wan, own: IpAddr, memory: &mut Hearing, now: Time, random: u32) {
 }
 
 /// Whether the first answer on a line that is not public is still to come.
-pub fn is_open(state: &State, wan: &Wan, family: Family, standing: &Standing) -> bool {
-    let memory = state.hearings.lines.get(&key(wan, family));
-    let asked = standing.reach != Reach::Public && wan.sources != [IpSource::Interface];
-    asked && memory.is_some_and(|memory| memory.running && memory.last == Outcome::None)
+pub fn is_open(config: &Config, world: &World, state: &State, wan: &Wan, family: Family) -> bool {
+    let memory = heard(world, state, wan, family);
+    let asked = is_wanted(config, wan, family) && wan.sources != [IpSource::Interface];
+    asked
+        && subject(world, wan, family).is_some_and(|(_, own)| !is_confirmation(wan, own))
+        && memory.is_none_or(|memory| memory.last == Outcome::None)
 }
 
 /// Whether the answer that is awaited decides what is published: a pass waits for it.

@@ -88,6 +88,7 @@ impl<'a> Stage<'a> {
         }
         lab.internet.nft(TRANSLATORS)?;
         lab.wan_device()?;
+        lab.internet.ip(&format!("route add {SEEN}/32 dev isp0"))?;
         Ok(Stage { lab, dns, whoami, web, last: 1 })
     }
 
@@ -146,7 +147,7 @@ fn cases() -> Vec<Case> {
         ("all lie", Say::Lies, [say("9.9.9.1"), say("9.9.9.2"), say("9.9.9.3")], false),
         ("error pages", Say::Silent, all(bad), false),
         ("an error page with status 200", Say::Truth, [say(ERROR_PAGE), echo.clone(), echo.clone()], true),
-        ("only error pages with status 200", Say::Truth, all(Mood::Say(500, "", "93.184.216.34")), false),
+        ("the right address with status 500", Say::Truth, all(Mood::Say(500, "", "93.184.216.34")), false),
         ("a portal", Say::Hijacked(Ipv4Addr::new(10, 9, 0, 1)), all(say(PORTAL)), false),
         ("a megabyte", Say::Truth, all(Mood::Big { told: false }), false),
         ("one is slow", Say::Truth, [Mood::Drip, echo.clone(), echo.clone()], true),
@@ -172,10 +173,16 @@ fn faults(lab: &mut Lab) -> Result<Summary> {
     for (what, say, moods, agree) in cases() {
         stage.whoami.say(say);
         stage.moods(moods);
-        let addr = stage.next([10, 9, 0])?;
-        let line = stage.judged(0, addr).context(what)?;
-        let seen = line["seen_as"].as_str().map(str::to_string);
-        ensure!(seen == agree.then(|| SEEN.to_string()), "{what}: {line}");
+        // Each round begins with another service: within three of them everyone is asked.
+        for _ in HOSTS {
+            let addr = stage.next([10, 9, 0])?;
+            let line = stage.judged(0, addr).context(what)?;
+            let seen = line["seen_as"].as_str().map(str::to_string);
+            ensure!(seen == agree.then(|| SEEN.to_string()), "{what}: {line}");
+            if !agree {
+                break;
+            }
+        }
         ensure!(stage.dns.count() == (1, 1), "{what}: published {:?}", stage.dns.updates());
     }
     // Nobody vouches for the certificates: DNS alone proves nothing.
@@ -249,7 +256,7 @@ fn two_wans(lab: &Lab, stage: &mut Stage) -> Result<()> {
     let text = stage.config("").replacen("config record", &second, 1);
     lab.write_config(&text.replace("\toption provider", "\tlist wan 'second'\n\toption provider"))?;
     lab.router.ip("link add wan1 type veth peer name isp1 netns internet")?;
-    lab.internet.ip_batch(&["addr add 10.8.0.1/24 dev isp1", "link set isp1 up"])?;
+    lab.internet.ip_batch(&["addr add 10.8.0.1/24 dev isp1", "link set isp1 up", &format!("route add {SEEN_B}/32 dev isp1")])?;
     lab.router.ip_batch(&[
         "link set wan1 up",
         "addr add 10.8.0.2/24 dev wan1",
