@@ -171,8 +171,11 @@ fn faults(lab: &mut Lab) -> Result<Summary> {
     ensure!(stage.whoami.asked().iter().all(|asked| asked.from == IpAddr::V4(SEEN)), "{:?}", stage.whoami.asked());
     let count = cases().len();
     for (what, say, moods, agree) in cases() {
+        agent.stop(SECOND)?;
         stage.whoami.say(say);
         stage.moods(moods);
+        // Without a memory of who failed in the case before.
+        agent = lab.start_agent()?;
         // Each round begins with another service: within three of them everyone is asked.
         for _ in HOSTS {
             let addr = stage.next([10, 9, 0])?;
@@ -186,11 +189,13 @@ fn faults(lab: &mut Lab) -> Result<Summary> {
         ensure!(stage.dns.count() == (1, 1), "{what}: published {:?}", stage.dns.updates());
     }
     // Nobody vouches for the certificates: DNS alone proves nothing.
+    agent.stop(SECOND)?;
     stage.whoami.say(Say::Truth);
     stage.moods([Mood::Echo, Mood::Echo, Mood::Echo]);
     for host in HOSTS {
         stage.web.set_certificate(host, Certificate::Stranger)?;
     }
+    agent = lab.start_agent()?;
     let addr = stage.next([10, 9, 0])?;
     let line = stage.judged(0, addr)?;
     ensure!(line["doubt"].as_str().is_some_and(|why| why.contains("none over TLS")), "{line}");
