@@ -129,13 +129,16 @@ impl Line<'_> {
         };
         match reply.code {
             OK => echo::address(&reply.body, shape, self.job.family).map_err(|why| plain(why.into())),
-            403 | 429 => Err((format!("refuses us (status {})", reply.code), Some(reply.retry_after.unwrap_or(REST)))),
+            403 | 429 => {
+                Err((format!("refuses us (status {})", reply.code), Some(reply.retry_after.unwrap_or(REST))))
+            }
             code => Err((format!("answers with status {code}"), reply.retry_after)),
         }
     }
 
     async fn get(&self, url: &str, origin: &Origin, http: &Http) -> Result<echo::Reply, String> {
-        let roots = if origin.tls { Some(http.roots(&origin.shown).map_err(|failure| failure.text)?) } else { None };
+        let roots =
+            if origin.tls { Some(http.roots(&origin.shown).map_err(|failure| failure.text)?) } else { None };
         let secure = roots.map(|roots| Secure::new(roots, &origin.host)).transpose();
         let secure = secure.map_err(|error| format!("no TLS with it ({error})"))?;
         let until = Instant::now() + LIMIT;

@@ -11,10 +11,11 @@ use crate::mapping::nft::MapReport;
 use crate::model::{millis, Family, Now, Protection, Reach, Reading, RecordId, Scheme, WanWorld};
 use crate::plan::publish::{wish, Wish};
 use crate::plan::settle::{self, End};
-use crate::plan::{
-    lease, mapping, probe, witness, Carried, Carrier, Leased, LookJob, MapJob, ProbeJob, PublishJob, Rule, WitnessJob,
-};
 use crate::plan::witness::{Known as KnownBy, Outcome as Heard, Standing, Testimony};
+use crate::plan::{
+    lease, mapping, notify, probe, source, witness, Carried, Carrier, Leased, LookJob, MapJob, ProbeJob,
+    PublishJob, ResolveJob, Rule, TellJob, WitnessJob,
+};
 use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
 use crate::state::{Known, Pinned, Seen};
 use crate::status::BEHIND_PROXY;
@@ -67,9 +68,10 @@ impl Agent {
         for wan in &self.config.wans {
             for family in wan.families.iter().copied() {
                 let found = witness::standing(&self.world, &self.state, wan, family);
-                let (key, unsure) = (witness::key(wan, family), matches!(found.reach, Reach::Unknown | Reach::Offline));
+                let (key, unsure) =
+                    (witness::key(wan, family), matches!(found.reach, Reach::Unknown | Reach::Offline));
                 let same = |told: &Standing| (told.reach, told.known == KnownBy::Mismatch, told.own);
-                let told = self.told.get(&key).map(same);
+                let told = self.reach_told.get(&key).map(same);
                 let open = witness::is_open(&self.config, &self.world, &self.state, wan, family);
                 // What witnesses say to a private address is waited for, so that it is said in one sentence.
                 if unsure || told == Some(same(&found)) || open {
@@ -82,7 +84,7 @@ impl Agent {
                     }
                     None => {}
                 }
-                self.told.insert(key, found);
+                self.reach_told.insert(key, found);
             }
         }
         texts.iter().for_each(|text| self.warn(text));
@@ -106,7 +108,9 @@ impl Agent {
         let before = self.state.hearings.lines.get(&key).map(|memory| memory.last);
         if witness::answered(&mut self.state, &self.config, job, said, now, random()) {
             match doubted(self) {
-                Some(doubt) if before != Some(Heard::Doubt) => self.warn(&format!("wan {}: {doubt}", job.wan)),
+                Some(doubt) if before != Some(Heard::Doubt) => {
+                    self.warn(&format!("wan {}: {doubt}", job.wan))
+                }
                 _ => {}
             }
         }
@@ -201,6 +205,7 @@ impl Agent {
         let text = format!("{id}: {addr} published in {ms} ms");
         self.info(&format!("#{change} {text}"));
         self.state.remember(change, now.wall, text);
+        notify::changed(&mut self.state.told, &self.config, id, addr, now.boot);
         if *outcome == Outcome::UpdatedBehindProxy {
             // A read-back of an older change would look for what DNS does not show.
             self.confirming.remove(id);
@@ -318,6 +323,57 @@ impl Agent {
         }
     }
 
+    /// Tells who has which address now, when that is new, and once when it could not be learnt.
+    pub(crate) fn resolved(&mut self, job: &ResolveJob, result: Result<Vec<IpAddr>, Failure>, now: Now) {
+        let before = self.state.names.get(&job.name).cloned().unwrap_or_default();
+        source::answered(&mut self.state, job, result, now.boot);
+        let Some(after) = self.state.names.get(&job.name) else { return };
+        match (&after.failure, &after.addrs) {
+            (Some(why), addrs) => {
+                let stays =
+                    if addrs.is_some() { "who had its address still may" } else { "nobody may by it" };
+                let text = format!("list src_ip: {why}; {stays}, and it is looked up again");
+                match before.failure {
+                    None => self.warn(&text),
+                    Some(_) => log::debug!("{text}"),
+                }
+            }
+            (None, Some(addrs)) if before.addrs.as_ref() != Some(addrs) => {
+                let addrs: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
+                self.info(&format!("list src_ip: {} is {}", job.name, addrs.join(" ")));
+            }
+            _ if before.failure.is_some() => {
+                self.info(&format!("list src_ip: {} can be looked up again", job.name));
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in how everything stands that the owner may be told of.
+    pub(crate) fn note_troubles(&mut self, now: Now) {
+        if self.config.notifies.is_empty() {
+            return;
+        }
+        let subjects = notify::subjects(&self.view(now));
+        for text in notify::observe(&mut self.state.told, &self.config, subjects, now.boot) {
+            log::warn!("{text}");
+        }
+    }
+
+    /// What became of a message: a failure is told once.
+    pub(crate) fn told(&mut self, job: &TellJob, result: Result<(), Failure>, now: Now) {
+        let text = match &result {
+            Ok(()) => format!("notify {}: told ({})", job.channel, job.message.get("event").unwrap_or("?")),
+            Err(failure) => format!("notify {}: {failure}; it is tried again", job.channel),
+        };
+        let good = result.is_ok();
+        match notify::ended(&mut self.state.told, job, result, now.boot, random()) {
+            true if good => self.info(&text),
+            true => self.warn(&text),
+            false => log::debug!("{}", self.redactor.redact(&text)),
+        }
+    }
+
     fn is_proven(&self, mapping: &str) -> bool {
         self.state.probes.get(mapping).is_some_and(|memory| memory.proof.is_some())
     }
@@ -386,6 +442,7 @@ impl Agent {
                 if !job.cut.is_empty() || report.cut != Cut::default() {
                     self.info(&format!("#{change} connections of the old place: {}", report.cut));
                 }
+                self.count(&report.hits);
                 let MapReport { refused, missing, reloaded, .. } = report;
                 Ok(Carried { refused, missing, reloaded })
             }
@@ -395,10 +452,15 @@ impl Agent {
         if self.checking_filter.is_none() && std::mem::take(&mut self.check_filter_again) {
             self.check_filter();
         }
-        if !crate::mapping::forwarding(&self.paths.root, Family::V4) && !job.rules.is_empty() {
-            self.warn(
-                "this machine does not forward IPv4 (sysctl net.ipv4.ip_forward is 0): no mapping can work",
-            );
+        for (family, switch) in
+            [(Family::V4, "net.ipv4.ip_forward"), (Family::V6, "net.ipv6.conf.all.forwarding")]
+        {
+            let concerned = job.rules.iter().any(|rule| Family::of(rule.target) == family);
+            if concerned && !crate::mapping::forwarding(&self.paths.root, family) {
+                self.warn(&format!(
+                    "this machine does not forward {family} (sysctl {switch} is 0): no mapping can work by it"
+                ));
+            }
         }
     }
 
@@ -471,7 +533,9 @@ fn in_force(applied: Option<&[Rule]>, refused: &[(String, String)]) -> Vec<Rule>
 /// What became of each mapping, in words.
 fn changes(before: &[Rule], after: &[Rule]) -> Vec<String> {
     let mut texts = Vec::new();
-    let same = |a: &Rule, b: &Rule| (&a.mapping, a.proto) == (&b.mapping, b.proto);
+    let same = |a: &Rule, b: &Rule| {
+        (&a.mapping, a.proto, a.target.is_ipv6()) == (&b.mapping, b.proto, b.target.is_ipv6())
+    };
     for rule in after {
         let old = before.iter().find(|old| same(old, rule));
         match old {
@@ -484,7 +548,8 @@ fn changes(before: &[Rule], after: &[Rule]) -> Vec<String> {
         }
     }
     for old in before.iter().filter(|old| !after.iter().any(|rule| same(rule, old))) {
-        texts.push(format!("mapping {}: port {} is closed", old.mapping, old.src_dport.0));
+        let by = if old.target.is_ipv6() { " by IPv6" } else { "" };
+        texts.push(format!("mapping {}: port {} is closed{by}", old.mapping, old.src_dport.0));
     }
     texts
 }

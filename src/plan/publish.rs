@@ -2,9 +2,9 @@
 
 use super::account::{account_key, same_job};
 use super::reach::reach;
-use super::refresh;
 use super::retry::due;
 use super::witness::standing;
+use super::{refresh, six};
 use super::{Action, LookJob, Plan, PublishJob};
 use crate::config::{Config, Record};
 use crate::model::{Family, Now, Reach, RecordId, Time, World};
@@ -23,8 +23,16 @@ pub enum Wish {
 
 /// The address of the first of the record's WANs that is ready and publicly reachable. If there is none, that which the
 /// internet sees of the first behind another router, as witnesses agree: that router may forward. The address of a
-/// carrier's NAT is not published: it leads to a machine that serves many homes and forwards to none.
+/// carrier's NAT is not published: it leads to a machine that serves many homes and forwards to none. In IPv6 that of
+/// the camera that goes by the record and is reached there. It is published once the camera was heard there, be it open or
+/// not: a name that said now the camera and now the router would lie in caches with the wrong one of them.
 pub fn wish(config: &Config, world: &World, state: &State, record: &Record, family: Family) -> Wish {
+    if let Some(camera) = config.camera_of(record).filter(|_| family == Family::V6) {
+        return match six::published(config, world, state, camera) {
+            Ok(addr) => Wish::Address(addr),
+            Err(why) => Wish::Wait(why),
+        };
+    }
     let (mut reasons, mut behind) = (Vec::new(), None);
     for name in &record.wans {
         let Some(wan) = config.wans.iter().find(|wan| wan.name == *name) else { continue };
@@ -36,7 +44,9 @@ pub fn wish(config: &Config, world: &World, state: &State, record: &Record, fami
         let reason = match (addr, standing.reach) {
             (None, _) => format!("no {family} address"),
             (Some(addr), Reach::Public) => return Wish::Address(addr),
-            (Some(addr), Reach::Unknown) => format!("{addr}: witnesses are asked whether the internet sees it"),
+            (Some(addr), Reach::Unknown) => {
+                format!("{addr}: witnesses are asked whether the internet sees it")
+            }
             (Some(addr), Reach::Offline) => match reach(addr, &wan.accept) {
                 Reach::Public => format!("{addr}, but no {family} default route yet"),
                 other => format!("{addr} is {other}: it is not published"),

@@ -124,7 +124,8 @@ impl Known {
 impl Hearing {
     /// Who said what, where that was not enough.
     pub fn doubt(&self) -> String {
-        let said: Vec<String> = self.votes.iter().map(|vote| format!("{} says {}", vote.operator, vote.addr)).collect();
+        let said: Vec<String> =
+            self.votes.iter().map(|vote| format!("{} says {}", vote.operator, vote.addr)).collect();
         let first = self.votes.first().map(|vote| vote.addr);
         let why = match self.votes.iter().all(|vote| Some(vote.addr) == first) {
             true => "too few witnesses, or none over TLS, say what its public address is",
@@ -216,7 +217,8 @@ pub fn standing(world: &World, state: &State, wan: &Wan, family: Family) -> Stan
         // The interface is believed in its turn.
         None => {
             let first = wan.sources.first() == Some(&IpSource::Interface);
-            let last_resort = believes_interface(wan) && memory.is_some_and(|memory| memory.last != Outcome::None);
+            let last_resort =
+                believes_interface(wan) && memory.is_some_and(|memory| memory.last != Outcome::None);
             if standing.reach == Reach::Public && !first && !last_resort {
                 standing.reach = Reach::Unknown;
             }
@@ -236,7 +238,8 @@ fn believes_interface(wan: &Wan) -> bool {
 
 /// Whether something is kept right by this line.
 fn is_wanted(config: &Config, wan: &Wan, family: Family) -> bool {
-    let follows = |record: &crate::config::Record| record.wans.contains(&wan.name) && record.families.contains(&family);
+    let follows =
+        |record: &crate::config::Record| record.wans.contains(&wan.name) && record.families.contains(&family);
     wan.families.contains(&family)
         && (config.records.iter().any(follows) || family == Family::V4 && !config.mappings.is_empty())
 }
@@ -250,7 +253,14 @@ pub(super) fn plan(config: &Config, world: &World, state: &State, now: Now, plan
     }
 }
 
-fn line(config: &Config, world: &World, state: &State, now: Now, plan: &mut Plan, (wan, family): (&Wan, Family)) {
+fn line(
+    config: &Config,
+    world: &World,
+    state: &State,
+    now: Now,
+    plan: &mut Plan,
+    (wan, family): (&Wan, Family),
+) {
     let Some((device, own)) = subject(world, wan, family) else { return };
     let none = Hearing::default();
     let memory = state.hearings.lines.get(&key(wan, family)).unwrap_or(&none);

@@ -65,7 +65,8 @@ fn join(mut rest: &[u8]) -> Option<Vec<u8>> {
     loop {
         let end = rest.windows(2).position(|two| two == b"\r\n")?;
         let line = std::str::from_utf8(rest.get(..end)?).ok()?;
-        let size = usize::from_str_radix(line.split(';').next()?.trim(), 16).ok().filter(|size| *size <= CAP)?;
+        let size =
+            usize::from_str_radix(line.split(';').next()?.trim(), 16).ok().filter(|size| *size <= CAP)?;
         if size == 0 {
             return Some(body);
         }
@@ -81,7 +82,9 @@ fn join(mut rest: &[u8]) -> Option<Vec<u8>> {
 /// In plain words: there is none, or more than one.
 pub fn address(text: &str, shape: Shape, family: Family) -> Result<IpAddr, &'static str> {
     let found = match shape {
-        Shape::Trace => text.lines().filter_map(|line| line.strip_prefix("ip=")?.trim().parse().ok()).collect(),
+        Shape::Trace => {
+            text.lines().filter_map(|line| line.strip_prefix("ip=")?.trim().parse().ok()).collect()
+        }
         Shape::Anywhere => tokens(text, family),
     };
     let mut found = found.into_iter().filter(|addr: &IpAddr| Family::of(*addr) == family);
@@ -172,11 +175,13 @@ mod tests {
     #[test]
     fn replies_are_whole_or_none() {
         let body = |text: &str, torn| reply(text.as_bytes(), torn).map(|reply| (reply.code, reply.body));
-        let long = format!("HTTP/1.1 200 OK\r\nContent-Length: {0}\r\n\r\n{1}", BODY_CAP, "x".repeat(BODY_CAP));
+        let long =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {0}\r\n\r\n{1}", BODY_CAP, "x".repeat(BODY_CAP));
         assert_eq!(body(&long, true).unwrap().1.len(), BODY_CAP);
         assert_eq!(body("HTTP/1.1 200 OK\r\n\r\n1.2.3.4", false), Ok((200, "1.2.3.4".into())));
         assert!(body("HTTP/1.1 200 OK\r\n\r\n1.2.3.4", true).is_err());
-        let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n1.2\r\n4;x=y\r\n.3.4\r\n0\r\n\r\n";
+        let chunks =
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n1.2\r\n4;x=y\r\n.3.4\r\n0\r\n\r\n";
         assert_eq!(body(chunks, true), Ok((200, "1.2.3.4".into())));
         for end in 0..chunks.len() - 4 {
             assert!(body(&chunks[..end], true).is_err(), "cut at {end}");

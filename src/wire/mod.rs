@@ -9,5 +9,6 @@ pub mod netifd;
 pub mod onvif;
 pub mod rtnl;
 pub mod rtsp;
+pub mod tz;
 pub mod whoami;
 pub mod xml;

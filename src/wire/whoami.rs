@@ -50,7 +50,8 @@ impl Whoami {
         let ours = message.id == id && message.is_response() && message.opcode() == dns::OPCODE_QUERY;
         let rtype = self.rtype(family);
         let [question] = message.questions.as_slice() else { return None };
-        let same = same_name(&question.name, self.name) && (question.rtype, question.class) == (rtype, self.class);
+        let same =
+            same_name(&question.name, self.name) && (question.rtype, question.class) == (rtype, self.class);
         (ours && same).then(|| self.address(&message, rtype))
     }
 
@@ -124,7 +125,11 @@ mod tests {
     #[test]
     fn the_questions_are_as_captured() {
         for (whoami, family, bytes) in [
-            (CLOUDFLARE, Family::V4, "1234010000010000000000000677686f616d690a636c6f7564666c6172650000100003"),
+            (
+                CLOUDFLARE,
+                Family::V4,
+                "1234010000010000000000000677686f616d690a636c6f7564666c6172650000100003",
+            ),
             (OPENDNS, Family::V4, "123401000001000000000000046d796970076f70656e646e7303636f6d0000010001"),
             (OPENDNS, Family::V6, "123401000001000000000000046d796970076f70656e646e7303636f6d00001c0001"),
             (

@@ -53,7 +53,8 @@ impl Loader<'_> {
                 return self.reader.fault(fields, "agree", &text);
             }
             if witnesses.iter().all(|witness| witness.voice() == Voice::Plain) {
-                let text = "names none but witnesses in clear text, in whose place anyone on the way can answer; \
+                let text =
+                    "names none but witnesses in clear text, in whose place anyone on the way can answer; \
                             write list ip_source 'web' (https) or 'script' too";
                 return self.reader.fault(fields, "ip_source", text);
             }

@@ -122,7 +122,8 @@ pub fn is_theirs(addr: IpAddr) -> bool {
     let within = |(first, prefix): &(Ipv4Addr, u8)| {
         Network { addr: IpAddr::V4(*first), prefix: *prefix }.contains(addr)
     };
-    let v6 = |row: &DnsRow| row.v6.iter().any(|own| Network { addr: IpAddr::V6(*own), prefix: 48 }.contains(addr));
+    let v6 =
+        |row: &DnsRow| row.v6.iter().any(|own| Network { addr: IpAddr::V6(*own), prefix: 48 }.contains(addr));
     // Network::contains compares from the prefix on, whatever host bits its address has.
     THEIRS.iter().any(within) || DNS.iter().any(v6)
 }
@@ -185,7 +186,9 @@ pub fn all(wan: &Wan, family: Family, turn: usize) -> Vec<Witness> {
     for source in &wan.sources {
         let mut some: Vec<Witness> = match source {
             IpSource::Interface => Vec::new(),
-            IpSource::Dns => DNS.iter().filter(|row| family == Family::V4 || !row.v6.is_empty()).map(of_dns).collect(),
+            IpSource::Dns => {
+                DNS.iter().filter(|row| family == Family::V4 || !row.v6.is_empty()).map(of_dns).collect()
+            }
             IpSource::Web if !wan.ip_urls.is_empty() => wan.ip_urls.iter().map(|url| of_owner(url)).collect(),
             IpSource::Web => WEB.iter().filter_map(|row| of_web(row, family)).collect(),
             IpSource::Script => {

@@ -316,7 +316,9 @@ fn answer(mut call: TcpStream, zone: &str, accounts: &Accounts) -> io::Result<()
             call.write_all(head(&format!("Content-Length: {SMALL}\r\n")).as_bytes())?;
             drip(&mut call, &request.face, accounts)
         }
-        Mood::Well | Mood::Echo => write!(call, "{}{body}", head(&format!("Content-Length: {}\r\n", body.len()))),
+        Mood::Well | Mood::Echo => {
+            write!(call, "{}{body}", head(&format!("Content-Length: {}\r\n", body.len())))
+        }
         Mood::Say(_, headers, _) | Mood::SayToWrites(_, headers, _) => {
             write!(call, "{}{body}", head(&format!("Content-Length: {}\r\n{headers}", body.len())))
         }

@@ -97,9 +97,12 @@ impl<'a> Stage<'a> {
         let urls: String = HOSTS.iter().map(|host| format!("\tlist ip_url 'https://{host}/'\n")).collect();
         let sources = "\tlist ip_source 'interface'\n\tlist ip_source 'dns'\n\tlist ip_source 'web'\n";
         let text = self.lab.config().replace("\tlist ip_source 'interface'\n", "");
-        text.replace("config porchlight 'global'\n", &format!("config porchlight 'global'\n\toption cacert '{CACERT}'\n\toption log_level 'debug'\n"))
-            .replace("\toption family 'any'\n", "\toption family 'ipv4'\n")
-            .replace("\toption device 'wan0'\n", &format!("\toption device 'wan0'\n{sources}{urls}{more}"))
+        text.replace(
+            "config porchlight 'global'\n",
+            &format!("config porchlight 'global'\n\toption cacert '{CACERT}'\n\toption log_level 'debug'\n"),
+        )
+        .replace("\toption family 'any'\n", "\toption family 'ipv4'\n")
+        .replace("\toption device 'wan0'\n", &format!("\toption device 'wan0'\n{sources}{urls}{more}"))
     }
 
     /// Gives the WAN the next private address, which begins with these bytes: a new one is asked about anew.
@@ -168,7 +171,11 @@ fn faults(lab: &mut Lab) -> Result<Summary> {
     lab.wait_named(SEEN.into(), ROUND)?;
     let took = start.elapsed().as_millis();
     stage.judged(0, first)?;
-    ensure!(stage.whoami.asked().iter().all(|asked| asked.from == IpAddr::V4(SEEN)), "{:?}", stage.whoami.asked());
+    ensure!(
+        stage.whoami.asked().iter().all(|asked| asked.from == IpAddr::V4(SEEN)),
+        "{:?}",
+        stage.whoami.asked()
+    );
     let count = cases().len();
     for (what, say, moods, agree) in cases() {
         agent.stop(SECOND)?;
@@ -250,18 +257,25 @@ fn ways(lab: &mut Lab) -> Result<Summary> {
     ensure!(told == 2, "told {told} times of two addresses");
     agent.stop(SECOND)?;
     two_wans(lab, &mut stage)?;
-    Ok(Summary::line("public is confirmed by one question, a mismatch told, carrier-grade NAT publishes nothing"))
+    Ok(Summary::line(
+        "public is confirmed by one question, a mismatch told, carrier-grade NAT publishes nothing",
+    ))
 }
 
 /// Each WAN is asked about by its own device; without the device nobody is asked, and nothing is published.
 fn two_wans(lab: &Lab, stage: &mut Stage) -> Result<()> {
-    let second = stage.config("").replace("config wan 'wan'", "config wan 'second'").replace("'wan0'", "'wan1'");
+    let second =
+        stage.config("").replace("config wan 'wan'", "config wan 'second'").replace("'wan0'", "'wan1'");
     let second = second.split("config wan").nth(1).and_then(|text| text.split("config record").next());
     let second = format!("config wan{}config record", second.context("no wan section")?);
     let text = stage.config("").replacen("config record", &second, 1);
     lab.write_config(&text.replace("\toption provider", "\tlist wan 'second'\n\toption provider"))?;
     lab.router.ip("link add wan1 type veth peer name isp1 netns internet")?;
-    lab.internet.ip_batch(&["addr add 10.8.0.1/24 dev isp1", "link set isp1 up", &format!("route add {SEEN_B}/32 dev isp1")])?;
+    lab.internet.ip_batch(&[
+        "addr add 10.8.0.1/24 dev isp1",
+        "link set isp1 up",
+        &format!("route add {SEEN_B}/32 dev isp1"),
+    ])?;
     lab.router.ip_batch(&[
         "link set wan1 up",
         "addr add 10.8.0.2/24 dev wan1",
@@ -287,6 +301,5 @@ fn two_wans(lab: &Lab, stage: &mut Stage) -> Result<()> {
     let later = &stage.whoami.asked()[asked..];
     ensure!(later.iter().all(|asked| asked.from == IpAddr::V4(SEEN)), "asked without the device: {later:?}");
     ensure!(stage.dns.count() == count, "published without the device: {:?}", stage.dns.updates());
-    agent.stop(SECOND)
-        .map(drop)
+    agent.stop(SECOND).map(drop)
 }
