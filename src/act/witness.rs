@@ -33,6 +33,9 @@ const OK: u16 = 200;
 /// Why there is no address, and how long the service asks to be left alone.
 type Fault = (String, Option<Duration>);
 
+/// What an answer in DNS says.
+type Said = Result<IpAddr, &'static str>;
+
 /// Asks all of a job's witnesses at once; one answer for each, in any order.
 pub async fn ask(job: &WitnessJob, http: &Http) -> Vec<Testimony> {
     let told = RefCell::new(Vec::new());
@@ -103,8 +106,8 @@ impl Line<'_> {
         &self,
         server: IpAddr,
         message: &[u8],
-        fits: &dyn Fn(&[u8]) -> Option<Result<IpAddr, &'static str>>,
-    ) -> Result<Result<IpAddr, &'static str>, String> {
+        fits: &dyn Fn(&[u8]) -> Option<Said>,
+    ) -> Result<Said, String> {
         let socket: UdpSocket = self.socket(Type::DGRAM)?.into();
         let broke = |error: io::Error| format!("cannot be reached ({error})");
         // Connected, it hears the server's address and port only.
@@ -228,6 +231,36 @@ async fn converse(
         }
         if end {
             return echo::reply(&answer, torn).map_err(str::to_string);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Device, IpSource, Wan};
+    use crate::plan::witness::source;
+
+    #[test]
+    fn without_the_device_nobody_is_asked() {
+        let mut wan = Wan::plain("wan", Device::Auto, vec![Family::V4], Vec::new());
+        wan.sources = vec![IpSource::Dns, IpSource::Web];
+        wan.ip_urls = vec!["http://127.0.0.1:9/".into()];
+        let job = WitnessJob {
+            wan: "wan".into(),
+            family: Family::V4,
+            generation: 1,
+            device: "no-such-device".into(),
+            own: IpAddr::from([127, 0, 0, 1]),
+            fresh: true,
+            witnesses: source::all(&wan, Family::V4, 0),
+        };
+        let http = Http::setup(None, "test", 0);
+        let said = smol::block_on(ask(&job, &http));
+        assert_eq!(said.len(), 5);
+        for (witness, answer) in said {
+            let why = answer.unwrap_err().0;
+            assert!(why.starts_with("not asked: no socket"), "{}: {why}", witness.operator);
         }
     }
 }
