@@ -14,6 +14,7 @@ use crate::config::Probe;
 use crate::map::{Map, Set};
 use crate::model::{millis, Family, Inquiry, Mac, Protection, RecordId, Scheme, Time};
 use crate::plan::retry::Spent;
+use crate::plan::witness::Hearings;
 use crate::plan::{Carrier, Rule, StaticLease};
 use crate::provider::{Failure, Kind};
 use sha2::{Digest, Sha256};
@@ -47,6 +48,8 @@ pub struct State {
     pub cameras: Map<String, CameraState>,
     /// What the cameras were asked, by the mapping section's name.
     pub probes: Map<String, ProbeState>,
+    /// What witnesses said of the WANs. Not kept over a restart.
+    pub hearings: Hearings,
     /// Who has which address, of the names that may use a mapping.
     pub names: Map<String, NameState>,
     /// How many connections each mapping has let in since the boot, or since this memory began.

@@ -1,6 +1,6 @@
 //! What the agent says of itself: one JSON document (pure), and the same as text for a person.
 
-use crate::config::{Camera, Config, Mapping, Network, Notify, Ports, Problem, Record, Severity};
+use crate::config::{Camera, Config, Mapping, Network, Notify, Ports, Problem, Record, Severity, Wan};
 use crate::map::Map;
 use crate::model::{
     millis, Delegated, Family, Interface, Mac, Now, Reading, RecordId, Time, WanWorld, World,
@@ -12,6 +12,7 @@ use crate::plan::publish::{ids, wish, Wish};
 use crate::plan::reach::reach;
 use crate::plan::schedule::rests;
 use crate::plan::six;
+use crate::plan::witness::{self, standing, Hearing, Outcome};
 use crate::state::{kind_word, Known, RecordState, Retry, Seen, State};
 use crate::wire::json::{array, Json, Object};
 use std::fmt::Write as _;
@@ -148,7 +149,7 @@ impl View<'_> {
             .end()
     }
 
-    fn wan(&self, wan: &crate::config::Wan) -> String {
+    fn wan(&self, wan: &Wan) -> String {
         let sensed = self.world.wans.get(&wan.name).cloned().unwrap_or_default();
         let line = |family: Family| {
             let line = sensed.line(family);
@@ -158,10 +159,10 @@ impl View<'_> {
                 None => object,
             };
             match line.addr {
-                Reading::Seen { value, at } => object
-                    .str("address", &value.to_string())
-                    .str("reach", &reach(value, &wan.accept).to_string())
-                    .num("since_s", self.ago(at)),
+                Reading::Seen { value, at } => {
+                    let object = object.str("address", &value.to_string());
+                    self.reach(wan, family, value, object).num("since_s", self.ago(at))
+                }
                 Reading::Lost { since } => object.str("reach", "offline").num("lost_s", self.ago(since)),
                 Reading::Never => object.str("reach", "offline"),
             }
@@ -184,6 +185,44 @@ impl View<'_> {
                 .raw("prefixes", &array(sensed.prefixes.iter().map(delegated)));
         }
         object.end()
+    }
+
+    /// How a line is reached, how that is known, what it means, and what witnesses said.
+    fn reach(&self, wan: &Wan, family: Family, addr: IpAddr, object: Object) -> Object {
+        let found = standing(self.world, self.state, wan, family);
+        let Some(_) = found.own else { return object.str("reach", &reach(addr, &wan.accept).to_string()) };
+        let text = match found.known {
+            witness::Known::Mismatch => "behind NAT, though its address looks public".to_string(),
+            _ => found.reach.to_string(),
+        };
+        let mut object = object.str("reach", &text).str("known_by", found.known.word());
+        if let Some(seen) = found.seen {
+            object = object.str("seen_as", &seen.to_string());
+        }
+        if let Some(means) = found.means(family, witness::has_public_v6(self.world, self.state, wan)) {
+            object = object.str("means", &means);
+        }
+        match witness::heard(self.world, self.state, wan, family) {
+            Some(memory) => self.heard(memory, object),
+            None => object,
+        }
+    }
+
+    /// What the last round of questions brought.
+    fn heard(&self, memory: &Hearing, object: Object) -> Object {
+        let vote = |vote: &witness::Vote| {
+            Object::new().str("witness", &vote.operator).str("says", &vote.addr.to_string()).end()
+        };
+        let fault = |(operator, why): &(String, String)| {
+            Object::new().str("witness", operator).str("failure", why).end()
+        };
+        let said = memory.votes.iter().map(vote).chain(memory.faults.iter().map(fault));
+        let object = object.raw("witnesses", &array(said));
+        match memory.last {
+            Outcome::Doubt if !memory.running => object.str("doubt", &memory.doubt()),
+            Outcome::Silence if !memory.running => object.str("doubt", "no witness could be heard"),
+            _ => object,
+        }
     }
 
     /// Where an address is that the WAN itself does not have: on a LAN, out of a prefix that was delegated to the WAN.
@@ -446,6 +485,12 @@ fn wan_lines(out: &mut String, wan: &Json) {
         };
         let route = if line.get("route").bool() == Some(true) { "" } else { ", no default route" };
         let _ = writeln!(out, "  wan      {name} ({device}) {family}: {what}{route}");
+        if let Some(means) = line.get("means").str() {
+            let _ = writeln!(out, "! wan      {name} {family}: {means}");
+        }
+        if let Some(doubt) = line.get("doubt").str() {
+            let _ = writeln!(out, "! wan      {name} {family}: {doubt}");
+        }
     }
     for interface in wan.get("interfaces").items() {
         let sign = if interface.get("trouble").bool() == Some(true) { '!' } else { ' ' };

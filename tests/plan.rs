@@ -8,11 +8,12 @@
 mod configuration;
 
 use configuration::config;
-use porchlight::config::{BackendChoice, Config, Network};
+use porchlight::config::{BackendChoice, Config, IpSource, Network};
 use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{unheard, way, Exposure};
 use porchlight::plan::publish::ids;
+use porchlight::plan::witness::{self, standing};
 use porchlight::plan::{camera, fold, lease, notify, plan, probe, refresh, settle, source};
 use porchlight::plan::{Action, Carried, LeaseJob, Leased, Plan, ProbeJob, StaticLease};
 use porchlight::provider::{Failure, Kind, Outcome};
@@ -61,7 +62,11 @@ impl Stage {
         let now = Now { boot: Time(0), wall: 1_800_000_000 };
         let world = World { complete: true, resolver: true, ..World::default() };
         let (state, kept, out) = (State::default(), State::default(), String::new());
-        let (config, flying) = (config(text), Vec::new());
+        let (mut config, flying) = (config(text), Vec::new());
+        if !text.contains("ip_source") {
+            // A script that is not about witnesses has none.
+            config.wans.iter_mut().for_each(|wan| wan.sources = vec![IpSource::Interface]);
+        }
         Stage { config, world, state, kept, unset: false, since: now.wall, now, flying, wake_at: None, out }
     }
 
@@ -206,6 +211,7 @@ impl Stage {
                     Action::Probe(job) => job.generation -= 1,
                     Action::Resolve(job) => job.generation -= 1,
                     Action::Map(job) => job.generation -= 1,
+                    Action::Witness(job) => job.generation -= 1,
                     Action::Tell(job) => job.generation -= 1,
                     Action::Lease(_) => panic!("there is one at a time"),
                 }
@@ -232,10 +238,25 @@ impl Stage {
             ["look"] => lease::look_again(&mut self.state, &self.config),
             ["failing?"] => self.failing(),
             ["standing?"] => self.standing(),
+            ["reach?"] => self.reach(),
             ["memory?"] => self.memory(),
             other => panic!("script: {other:?}"),
         }
         self.decide();
+    }
+
+    /// How each WAN is reached, how that is known, and what it means.
+    fn reach(&mut self) {
+        for wan in self.config.wans.clone() {
+            for family in wan.families.iter().copied() {
+                let found = standing(&self.world, &self.state, &wan, family);
+                if found.own.is_some() {
+                    let seen = found.seen.map_or("nothing agreed".into(), |seen| format!("seen as {seen}"));
+                    let (reach, known) = (found.reach, found.known.word());
+                    self.say(&format!("{} {family} is {reach}, by {known}, {seen}", wan.name));
+                }
+            }
+        }
     }
 
     /// How each record stands that has something to publish.
@@ -472,6 +493,21 @@ impl Stage {
                 let mapping = self.config.mappings.iter().find(|mapping| mapping.name == job.mapping);
                 probe::answered(&mut self.state, mapping.unwrap(), &job, found, self.now.boot);
             }
+            // `done [OPERATOR=ADDRESS] ...`; who is not named is silent, `OPERATOR=rest:TIME` asks to be left alone.
+            Action::Witness(job) => {
+                let answer = |operator: &str| match words
+                    .iter()
+                    .find_map(|word| word.strip_prefix(&format!("{operator}=")))
+                {
+                    None => Err(("does not answer".into(), None)),
+                    Some(text) => match text.strip_prefix("rest:") {
+                        Some(time) => Err(("refuses us".into(), Some(Duration::from_millis(millis(time))))),
+                        None => Ok(text.parse().unwrap()),
+                    },
+                };
+                let said = job.witnesses.iter().map(|one| (one.clone(), answer(&one.operator))).collect();
+                witness::answered(&mut self.state, &self.config, &job, said, self.now, 0);
+            }
             Action::Tell(job) => {
                 let result = verdict(words[0]).map(drop);
                 notify::ended(&mut self.state.told, &job, result, self.now.boot, u32::MAX);
@@ -509,6 +545,12 @@ fn show(action: &Action) -> String {
         }
         Action::Probe(ProbeJob { mapping, inquiry, .. }) => {
             format!("ask for {mapping}: {}://{}{}", inquiry.how, inquiry.target, inquiry.path)
+        }
+        Action::Witness(job) => {
+            let operators: Vec<&str> = job.witnesses.iter().map(|one| one.operator.as_str()).collect();
+            let (device, family, begins) =
+                (&job.device, job.family, if job.fresh { "new round, " } else { "" });
+            format!("{begins}ask by {device} ({family}): {}", operators.join(" "))
         }
         Action::Tell(job) => {
             let [event, title, text, ..] = &job.message.0;
@@ -565,6 +607,54 @@ fn section<'a>(text: &'a str, name: &str, end: &str) -> &'a str {
         text.find(&format!("-- {name} --\n")).unwrap_or_else(|| panic!("no section {name}")) + name.len() + 7;
     &text[start
         ..start + text[start..].find(&format!("-- {end} --")).unwrap_or_else(|| panic!("no section {end}"))]
+}
+
+/// 200 records in carrier-grade NAT, an hour, in which everything is answered at once: few rounds, nothing published.
+#[test]
+fn rounds_are_of_a_wan_and_not_of_its_records() {
+    for (agreeing, most) in [(true, 12), (false, 12)] {
+        let mut text = "config wan 'wan'\n\toption device 'wan0'\n\tlist ip_source 'interface'\n\tlist ip_source 'dns'\n\tlist \
+                        ip_source 'web'\n"
+            .to_string();
+        for n in 0..200 {
+            writeln!(
+                text,
+                "config record 'r{n}'\n\toption provider 'duckdns'\n\tlist domain 'n{n}.duckdns.org'\n\toption token \
+                 'abcdefgh{n}'"
+            )
+            .unwrap();
+        }
+        let mut stage = Stage::new(&text);
+        stage.line("0s wan wan 100.64.1.5 route4");
+        let hour = 3_600_000;
+        let mut questions = 0;
+        loop {
+            while !stage.flying.is_empty() {
+                let Action::Witness(job) = stage.flying[0].clone() else { panic!("{}", stage.out) };
+                questions += job.witnesses.len();
+                let said: Vec<String> = job
+                    .witnesses
+                    .iter()
+                    .map(|one| match agreeing {
+                        true => format!("{}=93.184.216.34", one.operator),
+                        false => {
+                            format!("{}=93.184.216.{}", one.operator, questions % 200 + one.operator.len())
+                        }
+                    })
+                    .collect();
+                let line = format!("{}ms done {}", stage.now.boot.0, said.join(" "));
+                stage.line(&line);
+            }
+            match stage.wake_at {
+                Some(at) if at.0 < hour => stage.line("wake"),
+                _ => break,
+            }
+        }
+        let rounds = stage.out.matches("new round").count();
+        assert!((2..=most).contains(&rounds), "{rounds} rounds");
+        assert!(!stage.out.contains("publish"), "{}", stage.out);
+        assert!(questions <= 12 * if agreeing { 3 } else { 10 }, "{questions} questions");
+    }
 }
 
 #[test]

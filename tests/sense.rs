@@ -92,7 +92,7 @@ fn addr(text: &str) -> IpAddr {
 fn wan(device: Device) -> Vec<Wan> {
     let accept = [("203.0.113.0", 24), ("198.51.100.0", 24), ("2001:db8::", 32)];
     let accept = accept.map(|(text, prefix)| config::Network { addr: addr(text), prefix }).to_vec();
-    vec![Wan { name: "wan".into(), device, families: Family::BOTH.to_vec(), accept }]
+    vec![Wan::plain("wan", device, Family::BOTH.to_vec(), accept)]
 }
 
 fn named(name: &str) -> Vec<Wan> {

@@ -69,16 +69,27 @@ impl Http {
     pub fn exchange(&self, request: &provider::Http, timeout: Duration) -> Result<Reply, Failure> {
         let origin = Origin::of(&request.url)?;
         check_headers(&origin.shown, &request.headers)?;
-        if origin.tls {
-            self.check_clock(&origin.shown)?;
-        }
-        let roots = if origin.tls { Some(self.read_roots(&origin.shown)?) } else { None };
+        let roots = if origin.tls { Some(self.roots(&origin.shown)?) } else { None };
         let until = Instant::now() + timeout;
         thread::wait(async {
             let addrs = net::resolve(&origin.shown, &origin.host, origin.port, until).await?;
             let server = net::connect(&origin.shown, &addrs, until).await?;
             self.through_tunnel(request, &origin, roots, server, until).await
         })
+    }
+
+    /// The trusted roots, where the clock is good enough to judge certificates by it.
+    ///
+    /// # Errors
+    /// [`Kind::Clock`] and [`Kind::Untrusted`].
+    pub(super) fn roots(&self, who: &str) -> Result<RootCertStore, Failure> {
+        self.check_clock(who)?;
+        self.read_roots(who)
+    }
+
+    /// Who asks.
+    pub(super) fn user_agent(&self) -> &str {
+        &self.user_agent
     }
 
     /// Runs minreq on a thread of its own, through a tunnel to the server. The thread ends with the tunnel.
@@ -340,6 +351,17 @@ pub(super) enum Fault {
     Io(io::Error),
 }
 
+impl Fault {
+    /// In a few words.
+    pub(super) fn in_short(&self) -> String {
+        match self {
+            Fault::Tls(rustls::Error::InvalidCertificate(_)) => "shows a certificate that is not good".into(),
+            Fault::Tls(error) => in_words(error),
+            _ => "breaks off".into(),
+        }
+    }
+}
+
 impl From<minreq::Error> for Fault {
     fn from(error: minreq::Error) -> Fault {
         use minreq::Error;
@@ -412,20 +434,27 @@ fn fetch(request: minreq::Request, has_body: bool) -> Result<(Reply, bool), Faul
 }
 
 /// Where a URL leads.
-struct Origin {
+pub(super) struct Origin {
     /// True for https.
-    tls: bool,
-    host: String,
-    port: u16,
+    pub(super) tls: bool,
+    /// The host's name.
+    pub(super) host: String,
+    /// Its port.
+    pub(super) port: u16,
     /// The port that minreq takes it for, to which https is http.
     inner_port: u16,
     /// Scheme, host and port as in the URL: what may be shown of it.
-    shown: String,
+    pub(super) shown: String,
 }
 
 impl Origin {
+    /// Host and port as in the URL.
+    pub(super) fn authority(&self) -> &str {
+        self.shown.split_once("://").map_or("", |(_, authority)| authority)
+    }
+
     /// Reads a URL's scheme, host and port, and refuses what minreq would misread or pass on to the server as it is.
-    fn of(url: &str) -> Result<Origin, Failure> {
+    pub(super) fn of(url: &str) -> Result<Origin, Failure> {
         let refused = |text: &str| Err(Failure::new(Kind::Refused, format!("the URL {text}")));
         if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
             return refused("holds a space or another character that must be percent-encoded");

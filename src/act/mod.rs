@@ -4,7 +4,7 @@
 //! and `tunnel` (the way that minreq's bytes take); `readback` asks the zone's name servers what is published, `look`
 //! does so for many names at once, `hosts` looks up who may. What blocks runs on a `thread`. `nudge` has the kernel look
 //! for a camera. `command` runs a program, `ubus` asks OpenWrt's services by one; `tell` brings the owner a message.
-//! `privileges` gives up what of root's rights is not needed.
+//! `witness` asks which address the internet sees. `privileges` gives up what of root's rights is not needed.
 
 pub(crate) mod command;
 pub mod dns;
@@ -21,6 +21,7 @@ mod thread;
 mod tls;
 mod tunnel;
 pub(crate) mod ubus;
+pub mod witness;
 
 /// The most bytes of an answer's body that are taken; more makes it garbled.
 pub const BODY_CAP: usize = 256 * 1024;

@@ -4,13 +4,16 @@ use super::sensors::UBUS;
 use super::{Agent, Message};
 use crate::act::publish::{self, Effort, Outside};
 use crate::act::readback::{self, Servers};
+use crate::act::witness;
 use crate::act::{hosts, look, tell};
 use crate::camera;
 use crate::config::{BackendChoice, Record};
 use crate::mapping::leases::Leases;
 use crate::model::{Now, RecordId};
 use crate::notify;
-use crate::plan::{Action, LeaseJob, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob, Rule, TellJob};
+use crate::plan::{
+    Action, LeaseJob, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob, Rule, TellJob, WitnessJob,
+};
 use crate::provider::{self, Failure, Job, Kind};
 use smol::channel::bounded;
 use smol::future::{BoxedLocal, Future};
@@ -48,6 +51,7 @@ impl Agent {
             Action::Publish(job) => self.start_publish(job, change, now),
             Action::Look(job) => self.start_look(job),
             Action::Probe(job) => self.start_probe(job),
+            Action::Witness(job) => self.start_witness(job),
             Action::Resolve(job) => self.start_resolve(job),
             Action::Map(job) => self.start_map(job, change),
             Action::Tell(job) => self.start_tell(job, now),
@@ -149,6 +153,15 @@ impl Agent {
         let work = async move {
             let found = camera::ask(&job.inquiry, timeout).await;
             let _ = tx.try_send(Message::Probed(job, found));
+        };
+        self.spawn(work).detach();
+    }
+
+    fn start_witness(&self, job: WitnessJob) {
+        let (tx, http) = (self.tx.clone(), self.http.clone());
+        let work = async move {
+            let said = witness::ask(&job, &http).await;
+            let _ = tx.try_send(Message::Testified(job, said));
         };
         self.spawn(work).detach();
     }

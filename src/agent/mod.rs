@@ -23,11 +23,12 @@ use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
 use crate::mapping::fw4::Look;
 use crate::mapping::hits::{label, Hits};
 use crate::mapping::nft::{MapReport, Program};
-use crate::model::{Event, Mac, Now, Protection, RecordId, Time, TimeZone, World};
+use crate::model::{Event, Family, Mac, Now, Protection, RecordId, Time, TimeZone, World};
 use crate::paths::Paths;
+use crate::plan::witness::{Standing, Testimony};
 use crate::plan::{
-    self, camera, fold, lease, refresh, settle, Leased, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob,
-    TellJob,
+    self, camera, fold, lease, refresh, settle, witness, Leased, LookJob, MapJob, ProbeJob, PublishJob,
+    ResolveJob, TellJob, WitnessJob,
 };
 use crate::provider::{Failure, Verdicts};
 use crate::secret::Redactor;
@@ -63,6 +64,8 @@ pub enum Message {
     Confirmed(RecordId, IpAddr, u64, Result<Confirmed, Failure>),
     /// A camera answered.
     Probed(ProbeJob, Protection),
+    /// Witnesses answered.
+    Testified(WitnessJob, Vec<Testimony>),
     /// The mappings' connections were counted, for those who ask for the status.
     Counted(Hits),
     /// A name was looked up.
@@ -145,6 +148,8 @@ pub struct Agent {
     nudged: Set<IpAddr>,
     next_look: Time,
     waiting: Vec<Answer>,
+    /// How each WAN can be reached, as it was told.
+    pub(crate) reach_told: Map<(String, Family), Standing>,
     /// Those who ask for the status while connections are being counted for it.
     asking: Vec<Answer>,
     /// Why it cannot go on.
@@ -205,6 +210,7 @@ impl Agent {
             nudged: Set::new(),
             next_look: Time::default(),
             waiting: Vec::new(),
+            reach_told: Map::new(),
             asking: Vec::new(),
             failed: None,
             paths,
@@ -272,6 +278,7 @@ impl Agent {
             self.nudged = Set::new();
         }
         self.nudge_unheard();
+        self.report_reach();
         let plan = plan::plan(&self.config, &self.world, &self.state, now);
         let started: Vec<_> = plan
             .actions
@@ -351,6 +358,7 @@ impl Agent {
             Message::Looked(job, answers) => self.looked(&job, answers, now),
             Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
             Message::Probed(job, found) => self.probed(&job, found, now),
+            Message::Testified(job, said) => self.testified(&job, said, now),
             Message::Counted(hits) => {
                 self.count(&hits);
                 let answer = self.view(now).to_json();
@@ -471,6 +479,7 @@ impl Agent {
             && !asking
             && !resolving
             && !self.state.leases.in_flight
+            && !witness::is_awaited(&self.config, &self.state)
             && wake_at > soon
     }
 

@@ -8,12 +8,13 @@ use crate::mapping::backend::Found;
 use crate::mapping::conntrack::Cut;
 use crate::mapping::fw4::Look;
 use crate::mapping::nft::MapReport;
-use crate::model::{millis, Family, Now, Protection, Reading, RecordId, Scheme, WanWorld};
+use crate::model::{millis, Family, Now, Protection, Reach, Reading, RecordId, Scheme, WanWorld};
 use crate::plan::publish::{wish, Wish};
 use crate::plan::settle::{self, End};
+use crate::plan::witness::{Known as KnownBy, Outcome as Heard, Standing, Testimony};
 use crate::plan::{
-    lease, mapping, notify, probe, source, Carried, Carrier, Leased, LookJob, MapJob, ProbeJob, PublishJob,
-    ResolveJob, Rule, TellJob,
+    lease, mapping, notify, probe, source, witness, Carried, Carrier, Leased, LookJob, MapJob, ProbeJob,
+    PublishJob, ResolveJob, Rule, TellJob, WitnessJob,
 };
 use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
 use crate::state::{Known, Pinned, Seen};
@@ -57,6 +58,60 @@ impl Agent {
                     }
                     _ => {}
                 }
+            }
+        }
+    }
+
+    /// Tells how a WAN can be reached and what that means, once, where it is not public or is so again.
+    pub(crate) fn report_reach(&mut self) {
+        let mut texts = Vec::new();
+        for wan in &self.config.wans {
+            for family in wan.families.iter().copied() {
+                let found = witness::standing(&self.world, &self.state, wan, family);
+                let (key, unsure) =
+                    (witness::key(wan, family), matches!(found.reach, Reach::Unknown | Reach::Offline));
+                let same = |told: &Standing| (told.reach, told.known == KnownBy::Mismatch, told.own);
+                let told = self.reach_told.get(&key).map(same);
+                let open = witness::is_open(&self.config, &self.world, &self.state, wan, family);
+                // What witnesses say to a private address is waited for, so that it is said in one sentence.
+                if unsure || told == Some(same(&found)) || open {
+                    continue;
+                }
+                match found.means(family, witness::has_public_v6(&self.world, &self.state, wan)) {
+                    Some(means) => texts.push(format!("wan {}: {means}", wan.name)),
+                    None if told.is_some_and(|(reach, ..)| reach != Reach::Public) => {
+                        texts.push(format!("wan {}: {family} is publicly reachable now", wan.name));
+                    }
+                    None => {}
+                }
+                self.reach_told.insert(key, found);
+            }
+        }
+        texts.iter().for_each(|text| self.warn(text));
+    }
+
+    /// Takes in what witnesses said; tells a disagreement when it is new.
+    pub(crate) fn testified(&mut self, job: &WitnessJob, said: Vec<Testimony>, now: Now) {
+        for (witness, answer) in &said {
+            let (name, family) = (&witness.operator, job.family);
+            let answer = match answer {
+                Ok(addr) => addr.to_string(),
+                Err((why, _)) => why.clone(),
+            };
+            log::debug!("wan {}: witness {name} ({family}): {}", job.wan, self.redactor.redact(&answer));
+        }
+        let key = (job.wan.clone(), job.family);
+        let doubted = |agent: &Agent| {
+            let memory = agent.state.hearings.lines.get(&key)?;
+            (memory.last == Heard::Doubt && !memory.running).then(|| memory.doubt())
+        };
+        let before = self.state.hearings.lines.get(&key).map(|memory| memory.last);
+        if witness::answered(&mut self.state, &self.config, job, said, now, random()) {
+            match doubted(self) {
+                Some(doubt) if before != Some(Heard::Doubt) => {
+                    self.warn(&format!("wan {}: {doubt}", job.wan))
+                }
+                _ => {}
             }
         }
     }

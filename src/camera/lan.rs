@@ -32,7 +32,7 @@ fn wans(config: &Config) -> Vec<Wan> {
     let mut wans = config.wans.clone();
     if wans.iter().all(|wan| interfaces(wan).is_some()) {
         let (families, accept) = (Family::BOTH.into(), Vec::new());
-        wans.push(Wan { name: String::new(), device: Device::Auto, families, accept });
+        wans.push(Wan::plain("", Device::Auto, families, accept));
     }
     wans
 }

@@ -69,8 +69,7 @@ mod tests {
 
     #[test]
     fn a_wan_is_known_by_its_name_or_its_device() {
-        let wan =
-            |device| Wan { name: "wan".into(), device, families: Family::BOTH.to_vec(), accept: Vec::new() };
+        let wan = |device| Wan::plain("wan", device, Family::BOTH.to_vec(), Vec::new());
         let named = wan(Device::Named("pppoe-wan".into()));
         assert!(concerns(&named, "wan", ""), "its name");
         assert!(concerns(&named, "fibre", "pppoe-wan"), "its device");

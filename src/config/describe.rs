@@ -1,7 +1,7 @@
 //! What a configuration means, in plain words, for `porchlight check`. Never a secret.
 
 use super::value::span;
-use super::{BackendChoice, Camera, Config, Device, Mapping, Notify, Ports, Record, Wan};
+use super::{BackendChoice, Camera, Config, Device, IpSource, Mapping, Notify, Ports, Record, Wan, AGREE};
 use crate::model::Family;
 use crate::plan::probe::inquiry;
 use std::fmt::Display;
@@ -64,6 +64,22 @@ fn about_wan(wan: &Wan) -> String {
     let mut text = format!("{device}, {}", joined(&wan.families, "and"));
     if !wan.accept.is_empty() {
         let _ = write!(text, "; addresses of {} count as public", joined(&wan.accept, "and"));
+    }
+    if wan.sources != IpSource::USUAL || !wan.ip_urls.is_empty() || wan.agree != AGREE {
+        text.push_str(&about_sources(wan));
+    }
+    text
+}
+
+/// Who is believed what the address is.
+fn about_sources(wan: &Wan) -> String {
+    let words: Vec<&str> = wan.sources.iter().map(|source| source.word()).collect();
+    let mut text = format!("; its address is asked of {}", joined(&words, "then"));
+    if !wan.ip_urls.is_empty() {
+        let _ = write!(text, " (web: {} of your own)", wan.ip_urls.len());
+    }
+    if wan.sources != [IpSource::Interface] {
+        let _ = write!(text, ", and {} of different operators must agree", wan.agree);
     }
     text
 }

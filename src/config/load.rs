@@ -5,6 +5,7 @@ mod mapping;
 mod notify;
 mod record;
 mod resident;
+mod witness;
 
 use super::nearest::did_you_mean;
 use super::read::{Fields, Problems, Reader};
@@ -206,12 +207,9 @@ impl<'a> Loader<'a> {
             None if interfaces.is_empty() => return None,
             None => Device::Interfaces(interfaces),
         };
-        let wan = Wan {
-            name: name.to_string(),
-            device,
-            families: families(fields),
-            accept: fields.list("accept").into_iter().filter_map(Network::parse).collect(),
-        };
+        let accept = fields.list("accept").into_iter().filter_map(Network::parse).collect();
+        let mut wan = Wan::plain(name, device, families(fields), accept);
+        self.witnesses(fields, &mut wan);
         keep(fields, &mut self.loaded.config.wans, wan)
     }
 

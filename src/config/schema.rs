@@ -253,12 +253,10 @@ static WAN: &[OptionRow] = &[
         Kind::Word(&["interface", "dns", "web", "script"]),
         "interface dns web",
         "Whom to ask for the address, in this order",
-    )
-    .built(Built::Only(&["interface"]))
-    .instead("use interface"),
-    list("ip_url", Kind::Url, "", "Web witnesses in place of the built-in ones").built(Built::Default),
-    option("ip_script", Kind::Path, "", "A program that prints the address").built(Built::Default),
-    option("agree", Kind::Number { min: 1, max: 9 }, "2", "Witnesses that must agree").built(Built::Default),
+    ),
+    list("ip_url", Kind::Url, "", "Web witnesses in place of the built-in ones"),
+    option("ip_script", Kind::Path, "", "A program that prints the address"),
+    option("agree", Kind::Number { min: 1, max: 9 }, "2", "Witnesses that must agree"),
     list("accept", Kind::Network, "", "Special-purpose networks whose addresses are published all the same"),
 ];
 

@@ -18,9 +18,10 @@ pub mod schedule;
 pub mod settle;
 pub mod six;
 pub mod source;
+pub mod witness;
 
 use crate::config::{Config, Network, Proto};
-use crate::model::{Inquiry, Mac, Now, RecordId, Time, World};
+use crate::model::{Family, Inquiry, Mac, Now, RecordId, Time, World};
 use crate::notify::Message;
 use crate::provider::Wanted;
 use crate::state::State;
@@ -51,6 +52,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     source::plan(config, world, state, now.boot, &mut plan);
     publish::plan(config, world, state, now, &mut plan);
     lease::plan(config, world, state, now, &mut plan);
+    witness::plan(config, world, state, now, &mut plan);
     notify::plan(config, world, state, now, &mut plan);
     plan
 }
@@ -64,6 +66,8 @@ pub enum Action {
     Look(LookJob),
     /// Ask a camera whether it wants a password.
     Probe(ProbeJob),
+    /// Ask witnesses which address the internet sees.
+    Witness(WitnessJob),
     /// Look up a name of `list src_ip`.
     Resolve(ResolveJob),
     /// Make the packet filter carry exactly these rules, and cut what is listed.
@@ -107,6 +111,25 @@ pub struct ProbeJob {
     pub generation: u64,
     /// What to ask.
     pub inquiry: Inquiry,
+}
+
+/// [`Action::Witness`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitnessJob {
+    /// The WAN section's name.
+    pub wan: String,
+    /// Which of its addresses: each question leaves in this family only ...
+    pub family: Family,
+    /// As in [`PublishJob`], of the WAN and family.
+    pub generation: u64,
+    /// ... by this device ...
+    pub device: String,
+    /// ... from this address, which the interface has.
+    pub own: IpAddr,
+    /// A new round begins.
+    pub fresh: bool,
+    /// Whom to ask, all at once.
+    pub witnesses: Vec<witness::Witness>,
 }
 
 /// [`Action::Resolve`].

@@ -3,6 +3,7 @@
 use super::account::{account_key, same_job};
 use super::reach::reach;
 use super::retry::due;
+use super::witness::standing;
 use super::{refresh, six};
 use super::{Action, LookJob, Plan, PublishJob};
 use crate::config::{Config, Record};
@@ -20,9 +21,11 @@ pub enum Wish {
     Wait(String),
 }
 
-/// The address of the first of the record's WANs that is ready and publicly reachable; in IPv6 that of the camera that
-/// goes by the record and is reached there. It is published once the camera was heard there, be it open or not: a name
-/// that said now the camera and now the router would lie in caches with the wrong one of them.
+/// The address of the first of the record's WANs that is ready and publicly reachable. If there is none, that which the
+/// internet sees of the first behind another router, as witnesses agree: that router may forward. The address of a
+/// carrier's NAT is not published: it leads to a machine that serves many homes and forwards to none. In IPv6 that of
+/// the camera that goes by the record and is reached there. It is published once the camera was heard there, be it open or
+/// not: a name that said now the camera and now the router would lie in caches with the wrong one of them.
 pub fn wish(config: &Config, world: &World, state: &State, record: &Record, family: Family) -> Wish {
     if let Some(camera) = config.camera_of(record).filter(|_| family == Family::V6) {
         return match six::published(config, world, state, camera) {
@@ -30,22 +33,35 @@ pub fn wish(config: &Config, world: &World, state: &State, record: &Record, fami
             Err(why) => Wish::Wait(why),
         };
     }
-    let mut reasons = Vec::new();
+    let (mut reasons, mut behind) = (Vec::new(), None);
     for name in &record.wans {
         let Some(wan) = config.wans.iter().find(|wan| wan.name == *name) else { continue };
         if !wan.families.contains(&family) {
             continue;
         }
-        let line = world.wans.get(name).map(|world| *world.line(family)).unwrap_or_default();
-        let reason = match line.addr.seen() {
-            None => format!("no {family} address"),
-            Some(addr) => match reach(addr, &wan.accept) {
-                Reach::Public if line.route => return Wish::Address(addr),
+        let addr = world.wans.get(name).and_then(|world| world.line(family).addr.seen());
+        let standing = standing(world, state, wan, family);
+        let reason = match (addr, standing.reach) {
+            (None, _) => format!("no {family} address"),
+            (Some(addr), Reach::Public) => return Wish::Address(addr),
+            (Some(addr), Reach::Unknown) => {
+                format!("{addr}: witnesses are asked whether the internet sees it")
+            }
+            (Some(addr), Reach::Offline) => match reach(addr, &wan.accept) {
                 Reach::Public => format!("{addr}, but no {family} default route yet"),
                 other => format!("{addr} is {other}: it is not published"),
             },
+            (Some(addr), other) => {
+                if other == Reach::Nat {
+                    behind = behind.or(standing.seen);
+                }
+                format!("{addr} is {other}: it is not published")
+            }
         };
         reasons.push(format!("wan {name}: {reason}"));
+    }
+    if let Some(seen) = behind {
+        return Wish::Address(seen);
     }
     if reasons.is_empty() {
         reasons.push(format!("none of its WANs has {family}"));

@@ -28,7 +28,8 @@ const V4: &[Row<Ipv4Addr>] = &[
     Row(Ipv4Addr::new(127, 0, 0, 0), 8, Never), // loopback, RFC 1122
     Row(Ipv4Addr::new(169, 254, 0, 0), 16, Special), // link-local, RFC 3927
     Row(Ipv4Addr::new(172, 16, 0, 0), 12, Special), // private, RFC 1918
-    Row(Ipv4Addr::new(192, 0, 0, 0), 24, Special), // IETF protocols, RFC 6890; DS-Lite B4, RFC 7335
+    Row(Ipv4Addr::new(192, 0, 0, 0), 29, Shared), // DS-Lite: the carrier's NAT is at the other end, RFC 7335
+    Row(Ipv4Addr::new(192, 0, 0, 0), 24, Special), // IETF protocols, RFC 6890
     Row(Ipv4Addr::new(192, 0, 2, 0), 24, Special), // documentation, RFC 5737
     Row(Ipv4Addr::new(192, 31, 196, 0), 24, Special), // AS112, RFC 7535
     Row(Ipv4Addr::new(192, 52, 193, 0), 24, Special), // AMT anycast, RFC 7450

@@ -3,7 +3,8 @@
 use super::account::account_key;
 use super::retry::{after, Attempt, Spent};
 use super::{
-    lease, mapping, notify, probe, refresh, source, Action, Carried, LookJob, MapJob, PublishJob, Rule,
+    lease, mapping, notify, probe, refresh, source, witness, Action, Carried, LookJob, MapJob, PublishJob,
+    Rule,
 };
 use crate::config::Config;
 use crate::map::Map;
@@ -42,6 +43,10 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
         }
         Action::Probe(job) => {
             probe::begin(state, job);
+            0
+        }
+        Action::Witness(job) => {
+            witness::begin(state, job, now.boot);
             0
         }
         Action::Tell(job) => {
@@ -393,6 +398,7 @@ pub fn try_again(state: &mut State) {
         (account.retry, account.spent) = (None, Spent::default());
     }
     probe::try_again(state);
+    witness::try_again(state);
     notify::try_again(&mut state.told);
     lease::try_again(state);
     source::try_again(state);
@@ -407,6 +413,7 @@ pub fn try_again(state: &mut State) {
 pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
     notify::reconfigured(&mut state.told, before, now);
     probe::reconfigured(state, before, now);
+    witness::reconfigured(state, before, now);
     lease::reconfigured(state, before, now);
     source::reconfigured(state, now);
     state.hits.retain(|name, _| now.mappings.iter().any(|mapping| mapping.name == *name));

@@ -379,7 +379,7 @@ mod tests {
     }
 
     fn wan(device: Device) -> Vec<Wan> {
-        vec![Wan { name: "wan".into(), device, families: Family::BOTH.to_vec(), accept: Vec::new() }]
+        vec![Wan::plain("wan", device, Family::BOTH.to_vec(), Vec::new())]
     }
 
     fn named(name: &str) -> Vec<Wan> {

@@ -2,6 +2,7 @@
 
 pub mod ctnetlink;
 pub mod dns;
+pub mod echo;
 pub mod http;
 pub mod json;
 pub mod netifd;
@@ -9,4 +10,5 @@ pub mod onvif;
 pub mod rtnl;
 pub mod rtsp;
 pub mod tz;
+pub mod whoami;
 pub mod xml;

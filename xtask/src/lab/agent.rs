@@ -33,7 +33,8 @@ impl DerefMut for Agent {
 }
 
 impl Lab {
-    /// The configuration of the lab: one WAN, one record by RFC 2136, one camera by MAC, one mapping.
+    /// The configuration of the lab: one WAN whose interface is believed (witnesses are there only in the scenarios about
+    /// them), one record by RFC 2136, one camera by MAC, one mapping.
     pub fn config(&self) -> String {
         format!(
             "config porchlight 'global'
@@ -41,6 +42,7 @@ impl Lab {
 
 config wan 'wan'
 \toption device 'wan0'
+\tlist ip_source 'interface'
 \tlist accept '203.0.113.0/24'
 \tlist accept '198.51.100.0/24'
 \tlist accept '2001:db8::/32'

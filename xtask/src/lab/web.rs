@@ -49,6 +49,8 @@ pub enum Mood {
     },
     /// With one byte a second, until the mood changes; then the connection is closed.
     Drip,
+    /// With the caller's address, as nginx sees it.
+    Echo,
     /// By closing the connection.
     Close,
 }
@@ -254,7 +256,7 @@ fn server(dir: &Path, face: &Face, behind: SocketAddr) -> String {
         listen {addr}:443 ssl; server_name {host}; ssl_protocols {tls};
         ssl_certificate {dir}/certs/$ssl_server_name; ssl_certificate_key {dir}/certs/$ssl_server_name;
         location / {{
-            proxy_pass http://{behind}; proxy_set_header X-Face {host}; proxy_buffering off;
+            proxy_pass http://{behind}; proxy_set_header X-Face {host}; proxy_set_header X-Caller $remote_addr; proxy_buffering off;
             proxy_read_timeout 60s; error_page 502 504 @gone;
         }}
         location @gone {{ return 444; }}
@@ -270,6 +272,7 @@ struct Request {
     query: BTreeMap<String, String>,
     face: String,
     authorization: String,
+    caller: String,
     body: Vec<u8>,
 }
 
@@ -294,6 +297,7 @@ fn answer(mut call: TcpStream, zone: &str, accounts: &Accounts) -> io::Result<()
             Mood::Well => account.dyndns2(&request),
             Mood::Say(status, _, body) | Mood::SayToWrites(status, _, body) => (*status, (*body).to_owned()),
             Mood::Big { .. } | Mood::Drip => (200, String::new()),
+            Mood::Echo => (200, format!("{}\n", request.caller)),
             Mood::Close => (0, String::new()),
         };
         let line = format!("{} {}", request.method, request.path);
@@ -312,7 +316,9 @@ fn answer(mut call: TcpStream, zone: &str, accounts: &Accounts) -> io::Result<()
             call.write_all(head(&format!("Content-Length: {SMALL}\r\n")).as_bytes())?;
             drip(&mut call, &request.face, accounts)
         }
-        Mood::Well => write!(call, "{}{body}", head(&format!("Content-Length: {}\r\n", body.len()))),
+        Mood::Well | Mood::Echo => {
+            write!(call, "{}{body}", head(&format!("Content-Length: {}\r\n", body.len())))
+        }
         Mood::Say(_, headers, _) | Mood::SayToWrites(_, headers, _) => {
             write!(call, "{}{body}", head(&format!("Content-Length: {}\r\n{headers}", body.len())))
         }
@@ -360,6 +366,7 @@ fn read_request(call: &TcpStream) -> io::Result<Request> {
         query: query.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
         face: header("x-face").unwrap_or_default(),
         authorization: header("authorization").unwrap_or_default(),
+        caller: header("x-caller").unwrap_or_default(),
         body,
     })
 }

@@ -26,6 +26,7 @@ pub mod six;
 pub mod static_lease;
 pub mod ten;
 pub mod ucifw;
+pub mod witness;
 
 use super::{Lab, Summary};
 use crate::emulated::EMULATED;
@@ -106,6 +107,8 @@ pub const SCENARIOS: &[Scenario] = &[
         run: idle::writes,
     },
     refresh::REFRESH,
+    witness::WITNESS,
+    witness::WAYS,
     notify::NOTIFY,
     import::IMPORT,
     Scenario {
