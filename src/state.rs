@@ -5,12 +5,16 @@
 //! The format: a head line `porchlight-state VERSION SHA256`, then one line a fact, fields parted by
 //! tabs. A file that is torn, foreign or of another version is set aside with a warning.
 
+mod upstream;
+
 use crate::config::Probe;
 use crate::map::{Map, Set};
 use crate::model::{millis, Family, Inquiry, Mac, Protection, RecordId, Scheme, Time};
 use crate::plan::retry::Spent;
+use crate::plan::upstream::UpstreamState;
 use crate::plan::{Carrier, Rule, StaticLease};
 use crate::provider::{Failure, Kind};
+use crate::wire::pcp::Nonce;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io;
@@ -26,7 +30,8 @@ const SIZE_CAP: u64 = 1 << 20;
 pub const HISTORY: usize = 5;
 
 /// Lines that mean nothing after a reboot: the packet filter and the neighbour table are empty then.
-const OF_THE_BOOT: [&str; 7] = ["moved", "lease", "leased", "conflict", "target", "proof", "pinned"];
+const OF_THE_BOOT: [&str; 10] =
+    ["moved", "lease", "leased", "conflict", "target", "proof", "pinned", "nonce", "above", "granted"];
 
 /// Everything that was done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,6 +50,10 @@ pub struct State {
     pub mapping: MappingState,
     /// Static leases.
     pub leases: LeaseState,
+    /// The routers above us, by the WAN section's name.
+    pub upstream: Map<String, UpstreamState>,
+    /// By which a router above us knows us again (PCP).
+    pub nonce: Nonce,
     /// The last changes, oldest first, at most [`HISTORY`].
     pub history: Vec<Change>,
 }
@@ -349,6 +358,7 @@ impl State {
         for (name, Pinned { addr, at }) in &self.leases.pinned {
             line(&["pinned", name, &addr.to_string(), &at.0.to_string()]);
         }
+        self.add_upstream(&mut line);
         for target in &self.mapping.targets {
             line(&["target", &target.to_string()]);
         }
@@ -498,6 +508,7 @@ impl State {
                 (probe.found, probe.since) = (Some(Protection::Password(scheme)), at);
                 (probe.at, probe.next) = (at, next);
             }
+            ["nonce" | "above" | "granted", ..] => self.read_upstream(fields)?,
             ["target", addr] => {
                 self.mapping.targets.insert(addr.parse().ok()?);
             }

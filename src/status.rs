@@ -1,15 +1,16 @@
 //! What the agent says of itself: one JSON document (pure), and the same as text for a person.
 
-use crate::config::{Camera, Config, Mapping, Network, Ports, Problem, Record, Severity};
+use crate::config::{Camera, Config, Mapping, Network, Ports, Problem, Record, Severity, Wan};
 use crate::map::Map;
 use crate::model::{
-    millis, Delegated, Family, Interface, Mac, Now, Reading, RecordId, Time, WanWorld, World,
+    millis, Delegated, Family, Interface, Mac, Now, Reach, Reading, RecordId, Time, WanWorld, World,
 };
 use crate::plan::account::account_key;
 use crate::plan::camera::{macs, silent_since};
 use crate::plan::mapping::{exposure, Exposure};
 use crate::plan::publish::{ids, wish, Wish};
 use crate::plan::reach::reach;
+use crate::plan::upstream;
 use crate::state::{kind_word, Known, RecordState, Retry, Seen, State};
 use crate::wire::json::{array, Json, Object};
 use std::fmt::Write as _;
@@ -137,7 +138,7 @@ impl View<'_> {
             .end()
     }
 
-    fn wan(&self, wan: &crate::config::Wan) -> String {
+    fn wan(&self, wan: &Wan) -> String {
         let sensed = self.world.wans.get(&wan.name).cloned().unwrap_or_default();
         let line = |family: Family| {
             let line = sensed.line(family);
@@ -149,7 +150,7 @@ impl View<'_> {
             match line.addr {
                 Reading::Seen { value, at } => object
                     .str("address", &value.to_string())
-                    .str("reach", &reach(value, &wan.accept).to_string())
+                    .str("reach", &self.reach(wan, &sensed, value))
                     .num("since_s", self.ago(at)),
                 Reading::Lost { since } => object.str("reach", "offline").num("lost_s", self.ago(since)),
                 Reading::Never => object.str("reach", "offline"),
@@ -167,12 +168,37 @@ impl View<'_> {
         for family in &wan.families {
             object = object.raw(if *family == Family::V4 { "ipv4" } else { "ipv6" }, &line(*family));
         }
+        if let Some(above) = self.above(wan) {
+            object = object.raw("upstream", &above);
+        }
         if !sensed.interfaces.is_empty() {
             object = object
                 .raw("interfaces", &array(sensed.interfaces.iter().map(interface)))
                 .raw("prefixes", &array(sensed.prefixes.iter().map(delegated)));
         }
         object.end()
+    }
+
+    /// How the internet reaches an address of a WAN.
+    fn reach(&self, wan: &Wan, sensed: &WanWorld, addr: IpAddr) -> String {
+        match (reach(addr, &wan.accept), upstream::public(wan, sensed)) {
+            (own, Some(_)) if own != Reach::Public && addr.is_ipv4() => ONE_NAT.into(),
+            (own, _) => own.to_string(),
+        }
+    }
+
+    /// The router above a WAN.
+    fn above(&self, wan: &Wan) -> Option<String> {
+        let memory = self.state.upstream.get(&wan.name)?;
+        let (well, says) = upstream::sentence(memory, wan)?;
+        let mut object = Object::new().str("gateway", &memory.place?.gateway.to_string());
+        if let Some(way) = memory.way {
+            object = object.str("way", &way.to_string());
+        }
+        if let Some(addr) = memory.external {
+            object = object.str("address", &addr.to_string());
+        }
+        Some(object.bool("well", well).str("says", &says).end())
     }
 
     /// Where an address is that the WAN itself does not have: on a LAN, out of a prefix that was delegated to the WAN.
@@ -291,6 +317,10 @@ impl View<'_> {
             .str("camera_port", &Ports(mapping.dest_port).to_string())
             .bool("open", self.is_open(mapping));
         let object = self.protection(mapping, object);
+        let object = match upstream::outside_port(self.config, self.state, mapping) {
+            Some(port) => object.num("outside_port", port.into()),
+            None => object,
+        };
         match exposure(self.config, self.world, self.state, mapping, self.now) {
             Exposure::Open(rules) => match (rules.first(), self.refusal(mapping)) {
                 (_, Some(why)) => object.str("closed", why).end(),
@@ -314,6 +344,8 @@ impl View<'_> {
     }
 }
 
+/// The reach of a WAN whose router above us lets in what we ask for.
+const ONE_NAT: &str = "behind one NAT that we can talk to";
 /// When something that rests is tried again.
 const REST: &str = "when the configuration changes, or `porchlight trigger` asks for it";
 /// Why a published address is not confirmed by DNS.
@@ -370,6 +402,10 @@ fn wan_lines(out: &mut String, wan: &Json) {
         let route = if line.get("route").bool() == Some(true) { "" } else { ", no default route" };
         let _ = writeln!(out, "  wan      {name} ({device}) {family}: {what}{route}");
     }
+    if let Some(says) = wan.get("upstream").get("says").str() {
+        let sign = if wan.get("upstream").get("well").bool() == Some(true) { ' ' } else { '!' };
+        let _ = writeln!(out, "{sign} wan      {name}: {says}");
+    }
     for interface in wan.get("interfaces").items() {
         let sign = if interface.get("trouble").bool() == Some(true) { '!' } else { ' ' };
         let called = interface.get("name").str().unwrap_or("?");
@@ -423,7 +459,14 @@ pub fn render(status: &Json) -> String {
                     (Some(found), Some(seconds)) => format!(", {found}, asked {} ago", passed(seconds)),
                     _ => String::new(),
                 };
-                writeln!(out, "  mapping  {door} -> {target} port {}{asked}", s(mapping, "camera_port"))
+                let outside = mapping.get("outside_port").num();
+                let outside =
+                    outside.map(|port| format!(" (from the internet: port {port})")).unwrap_or_default();
+                writeln!(
+                    out,
+                    "  mapping  {door}{outside} -> {target} port {}{asked}",
+                    s(mapping, "camera_port")
+                )
             }
             (Some(target), false) => writeln!(out, "! mapping  {door} -> {target}: not in force yet"),
             (None, _) => writeln!(out, "! mapping  {door} closed: {}", s(mapping, "closed")),

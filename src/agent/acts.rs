@@ -49,6 +49,7 @@ impl Agent {
             Action::Probe(job) => self.start_probe(job),
             Action::Map(job) => self.start_map(job, change),
             Action::Lease(job) => self.start_lease(job),
+            Action::Upstream(job) => self.start_upstream(job),
         }
     }
 

@@ -7,6 +7,7 @@ mod report;
 mod sensors;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
 pub use reload::{read_config, understand, Reading};
 pub(crate) use report::random;
@@ -15,7 +16,7 @@ use crate::act::http::Http;
 use crate::act::nudge;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
-use crate::config::{BackendChoice, Config, Problem};
+use crate::config::{BackendChoice, Config, Problem, Upstream};
 use crate::control::{Answer, Asked, Nudge, Question};
 use crate::map::{Map, Set};
 use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
@@ -23,6 +24,7 @@ use crate::mapping::fw4::Look;
 use crate::mapping::nft::MapReport;
 use crate::model::{Event, Mac, Now, Protection, RecordId, Time, World};
 use crate::paths::Paths;
+use crate::plan::upstream::{Report, UpstreamJob};
 use crate::plan::{
     self, camera, fold, lease, refresh, settle, Leased, LookJob, MapJob, ProbeJob, PublishJob,
 };
@@ -62,6 +64,8 @@ pub enum Message {
     Probed(ProbeJob, Protection),
     /// A change of the packet filter came back.
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
+    /// The router above a WAN answered, or did not.
+    Upstream(UpstreamJob, Report),
     /// Static leases were looked at.
     Leased(Result<Leased, String>),
     /// After the change of this generation: which tables drop what we let in.
@@ -108,6 +112,8 @@ pub struct Agent {
     /// The change of the packet filter that is under way, until it is known who drops what it lets in: a newer
     /// one ends it.
     pub(crate) changing_filter: Option<Task<()>>,
+    /// Questions to the routers above us, by the WAN section's name.
+    pub(crate) asking_above: Map<String, Task<()>>,
     /// The look at the packet filter that is under way: a change ends it.
     pub(crate) checking_filter: Option<Task<()>>,
     /// It changed while it was being looked at: look again.
@@ -158,7 +164,8 @@ impl Agent {
             log::warn!("{why}; starting with an empty memory, so what is published is asked first");
             State::default()
         });
-        let (state, kept) = recalled(state, &paths, &reading.config);
+        let (mut state, kept) = recalled(state, &paths, &reading.config);
+        upstream::name_ourselves(&mut state);
         let agent = Agent {
             backend: Rc::new(smol::lock::Mutex::new(Backend::new(&paths.root))),
             config: reading.config,
@@ -174,6 +181,7 @@ impl Agent {
             looking: Map::new(),
             confirm_at_once: Arc::new(smol::lock::Semaphore::new(acts::CONFIRM_AT_ONCE)),
             changing_filter: None,
+            asking_above: Map::new(),
             checking_filter: None,
             check_filter_again: false,
             filter_checked_at: None,
@@ -197,6 +205,10 @@ impl Agent {
 
     /// Runs until it is to end. Returns whether all is well then.
     pub async fn run(mut self, rx: Receiver<Message>, mode: Mode) -> Result<bool, String> {
+        if mode != Mode::Daemon {
+            // What is given has to be renewed.
+            self.config.global.upstream = Upstream::Off;
+        }
         self.start_sensors().await?;
         self.next_look = clock::now().boot.plus(self.config.global.check_interval);
         loop {
@@ -333,6 +345,7 @@ impl Agent {
             Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
             Message::Probed(job, found) => self.probed(&job, found, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
+            Message::Upstream(job, report) => self.heard_above(&job, report, now),
             Message::Leased(result) => self.leased(result, now),
             Message::Droppers(generation, droppers) => {
                 if generation == self.state.mapping.generation {
@@ -427,8 +440,10 @@ impl Agent {
         let soon = now.plus(self.config.global.debounce);
         let changing = self.state.mapping.in_flight.is_some() || self.changing_filter.is_some();
         let asking = self.state.probes.values().any(|probe| probe.in_flight.is_some());
+        let above = self.state.upstream.values().any(|memory| memory.in_flight.is_some());
         self.world.complete
             && !flying
+            && !above
             && !changing
             && !asking
             && !self.state.leases.in_flight
@@ -490,6 +505,7 @@ impl Agent {
         let _ = std::fs::remove_file(&self.paths.socket);
         // A change or a look that is under way may wait for the firewall for longer than we are given to end.
         (self.changing_filter, self.checking_filter) = (None, None);
+        self.leave_above().await;
         let open = plan::mapping::may_be_open(&self.config, &self.world, &self.state);
         // What is written in the firewall's configuration stays there, so that a restart does not wear the flash.
         let written = self.config.global.backend == BackendChoice::Uci;

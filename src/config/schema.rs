@@ -226,10 +226,8 @@ static GLOBAL: &[OptionRow] = &[
         "upstream",
         Kind::Word(&["auto", "on", "off"]),
         "auto",
-        "Ask the router above us for the mapping too",
-    )
-    .built(Built::Only(&["off"]))
-    .instead("use auto or off"),
+        "Ask the router above us for the mapping too (PCP, NAT-PMP, UPnP); auto: where the WAN's address is private",
+    ),
     option("keep_on_stop", Kind::Bool, "0", "1: a clean stop leaves the mappings in place"),
 ];
 

@@ -14,6 +14,7 @@ pub mod reach;
 pub mod refresh;
 pub mod retry;
 pub mod settle;
+pub mod upstream;
 
 use crate::config::{Config, Network, Proto};
 use crate::model::{Inquiry, Mac, Now, RecordId, Time, World};
@@ -45,6 +46,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     mapping::plan(config, world, state, now, &mut plan);
     publish::plan(config, world, state, now, &mut plan);
     lease::plan(config, world, state, now, &mut plan);
+    upstream::plan(config, world, state, now, &mut plan);
     plan
 }
 
@@ -61,6 +63,8 @@ pub enum Action {
     Map(MapJob),
     /// Make dnsmasq's configuration have exactly these static leases of ours.
     Lease(LeaseJob),
+    /// Ask the router above a WAN for its address and for ports.
+    Upstream(upstream::UpstreamJob),
 }
 
 /// [`Action::Publish`]. The agent adds the options, the time and the nonce.

@@ -4,8 +4,8 @@ use super::account::{account_key, same_job};
 use super::reach::reach;
 use super::refresh;
 use super::retry::due;
-use super::{Action, LookJob, Plan, PublishJob};
-use crate::config::{Config, Record};
+use super::{upstream, Action, LookJob, Plan, PublishJob};
+use crate::config::{Config, Record, Wan};
 use crate::model::{Family, Now, Reach, RecordId, Time, World};
 use crate::provider::{self, Wanted};
 use crate::state::{AccountState, Known, RecordState, Retry, State};
@@ -34,7 +34,10 @@ pub fn wish(config: &Config, world: &World, record: &Record, family: Family) -> 
             Some(addr) => match reach(addr, &wan.accept) {
                 Reach::Public if line.route => return Wish::Address(addr),
                 Reach::Public => format!("{addr}, but no {family} default route yet"),
-                other => format!("{addr} is {other}: it is not published"),
+                other => match outside(world, wan).filter(|_| line.route && family == Family::V4) {
+                    Some(outside) => return Wish::Address(outside),
+                    None => format!("{addr} is {other}: it is not published"),
+                },
             },
         };
         reasons.push(format!("wan {name}: {reason}"));
@@ -43,6 +46,11 @@ pub fn wish(config: &Config, world: &World, record: &Record, family: Family) -> 
         reasons.push(format!("none of its WANs has {family}"));
     }
     Wish::Wait(reasons.join("; "))
+}
+
+/// The public address of the router above a WAN, if we can talk to that.
+fn outside(world: &World, wan: &Wan) -> Option<IpAddr> {
+    upstream::public(wan, world.wans.get(&wan.name)?)
 }
 
 /// The ids that a record section stands for.

@@ -2,7 +2,7 @@
 
 use super::account::account_key;
 use super::retry::{after, Attempt, Spent};
-use super::{lease, mapping, probe, refresh, Action, Carried, LookJob, MapJob, PublishJob, Rule};
+use super::{lease, mapping, probe, refresh, upstream, Action, Carried, LookJob, MapJob, PublishJob, Rule};
 use crate::config::Config;
 use crate::map::Map;
 use crate::model::{Family, Now, RecordId, Time};
@@ -44,6 +44,10 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
         }
         Action::Lease(job) => {
             lease::begin(state, job);
+            0
+        }
+        Action::Upstream(job) => {
+            upstream::begin(state, job);
             0
         }
         Action::Map(job) => {
@@ -384,6 +388,7 @@ pub fn try_again(state: &mut State) {
     }
     probe::try_again(state);
     lease::try_again(state);
+    upstream::try_again(state);
     // Not forgotten: until a change of the packet filter succeeds, what is in force is in doubt.
     if let Some(retry) = &mut state.mapping.retry {
         retry.next = None;
@@ -395,6 +400,7 @@ pub fn try_again(state: &mut State) {
 pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
     probe::reconfigured(state, before, now);
     lease::reconfigured(state, before, now);
+    upstream::reconfigured(state, now);
     let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();
     state.records.retain(|id, _| keep.contains(id));
     let keys: Vec<String> = now.records.iter().map(account_key).collect();

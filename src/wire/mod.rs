@@ -3,9 +3,12 @@
 pub mod ctnetlink;
 pub mod dns;
 pub mod http;
+pub mod igd;
 pub mod json;
+pub mod natpmp;
 pub mod netifd;
 pub mod onvif;
+pub mod pcp;
 pub mod rtnl;
 pub mod rtsp;
 pub mod xml;
