@@ -393,8 +393,10 @@ pub fn answered(state: &mut State, wan: &Wan, job: &UpstreamJob, report: Report,
 
 /// It did not answer.
 fn silent(memory: &mut UpstreamState, now: Time) {
+    // A way that an earlier run had found: there may be another one now.
+    let untried = memory.way.is_some() && memory.external.is_none();
     memory.tries = memory.tries.saturating_add(1);
-    if memory.way.is_some() && memory.tries < PATIENCE {
+    if memory.way.is_some() && !untried && memory.tries < PATIENCE {
         let doubled =
             PAUSE.saturating_mul(1u32.checked_shl(memory.tries.saturating_sub(1)).unwrap_or(u32::MAX));
         memory.next = now.plus(doubled.min(CHECK));
@@ -403,6 +405,10 @@ fn silent(memory: &mut UpstreamState, now: Time) {
     (memory.way, memory.service, memory.external, memory.epoch) = (None, None, None, None);
     (memory.grants, memory.refused) = (Vec::new(), Vec::new());
     memory.next = now.plus(CHECK_SILENT);
+    if untried {
+        // Nothing to say yet: it is asked in every way at once.
+        (memory.next, memory.at, memory.tries) = (now, Time::default(), 0);
+    }
 }
 
 /// Whether a router's epoch says that it has lost its table (RFC 6886 section 3.6).

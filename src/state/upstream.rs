@@ -15,6 +15,9 @@ impl State {
         line(&["nonce", &nonce]);
         for (wan, memory) in &self.upstream {
             let (Some(place), Some(way)) = (memory.place, memory.way) else { continue };
+            if memory.grants.is_empty() && memory.in_flight.is_none() {
+                continue;
+            }
             let epoch = memory.epoch.unwrap_or_default();
             line(&[
                 "above",

@@ -22,6 +22,7 @@ pub mod service;
 pub mod static_lease;
 pub mod ten;
 pub mod ucifw;
+pub mod upstream;
 
 use super::{Lab, Summary};
 use crate::emulated::EMULATED;
@@ -74,6 +75,7 @@ pub const SCENARIOS: &[Scenario] = &[
     service::REPLACED,
     ucifw::UCI_BACKEND,
     static_lease::STATIC_LEASE,
+    upstream::UPSTREAM,
     faults::FAULTS,
     Scenario {
         name: "kill",
