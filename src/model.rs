@@ -3,6 +3,7 @@
 
 use crate::config::{Network, Probe};
 use crate::map::Map;
+use crate::wire::tz::Zone;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -179,6 +180,8 @@ pub struct WanWorld {
     pub device6: Option<String>,
     /// The last device that carried IPv4: it stays when that goes.
     pub last_device: Option<String>,
+    /// The last device that carried IPv6, likewise.
+    pub last_device6: Option<String>,
     /// Prefixes that were delegated to this WAN.
     pub prefixes: Vec<Delegated>,
     /// What netifd says of the interfaces that the section names.
@@ -255,6 +258,8 @@ pub struct OwnAddr {
     pub addr: IpAddr,
     /// Length of the subnet's prefix.
     pub prefix: u8,
+    /// It may be used for what is new: neither tentative nor a duplicate, and not deprecated (RFC 4862 section 5.5.4).
+    pub settled: bool,
 }
 
 /// What the kernel says of a neighbour with a known hardware address.
@@ -292,6 +297,21 @@ pub struct Lease {
     pub name: Option<String>,
 }
 
+/// What `/etc/TZ` says of local time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimeZone {
+    /// This; UTC where there is no such file, or nothing in it.
+    Known(Zone),
+    /// Something that is no time zone, and why it is none.
+    Bad(String),
+}
+
+impl Default for TimeZone {
+    fn default() -> TimeZone {
+        TimeZone::Known(Zone::default())
+    }
+}
+
 /// Everything that was sensed, folded from events. The planner's view of the outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct World {
@@ -307,6 +327,8 @@ pub struct World {
     pub complete: bool,
     /// Whether the resolver file names a server.
     pub resolver: bool,
+    /// How local time is told.
+    pub zone: TimeZone,
     /// When the world last got better (address, route, resolver, trigger, clock): ends a transient back-off.
     pub healed: Option<Time>,
     /// When the clock was last set; heals a clock failure.
@@ -412,6 +434,8 @@ pub enum Event {
     Leases(Vec<Lease>),
     /// The resolver file was read anew: does it name a server?
     Resolver(bool),
+    /// The time zone's file was read anew.
+    TimeZone(TimeZone),
     /// The wall clock was set.
     ClockSet,
     /// The packet filter was changed by someone else.

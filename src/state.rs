@@ -5,7 +5,10 @@
 //! The format: a head line `porchlight-state VERSION SHA256`, then one line a fact, fields parted by
 //! tabs. A file that is torn, foreign or of another version is set aside with a warning.
 
+mod told;
 mod upstream;
+
+pub use told::{ChannelState, Told, Trouble};
 
 use crate::config::Probe;
 use crate::map::{Map, Set};
@@ -30,8 +33,10 @@ const SIZE_CAP: u64 = 1 << 20;
 pub const HISTORY: usize = 5;
 
 /// Lines that mean nothing after a reboot: the packet filter and the neighbour table are empty then.
-const OF_THE_BOOT: [&str; 10] =
-    ["moved", "lease", "leased", "conflict", "target", "proof", "pinned", "nonce", "above", "granted"];
+const OF_THE_BOOT: [&str; 12] = [
+    "moved", "lease", "leased", "conflict", "target", "proof", "pinned", "name", "hits", "nonce", "above",
+    "granted",
+];
 
 /// Everything that was done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,8 +51,14 @@ pub struct State {
     pub cameras: Map<String, CameraState>,
     /// What the cameras were asked, by the mapping section's name.
     pub probes: Map<String, ProbeState>,
+    /// Who has which address, of the names that may use a mapping.
+    pub names: Map<String, NameState>,
+    /// How many connections each mapping has let in since the boot, or since this memory began.
+    pub hits: Map<String, u64>,
     /// The packet filter.
     pub mapping: MappingState,
+    /// What the owner was told, and is to be told.
+    pub told: Told,
     /// Static leases.
     pub leases: LeaseState,
     /// The routers above us, by the WAN section's name.
@@ -168,6 +179,14 @@ pub struct CameraState {
     pub moved_at: Time,
     /// Another device on its address.
     pub conflict: Option<Conflict>,
+    /// Which of its hardware addresses it shows at present, as last seen.
+    pub mac: Option<Mac>,
+    /// Its IPv6 address now, if that is known and a mapping wants it.
+    pub addr6: Option<IpAddr>,
+    /// The half of its own of an IPv6 address at which it was heard, in whatever prefix.
+    pub heard6: Option<u64>,
+    /// Another device on its IPv6 address.
+    pub conflict6: Option<Conflict>,
     /// Since when the kernel knows of nobody there. Not kept over a restart.
     pub unheard: Option<Time>,
 }
@@ -207,6 +226,25 @@ pub struct ProbeState {
     /// How often in a row nothing was proven.
     pub tries: u32,
     /// When to ask again.
+    pub next: Time,
+}
+
+/// What is known of a name in `list src_ip`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NameState {
+    /// Number of the last look-up.
+    pub generation: u64,
+    /// It is under way.
+    pub in_flight: bool,
+    /// When it was started.
+    pub started: Time,
+    /// What was answered well last, sorted.
+    pub addrs: Option<Vec<IpAddr>>,
+    /// Why it could not be looked up, if the last one failed.
+    pub failure: Option<String>,
+    /// How often in a row that was so.
+    pub tries: u32,
+    /// When to look it up again.
     pub next: Time,
 }
 
@@ -340,7 +378,13 @@ impl State {
             for addr in &camera.leases {
                 line(&["leased", name, &addr.to_string()]);
             }
-            if let Some(conflict) = camera.conflict {
+            if let Some(mac) = camera.mac {
+                line(&["shows", name, &mac.to_string()]);
+            }
+            if let Some(half) = camera.heard6 {
+                line(&["heard6", name, &half.to_string()]);
+            }
+            for conflict in [camera.conflict, camera.conflict6].into_iter().flatten() {
                 // While it lasts, its time is now: whatever that will be.
                 let last = if conflict.now { "now".to_string() } else { conflict.last.0.to_string() };
                 let (addr, by) = (conflict.addr.to_string(), conflict.by.to_string());
@@ -359,9 +403,20 @@ impl State {
             line(&["pinned", name, &addr.to_string(), &at.0.to_string()]);
         }
         self.add_upstream(&mut line);
+        for (name, memory) in &self.names {
+            // Not asked when it was answered: after a restart it is looked up again, and until then all stays as it is.
+            let addrs: Vec<String> = memory.addrs.iter().flatten().map(IpAddr::to_string).collect();
+            if !addrs.is_empty() {
+                line(&["name", name, &addrs.join(" ")]);
+            }
+        }
+        for (name, count) in &self.hits {
+            line(&["hits", name, &count.to_string()]);
+        }
         for target in &self.mapping.targets {
             line(&["target", &target.to_string()]);
         }
+        self.told.write(&mut line);
         for change in &self.history {
             line(&["history", &change.number.to_string(), &change.at.to_string(), &change.text]);
         }
@@ -427,6 +482,9 @@ impl State {
     fn read_line(&mut self, fields: &[&str], same_boot: bool) -> Option<()> {
         match fields {
             [kind, ..] if !same_boot && OF_THE_BOOT.contains(kind) => {}
+            [kind, ..] if told::LINES.contains(kind) => {
+                return if same_boot { self.told.read(fields) } else { Some(()) };
+            }
             ["change", n] => self.change = n.parse().ok()?,
             ["record", record, domain, rtype, account, addr, at] => {
                 let state = self.records.entry(record_id(record, domain, rtype)?).or_default();
@@ -487,9 +545,18 @@ impl State {
                 let now = *last == "now";
                 let last = if now { Time::default() } else { Time(last.parse().ok()?) };
                 let quiet = Duration::from_millis(quiet.parse().ok()?);
-                let (addr, by) = (addr.parse().ok()?, Mac::parse(by)?);
+                let addr: IpAddr = addr.parse().ok()?;
+                let by = Mac::parse(by)?;
                 let conflict = Conflict { addr, by, now, last, quiet };
-                self.cameras.entry((*name).to_string()).or_default().conflict = Some(conflict);
+                let camera = self.cameras.entry((*name).to_string()).or_default();
+                let place = if addr.is_ipv4() { &mut camera.conflict } else { &mut camera.conflict6 };
+                *place = Some(conflict);
+            }
+            ["shows", name, mac] => {
+                self.cameras.entry((*name).to_string()).or_default().mac = Some(Mac::parse(mac)?);
+            }
+            ["heard6", name, half] => {
+                self.cameras.entry((*name).to_string()).or_default().heard6 = Some(half.parse().ok()?);
             }
             ["pinned", name, addr, at] => {
                 let pinned = Pinned { addr: addr.parse().ok()?, at: Time(at.parse().ok()?) };
@@ -509,6 +576,13 @@ impl State {
                 (probe.at, probe.next) = (at, next);
             }
             ["nonce" | "above" | "granted", ..] => self.read_upstream(fields)?,
+            ["name", name, addrs] => {
+                let addrs: Option<Vec<IpAddr>> = addrs.split(' ').map(|addr| addr.parse().ok()).collect();
+                self.names.entry((*name).to_string()).or_default().addrs = Some(addrs?);
+            }
+            ["hits", name, count] => {
+                self.hits.insert((*name).to_string(), count.parse().ok()?);
+            }
             ["target", addr] => {
                 self.mapping.targets.insert(addr.parse().ok()?);
             }
@@ -681,6 +755,10 @@ mod tests {
             leases: vec!["192.168.1.30".parse().unwrap(), addr],
             moved_at: Time(4),
             conflict: Some(conflict),
+            mac: Mac::parse("02:00:00:00:00:01"),
+            addr6: None,
+            heard6: Some(0x1234),
+            conflict6: Some(Conflict { addr: "2001:db8::20".parse().unwrap(), ..conflict }),
             unheard: None,
         };
         state.cameras.insert("front".into(), camera);

@@ -1,15 +1,17 @@
 //! What the agent says of itself: one JSON document (pure), and the same as text for a person.
 
-use crate::config::{Camera, Config, Mapping, Network, Ports, Problem, Record, Severity, Wan};
+use crate::config::{Camera, Config, Mapping, Network, Notify, Ports, Problem, Record, Severity, Wan};
 use crate::map::Map;
 use crate::model::{
     millis, Delegated, Family, Interface, Mac, Now, Reach, Reading, RecordId, Time, WanWorld, World,
 };
 use crate::plan::account::account_key;
 use crate::plan::camera::{macs, silent_since};
-use crate::plan::mapping::{exposure, Exposure};
+use crate::plan::mapping::{exposure, way, Exposure};
 use crate::plan::publish::{ids, wish, Wish};
 use crate::plan::reach::reach;
+use crate::plan::schedule::rests;
+use crate::plan::six;
 use crate::plan::upstream;
 use crate::state::{kind_word, Known, RecordState, Retry, Seen, State};
 use crate::wire::json::{array, Json, Object};
@@ -52,16 +54,24 @@ impl View<'_> {
         self.state.records.get(id).filter(|memory| memory.account == key)
     }
 
-    fn retry(&self, record: &Record, id: &RecordId) -> Option<&Retry> {
+    pub(crate) fn retry(&self, record: &Record, id: &RecordId) -> Option<&Retry> {
         let own = self.memory(record, id).and_then(|memory| memory.retry.as_ref());
         // What is right does not fail, whatever else of its account does.
         let accounts = || self.state.accounts.get(&account_key(record))?.retry.as_ref();
         own.or_else(|| accounts().filter(|_| !self.is_right(record, id)))
     }
 
+    /// What is published, as far as it is known.
+    pub(crate) fn published(&self, record: &Record, id: &RecordId) -> Option<IpAddr> {
+        match self.memory(record, id)?.known {
+            Known::Published(addr) | Known::Remembered(addr) => Some(addr),
+            _ => None,
+        }
+    }
+
     fn is_right(&self, record: &Record, id: &RecordId) -> bool {
         let known = self.memory(record, id).map(|memory| memory.known);
-        let wish = wish(self.config, self.world, record, id.family);
+        let wish = wish(self.config, self.world, self.state, record, id.family);
         matches!((known, wish), (Some(Known::Published(a) | Known::Remembered(a)), Wish::Address(b)) if a == b)
     }
 
@@ -74,7 +84,7 @@ impl View<'_> {
 
     /// How one record stands.
     pub fn standing(&self, record: &Record, id: &RecordId) -> Standing {
-        let Wish::Address(addr) = wish(self.config, self.world, record, id.family) else {
+        let Wish::Address(addr) = wish(self.config, self.world, self.state, record, id.family) else {
             return Standing::Waiting;
         };
         match self.memory(record, id).map(|memory| memory.known) {
@@ -92,7 +102,7 @@ impl View<'_> {
             all.iter().all(|s| matches!(s, Standing::Right | Standing::Waiting))
                 && all.contains(&Standing::Right)
         };
-        let mapping_ok = |mapping: &Mapping| self.is_open(mapping);
+        let mapping_ok = |mapping: &Mapping| self.is_open(mapping) || rests(mapping, self.world, self.now);
         !self.problems.iter().any(|problem| problem.severity == Severity::Error)
             && self.config.records.iter().all(record_ok)
             && self.config.mappings.iter().all(mapping_ok)
@@ -101,7 +111,7 @@ impl View<'_> {
             && !self.world.wans.values().flat_map(|wan| &wan.interfaces).any(|interface| interface.trouble)
     }
 
-    fn is_open(&self, mapping: &Mapping) -> bool {
+    pub(crate) fn is_open(&self, mapping: &Mapping) -> bool {
         let Exposure::Open(rules) = exposure(self.config, self.world, self.state, mapping, self.now) else {
             return false;
         };
@@ -110,7 +120,7 @@ impl View<'_> {
     }
 
     /// Why the packet filter does not carry a mapping that was to be open.
-    fn refusal(&self, mapping: &Mapping) -> Option<&str> {
+    pub(crate) fn refusal(&self, mapping: &Mapping) -> Option<&str> {
         let refused = self.state.mapping.refused.iter().find(|(name, _)| *name == mapping.name);
         refused.map(|(_, why)| why.as_str())
     }
@@ -134,6 +144,7 @@ impl View<'_> {
             .raw("cameras", &array(self.config.cameras.iter().map(|camera| self.camera(camera))))
             .raw("mappings", &array(self.config.mappings.iter().map(|mapping| self.mapping(mapping))))
             .raw("filter", &self.filter())
+            .raw("notify", &array(self.config.notifies.iter().map(|channel| self.channel(channel))))
             .raw("changes", &array(self.state.history.iter().map(change)))
             .end()
     }
@@ -227,7 +238,7 @@ impl View<'_> {
             .str("type", id.family.rtype())
             .str("provider", &record.provider)
             .str("standing", standing);
-        object = match wish(self.config, self.world, record, id.family) {
+        object = match wish(self.config, self.world, self.state, record, id.family) {
             Wish::Address(addr) => object.str("wanted", &addr.to_string()),
             Wish::Wait(why) => object.str("waiting", &why),
         };
@@ -271,8 +282,18 @@ impl View<'_> {
         let mut object = Object::new().str("name", &camera.name).raw("macs", &array(macs));
         if let Some(addr) = memory.addr {
             object = object.str("address", &addr.to_string());
-            let near = self.world.neighbours.get(&addr).is_some_and(|n| n.fresh);
-            object = object.bool("confirmed", near);
+            object = object.bool("confirmed", self.is_near(addr));
+        }
+        if self.config.has_ipv6(camera) {
+            object = match six::place(self.config, self.world, &memory, camera) {
+                Ok(place) => {
+                    let addr = place.addr;
+                    let object =
+                        object.str("address6", &addr.to_string()).bool("confirmed6", self.is_near(addr));
+                    object.bool("heard6", place.heard)
+                }
+                Err(why) => object.str("no_address6", &why),
+            };
         }
         if let Some(since) = silent_since(self.config, self.state, camera, self.now.boot) {
             object = object.num("silent_s", self.ago(since));
@@ -282,6 +303,10 @@ impl View<'_> {
         }
         let names: Vec<String> = camera.records.iter().map(|name| crate::wire::json::quoted(name)).collect();
         object.raw("records", &array(names)).end()
+    }
+
+    fn is_near(&self, addr: IpAddr) -> bool {
+        self.world.neighbours.get(&addr).is_some_and(|near| near.fresh)
     }
 
     /// What dnsmasq's configuration has of the camera, or why it has nothing.
@@ -300,7 +325,8 @@ impl View<'_> {
         let Some(probe) = self.state.probes.get(&mapping.name) else { return object };
         let (Some(found), Some(asked)) = (&probe.found, &probe.asked) else { return object };
         let memory = self.state.cameras.get(&mapping.camera);
-        if mapping.allow_open || memory.and_then(|memory| memory.addr) != Some(asked.target.ip()) {
+        let at = Some(asked.target.ip());
+        if mapping.allow_open || !memory.is_some_and(|memory| memory.addr == at || memory.addr6 == at) {
             return object;
         }
         object
@@ -315,11 +341,26 @@ impl View<'_> {
             .str("camera", &mapping.camera)
             .str("port", &Ports(mapping.src_dport).to_string())
             .str("camera_port", &Ports(mapping.dest_port).to_string())
-            .bool("open", self.is_open(mapping));
+            .bool("open", self.is_open(mapping))
+            .num("hits", self.state.hits.get(&mapping.name).map_or(0, |count| *count as i64));
+        let object = match &mapping.schedule {
+            Some(schedule) => object
+                .str("schedule", &schedule.to_string())
+                .bool("rests", rests(mapping, self.world, self.now)),
+            None => object,
+        };
         let object = self.protection(mapping, object);
         let object = match upstream::outside_port(self.config, self.state, mapping) {
             Some(port) => object.num("outside_port", port.into()),
             None => object,
+        };
+        let names = mapping.source_names.iter().map(|name| self.source(name));
+        let object = if names.len() == 0 { object } else { object.raw("names", &array(names)) };
+        let object = match mapping.families.as_slice() {
+            [_] => object,
+            families => {
+                object.raw("families", &array(families.iter().map(|family| self.way(mapping, *family))))
+            }
         };
         match exposure(self.config, self.world, self.state, mapping, self.now) {
             Exposure::Open(rules) => match (rules.first(), self.refusal(mapping)) {
@@ -331,6 +372,42 @@ impl View<'_> {
             Exposure::Until(at, why) => {
                 object.str("closed", &why).num("opens_s", at.since(self.now.boot).as_secs() as i64).end()
             }
+        }
+    }
+
+    /// A name of `list src_ip`.
+    fn source(&self, name: &str) -> String {
+        let memory = self.state.names.get(name);
+        let addrs = memory.iter().flat_map(|memory| memory.addrs.iter().flatten());
+        let addrs = addrs.map(|addr| format!("\"{addr}\""));
+        let object = Object::new().str("name", name).raw("addresses", &array(addrs));
+        match memory.and_then(|memory| memory.failure.as_ref()) {
+            Some(why) => object.str("failure", why).end(),
+            None => object.end(),
+        }
+    }
+
+    fn channel(&self, channel: &Notify) -> String {
+        let object = Object::new().str("name", &channel.name).str("kind", &channel.kind);
+        let Some(memory) = self.state.told.channels.get(&channel.name) else {
+            return object.num("waiting", 0).end();
+        };
+        let object = object.num("waiting", memory.queue.len() as i64);
+        match &memory.retry {
+            Some(retry) => object.raw("failure", &self.failure(retry)).end(),
+            None => object.end(),
+        }
+    }
+
+    /// One family of a mapping that has both.
+    fn way(&self, mapping: &Mapping, family: Family) -> String {
+        let object = Object::new().str("family", &family.to_string());
+        match way(self.config, self.world, self.state, mapping, family, self.now) {
+            Exposure::Open(rules) => match rules.first() {
+                Some(rule) => object.str("target", &rule.target.to_string()).end(),
+                None => object.end(),
+            },
+            Exposure::Closed(why) | Exposure::Until(_, why) => object.str("closed", &why).end(),
         }
     }
 
@@ -446,6 +523,18 @@ pub fn render(status: &Json) -> String {
             (None, _) => "not seen yet".into(),
         };
         let _ = writeln!(out, "  camera   {} {place}", s(camera, "name"));
+        let heard = camera.get("heard6").bool() == Some(true);
+        let _ = match (camera.get("address6").str(), camera.get("no_address6").str()) {
+            (Some(addr), _) if camera.get("confirmed6").bool() == Some(true) => {
+                writeln!(out, "  camera   {} in IPv6 at {addr}", s(camera, "name"))
+            }
+            (Some(addr), _) => {
+                let when = if heard { "lately" } else { "yet" };
+                writeln!(out, "  camera   {} in IPv6 at {addr} (not heard of {when})", s(camera, "name"))
+            }
+            (None, Some(why)) => writeln!(out, "  camera   {} has no IPv6 address: {why}", s(camera, "name")),
+            (None, None) => Ok(()),
+        };
         if let Some(why) = camera.get("static_lease_failure").str() {
             let _ = writeln!(out, "! camera   {}: its static lease is not written: {why}", s(camera, "name"));
         }
@@ -462,15 +551,32 @@ pub fn render(status: &Json) -> String {
                 let outside = mapping.get("outside_port").num();
                 let outside =
                     outside.map(|port| format!(" (from the internet: port {port})")).unwrap_or_default();
+                let hits = match mapping.get("hits").num() {
+                    Some(1) => "1 connection".to_string(),
+                    hits => format!("{} connections", hits.unwrap_or(0)),
+                };
                 writeln!(
                     out,
-                    "  mapping  {door}{outside} -> {target} port {}{asked}",
+                    "  mapping  {door}{outside} -> {target} port {}{asked}, {hits}",
                     s(mapping, "camera_port")
                 )
             }
             (Some(target), false) => writeln!(out, "! mapping  {door} -> {target}: not in force yet"),
-            (None, _) => writeln!(out, "! mapping  {door} closed: {}", s(mapping, "closed")),
+            (None, _) => {
+                let sign = if mapping.get("rests").bool() == Some(true) { ' ' } else { '!' };
+                writeln!(out, "{sign} mapping  {door} closed: {}", s(mapping, "closed"))
+            }
         };
+        for way in mapping.get("families").items() {
+            let family = s(way, "family");
+            let _ = match way.get("target").str() {
+                // The first of them is told already.
+                Some(target) if mapping.get("target").str() == Some(target) => Ok(()),
+                Some(target) => writeln!(out, "  mapping  {door} by {family} -> {target}"),
+                None if mapping.get("target").is_null() => Ok(()),
+                None => writeln!(out, "  mapping  {door} closed by {family}: {}", s(way, "closed")),
+            };
+        }
     }
     let filter = status.get("filter");
     for table in filter.get("dropped_by").items() {
@@ -479,6 +585,10 @@ pub fn render(status: &Json) -> String {
     }
     if let Some(text) = filter.get("failure").str() {
         let _ = writeln!(out, "! filter   {text}");
+    }
+    for channel in status.get("notify").items().iter().filter(|channel| !channel.get("failure").is_null()) {
+        let (waiting, why) = (channel.get("waiting").num().unwrap_or(0), s(channel.get("failure"), "text"));
+        let _ = writeln!(out, "  notify   {}: {waiting} events are not told yet: {why}", s(channel, "name"));
     }
     for change in status.get("changes").items() {
         let _ =

@@ -271,6 +271,7 @@ fn every_default_is_accepted_when_written_out() {
         ("record", "option provider 'cloudflare'\nlist domain 'a.example.com'\noption token 'abcd'\n"),
         ("camera", "option ip '192.168.1.2'\n"),
         ("mapping", "option camera 'c'\noption src_dport '1'\n"),
+        ("notify", "option kind 'script'\noption program '/bin/true'\n"),
     ];
     for (kind, rest) in must {
         let mut text =
@@ -376,6 +377,26 @@ fn secrets_never_show() {
         "option body 'S3CRET\u{7}'\n",
     ] {
         let loaded = loaded(&file(lines));
+        let all = format!("{}{}{:?}", super_lines(&loaded), describe(&loaded.config), loaded);
+        assert!(!all.contains("S3CRET"), "{lines}: {all}");
+    }
+}
+
+/// The same of a channel, whose address is a secret too.
+#[test]
+fn secrets_of_channels_never_show() {
+    for lines in [
+        "option kind 'webhook'\noption url 'S3CRET'\n",
+        "option kind 'webhook'\noption url 'https://x.example/S3CRET'\nlist header 'S3CRET'\n",
+        "option kind 'slack'\noption url 'https://x.example:99999/S3CRET'\n",
+        "option kind 'slack'\noption url 'https://S3CRET@x.example/'\n",
+        "option kind 'dingtalk'\noption url 'https://x.example/?a=S3CRET'\noption secret 'S3CRET'\n",
+        "option kind 'bark'\noption token 'S3CRET'\noption token_file '/S'\n",
+        "option kind 'bark'\noption token '$S3CRET'\n",
+        "option kind 'webhook'\noption url 'https://x.example/'\noption body '{S3CRET'\n",
+        "option kind 'email'\noption url 'S3CRET'\noption to 'me'\n",
+    ] {
+        let loaded = loaded(&format!("config wan w\noption device auto\nconfig notify n\n{lines}"));
         let all = format!("{}{}{:?}", super_lines(&loaded), describe(&loaded.config), loaded);
         assert!(!all.contains("S3CRET"), "{lines}: {all}");
     }

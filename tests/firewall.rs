@@ -170,6 +170,32 @@ config redirect 'porchlight_garden__2'
     assert!(!none.contains("redirect") && none.contains("a note") && none.contains("not ours"), "{none}");
 }
 
+/// A way in by IPv6 that changes between a redirect and a rule keeps its place.
+#[test]
+fn a_rule_is_written_as_one_and_becomes_a_redirect() {
+    let six = |port| Redirect { reflection: false, ..redirect("front_rtsp", port, "2001:db8:1::20") };
+    for (name, old) in fixtures().iter().filter(|(name, _)| name != "ours-left") {
+        let ruled = edited(old, &[six(554)]);
+        let written = firewall::sections(&ruled).unwrap();
+        let ours: Vec<_> = written.iter().filter(|section| firewall::is_ours(section)).collect();
+        let [one] = ours.as_slice() else { panic!("{name}: {ours:?}") };
+        let options: Vec<_> =
+            one.options.iter().map(|o| format!("{}={}", o.name, o.values.join(" "))).collect();
+        assert_eq!(
+            (one.kind.as_str(), one.name.as_deref(), options.join(" ").as_str()),
+            (
+                "rule",
+                Some("porchlight_front_rtsp"),
+                "name=Porchlight: front_rtsp family=ipv6 src=wan dest=lan proto=tcp dest_ip=2001:db8:1::20 dest_port=554 \
+                 target=ACCEPT enabled=1"
+            )
+        );
+        assert_eq!(edit(&ruled, &[six(554)]).unwrap(), None, "{name}");
+        assert_eq!(text(&edited(&ruled, &[six(8554)])), text(&edited(old, &[six(8554)])), "{name}");
+        assert_eq!(text(&edited(&ruled, &[])), text(old), "{name}");
+    }
+}
+
 #[test]
 fn what_has_one_of_these_labels_stays() {
     let label = |mapping| porchlight::mapping::redirect::label(mapping);

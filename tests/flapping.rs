@@ -2,11 +2,13 @@
 //! in that instant, and the firewall reloads at most four times in any five minutes. A fake clock, no sleeping.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use porchlight::config::load::{load, Sources};
+#[path = "common/configuration.rs"]
+mod configuration;
+
+use configuration::config;
 use porchlight::config::Config;
 use porchlight::model::*;
 use porchlight::plan::{camera, fold, plan, settle, Action, Carried, Rule};
-use porchlight::provider::PROVIDERS;
 use porchlight::state::State;
 use proptest::prelude::*;
 use std::net::IpAddr;
@@ -18,17 +20,6 @@ const RELOAD: u64 = 4000;
 const BAR: u64 = 60;
 const WINDOW: u64 = 300_000;
 const MINUTE: u64 = 60_000;
-
-struct Nothing;
-
-impl Sources for Nothing {
-    fn first_line(&self, _: &str) -> Result<String, String> {
-        Err("no files here".into())
-    }
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-}
 
 /// Cameras with one mapping each, on fw4.
 struct Home {
@@ -61,13 +52,13 @@ impl Home {
                 8000 + u32::from(n)
             );
         }
-        let lan = OwnAddr { device: "lan0".into(), addr: [192, 168, 1, 1].into(), prefix: 24 };
+        let lan = OwnAddr { device: "lan0".into(), addr: [192, 168, 1, 1].into(), prefix: 24, settled: true };
         let lease = |n| Lease { expiry: 0, mac: Mac([2, 0, 0, 0, 0, n]), addr: addr(n), name: None };
         let leases = (0..cameras).map(lease).collect();
         let world =
             World { complete: true, fw4: true, procd: true, own: vec![lan], leases, ..World::default() };
         let mut home = Home {
-            config: load(&text, "config", PROVIDERS, &Nothing).config,
+            config: config(&text),
             world,
             state: State::default(),
             now: 1000,

@@ -447,32 +447,90 @@ fn src_ip_says_who_may() {
     });
 }
 
+/// A firewall that lets in what is translated, and of IPv6 nothing else.
+const CLOSED6: &str = "table inet home6 {
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		ct state established,related accept
+		iifname \"wan0\" ct status dnat accept
+		iifname \"br-lan\" accept
+		counter reject
+	}
+}
+";
+const CAM6: &str = "fd00::50";
+
+fn tcp6(port: u16, to: u16) -> Rule {
+    Rule { wan_addrs: vec![], lan: network("fd00::/64"), ..tcp(port, CAM6, to) }
+}
+
+/// What a viewer with this address on the internet is greeted with at this port of the camera's own address.
+fn at_own_address(lab: &Lab, from: &str, port: u16) -> Result<String, ErrorKind> {
+    lab.internet.within(|| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&at(from, 0).into()).unwrap();
+        socket.connect_timeout(&at(CAM6, port).into(), QUIET).map_err(|error| error.kind())?;
+        read_greeting(socket.into())
+    })
+}
+
 #[test]
-fn ipv6_is_mapped_too() {
-    lab("ipv6_is_mapped_too", |lab| {
-        greeter(&lab.cam1, "cam1", "fd00::50", 554);
-        let rule = Rule {
-            wan_addrs: vec!["2001:db8::4".parse().unwrap()],
-            lan: network("fd00::/64"),
-            ..tcp(8554, "fd00::50", 554)
-        };
+fn in_ipv6_it_is_the_cameras_own_address() {
+    lab("in_ipv6_it_is_the_cameras_own_address", |lab| {
+        lab.internet.within(|| ip("route add fd00::/64 via 2001:db8::4"));
+        lab.internet.within(|| ip("addr add 2001:db8::8/64 dev eth0"));
+        nft_load(CLOSED6);
+        for port in [554, 7000, 7001, 8556] {
+            greeter(&lab.cam1, "cam1", CAM6, port);
+        }
+        let (viewer, stranger) = ("2001:db8::9", "2001:db8::8");
         let mut nft = nft();
-        map(&mut nft, &[rule], &[]);
-        assert_eq!(
-            lab.internet.within(|| greeting("2001:db8::4", 8554)).unwrap(),
-            "cam1:554 for 2001:db8::9"
-        );
-        assert!(lab.outside(8554).is_err());
-        let streaming = streamer(&lab.cam1, "fd00::50", 555);
-        let rule = Rule { wan_addrs: vec![], lan: network("fd00::/64"), ..tcp(555, "fd00::50", 555) };
-        map(&mut nft, &[rule], &[]);
-        let mut viewer = lab.internet.within(|| TcpStream::connect(at("2001:db8::4", 555)).unwrap());
-        assert_flows(&mut viewer);
-        // The stream, and what remembers the greeting.
-        let cut = map(&mut nft, &[], &["fd00::50"]);
-        assert_eq!((cut.flushed, cut.how), (2, How::Ctnetlink));
-        assert_stops(&mut viewer);
-        streaming.join().unwrap();
+        assert!(at_own_address(lab, viewer, 8554).is_err());
+        map(&mut nft, &[tcp6(8554, 554)], &[]);
+        assert_eq!(at_own_address(lab, viewer, 8554).unwrap(), "cam1:554 for 2001:db8::9");
+        assert!(at_own_address(lab, viewer, 554).is_err(), "the camera's port itself is not opened");
+        assert!(lab.internet.within(|| greeting("2001:db8::4", 8554)).is_err(), "nor one of the router's");
+        assert!(lab.outside(8554).is_err() && lab.inside(8554).is_err(), "nor IPv4");
+        let limited = Rule { sources: vec![network("2001:db8::9/128")], ..tcp6(8554, 554) };
+        let moved = rule(Proto::Tcp, (9000, 9001), CAM6, (7000, 7001));
+        let moved = Rule { wan_addrs: vec![], lan: network("fd00::/64"), ..moved };
+        map(&mut nft, &[limited, moved], &[]);
+        assert!(at_own_address(lab, viewer, 8554).is_ok() && at_own_address(lab, stranger, 8554).is_err());
+        assert_eq!(at_own_address(lab, stranger, 9001).unwrap(), "cam1:7001 for 2001:db8::8");
+
+        // What stays as it is does not count as translated: the firewall has to let it in by its address.
+        map(&mut nft, &[tcp6(8556, 8556)], &[]);
+        assert!(at_own_address(lab, viewer, 8556).is_err());
+        let camera: [IpAddr; 1] = [CAM6.parse().unwrap()];
+        let droppers = smol::block_on(nft.droppers(&camera, &camera)).unwrap();
+        assert_eq!(droppers, ["table inet home6, chain forward (drops what it does not know)"]);
+        assert_eq!(smol::block_on(nft.droppers(&camera, &[])).unwrap(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_stream_by_ipv6_is_cut_translated_or_not() {
+    lab("a_stream_by_ipv6_is_cut_translated_or_not", |lab| {
+        lab.internet.within(|| ip("route add fd00::/64 via 2001:db8::4"));
+        // The kernel follows connections from the start, as behind any firewall.
+        nft_load("table inet any {\n\tchain c {\n\t\ttype filter hook forward priority 0;\n\t\tct state new accept\n\t}\n}\n");
+        let cloud = lab.internet.within(|| TcpListener::bind(at("2001:db8::9", 443)).unwrap());
+        let mut own = lab.cam1.within(|| TcpStream::connect(at("2001:db8::9", 443)).unwrap());
+        let (mut at_cloud, _) = cloud.accept().unwrap();
+        let mut nft = nft();
+        for (port, to) in [(8554, 554), (8555, 8555)] {
+            let streaming = streamer(&lab.cam1, CAM6, to);
+            map(&mut nft, &[tcp6(port, to)], &[]);
+            let mut viewer = lab.internet.within(|| TcpStream::connect(at(CAM6, port)).unwrap());
+            assert_flows(&mut viewer);
+            let cut = map(&mut nft, &[], &[CAM6]);
+            assert_eq!((cut.flushed, cut.how), (1, How::Ctnetlink), "{port} to {to}");
+            assert_stops(&mut viewer);
+            streaming.join().unwrap();
+        }
+        own.write_all(b"ping").unwrap();
+        at_cloud.set_read_timeout(Some(PATIENCE)).unwrap();
+        at_cloud.read_exact(&mut [0; 4]).expect("what the camera opened itself was cut");
     });
 }
 
@@ -657,7 +715,7 @@ fn who_drops_our_packets_is_named() {
         let mut nft = nft();
         map(&mut nft, &[tcp(8554, CAM1, 554)], &[]);
         let targets: [IpAddr; 1] = [CAM1.parse().unwrap()];
-        let droppers = |nft: &Nft| smol::block_on(nft.droppers(&targets)).unwrap();
+        let droppers = |nft: &Nft| smol::block_on(nft.droppers(&targets, &[])).unwrap();
         assert_eq!(droppers(&nft), Vec::<String>::new());
         let chain = |policy: &str, rules: &str| {
             format!(
@@ -723,6 +781,8 @@ fn where_it_cannot_work_it_says_why() {
 /// What OpenWrt's firewall makes of a redirect of ours, and of its WAN.
 const FW4: &str = "table inet fw4 {
 	chain input_wan {
+	}
+	chain input_lan {
 	}
 	chain dstnat {
 		type nat hook prerouting priority dstnat; policy accept;
@@ -812,6 +872,64 @@ fn what_others_open_again_is_closed_by_the_look() {
     });
 }
 
+/// What OpenWrt's firewall makes of a redirect and a rule of ours for the camera's own address.
+const FW4_SIX: &str = "table inet fw4 {
+	chain input_wan {
+	}
+	chain input_lan {
+	}
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		ct state vmap { established : accept, related : accept }
+		iifname \"wan0\" jump forward_wan
+	}
+	chain forward_wan {
+		ip6 daddr fd00::50 tcp dport 8556 counter jump accept_to_lan comment \"!fw4: ubus:porchlight_mappings[*] rule 1\"
+		ct status dnat accept comment \"!fw4: Accept port forwards\"
+		meta nfproto ipv6 reject with tcp reset
+	}
+	chain accept_to_lan {
+		oifname \"br-lan\" counter accept
+	}
+	chain dstnat {
+		type nat hook prerouting priority dstnat; policy accept;
+		iifname \"wan0\" jump dstnat_wan
+	}
+	chain dstnat_wan {
+		ip6 daddr fd00::50 tcp dport 8554 counter dnat ip6 to [fd00::50]:554 comment \"!fw4: ubus:porchlight_mappings[*] redirect 0\"
+	}
+}
+";
+
+#[test]
+fn both_forms_of_a_way_in_by_ipv6_are_known_and_stopped() {
+    lab("both_forms_of_a_way_in_by_ipv6_are_known_and_stopped", |lab| {
+        lab.internet.within(|| ip("route add fd00::/64 via 2001:db8::4"));
+        lab.client.within(|| ip("addr add fd00::20/64 dev eth0"));
+        greeter(&lab.cam1, "cam1", CAM6, 554);
+        greeter(&lab.cam1, "cam1", CAM6, 8556);
+        let open = |port| at_own_address(lab, "2001:db8::9", port).is_ok();
+        // procd takes what it is given, and the firewall has it already.
+        let mut router = Router::new("echo '{}'");
+        nft_load(FW4_SIX);
+        assert!(open(8554) && open(8556) && !open(554));
+        let wanted = MapJob { carrier: Carrier::Service, ..job(&[tcp6(8554, 554), tcp6(8556, 8556)], &[]) };
+        let report = smol::block_on(router.backend.apply(&wanted)).unwrap();
+        assert_eq!((report.refused, report.missing), (vec![], vec![]));
+        assert!(smol::block_on(router.backend.look()).intact && open(8554) && open(8556));
+        // Closed before the firewall hears of it: one, then the other.
+        for (rules, stays) in [(vec![tcp6(8556, 8556)], 8556), (vec![tcp6(8554, 554)], 8554)] {
+            let closing = MapJob { carrier: Carrier::Service, reload: false, ..job(&rules, &[CAM6]) };
+            smol::block_on(router.backend.apply(&closing)).unwrap();
+            assert_eq!((open(8554), open(8556)), (stays == 8554, stays == 8556));
+        }
+        let closing = MapJob { carrier: Carrier::Service, reload: false, ..job(&[], &[CAM6]) };
+        smol::block_on(router.backend.apply(&closing)).unwrap();
+        assert!(!open(8554) && !open(8556));
+        assert!(lab.client.within(|| greeting(CAM6, 8556)).is_ok(), "the LAN reaches it as ever");
+    });
+}
+
 #[test]
 fn our_own_table_carries_nothing_while_the_firewall_may() {
     lab("our_own_table_carries_nothing_while_the_firewall_may", |lab| {
@@ -829,5 +947,77 @@ fn our_own_table_carries_nothing_while_the_firewall_may() {
         sh("nft", &["delete", "table", "inet", "fw4"]);
         smol::block_on(router.backend.apply(&by_nft)).unwrap();
         assert!(lab.outside(8554).is_err() && lab.outside(8555).is_ok());
+    });
+}
+
+/// What the status reads, by mapping.
+fn hits(nft: &Nft, port: u16) -> u64 {
+    let hits = smol::block_on(nft.program().hits());
+    hits.get(&format!("door_{port}")).copied().unwrap_or_default()
+}
+
+#[test]
+fn connections_are_counted_over_changes_and_restarts() {
+    lab("connections_are_counted_over_changes_and_restarts", |lab| {
+        greeter(&lab.cam1, "cam1", CAM1, 554);
+        greeter(&lab.cam2, "cam2", CAM2, 554);
+        let mut first = nft();
+        let limited = Rule { sources: vec![network("203.0.113.9/32")], ..tcp(8554, CAM1, 554) };
+        map(&mut first, std::slice::from_ref(&limited), &[]);
+        for _ in 0..3 {
+            lab.outside(8554).unwrap();
+        }
+        assert!(lab.stranger(8554).is_err());
+        assert_eq!(hits(&first, 8554), 3, "who is refused does not count");
+        assert!(smol::block_on(first.intact()), "counting is no change");
+        // Another mapping comes, this one moves: it goes on counting, and each for itself.
+        map(&mut first, &[tcp(8554, CAM2, 554), tcp(8555, CAM1, 554)], &[CAM1]);
+        lab.outside(8555).unwrap();
+        lab.inside(8554).unwrap();
+        assert_eq!((hits(&first, 8554), hits(&first, 8555)), (4, 1));
+        // The agent is killed and starts again, with an older memory.
+        let mut second = nft();
+        second.hits().insert("door_8554".into(), 2);
+        map(&mut second, &[tcp(8554, CAM2, 554)], &[]);
+        lab.outside(8554).unwrap();
+        assert_eq!(hits(&second, 8554), 5);
+        // Somebody flushes everything: what was known stays.
+        assert_eq!(smol::block_on(second.apply(&job(&[tcp(8554, CAM2, 554)], &[]))).unwrap().refused, []);
+        sh("nft", &["delete", "table", "inet", "porchlight"]);
+        map(&mut second, &[tcp(8554, CAM2, 554)], &[]);
+        lab.outside(8554).unwrap();
+        assert_eq!(hits(&second, 8554), 6);
+        // Taken away, the last count is known.
+        smol::block_on(second.remove()).unwrap();
+        assert_eq!(second.hits().get("door_8554"), Some(&6));
+        assert_eq!(hits(&second, 8554), 0);
+    });
+}
+
+#[test]
+fn what_the_firewall_lets_in_is_counted_over_its_reloads() {
+    lab("what_the_firewall_lets_in_is_counted_over_its_reloads", |lab| {
+        greeter(&lab.cam1, "cam1", CAM1, 554);
+        nft_load(FW4);
+        let mut router = Router::new("echo '{}'");
+        let carried = MapJob { carrier: Carrier::Service, ..job(&[tcp(8554, CAM1, 554)], &[]) };
+        let report = smol::block_on(router.backend.apply(&carried)).unwrap();
+        assert_eq!((report.refused, report.missing), (Vec::new(), Vec::new()));
+        lab.outside(8554).unwrap();
+        sh("nft", &["delete", "table", "inet", "fw4"]);
+        assert!(lab.outside(8554).is_err());
+        nft_load(FW4);
+        lab.outside(8554).unwrap();
+        let counted = || smol::block_on(nft().program().hits()).get("door_8554").copied();
+        assert_eq!(counted(), Some(2));
+        assert!(smol::block_on(router.backend.look()).intact);
+        // What is to be closed is stopped before it is counted.
+        smol::block_on(router.backend.apply(&MapJob { reload: false, rules: Vec::new(), ..carried.clone() }))
+            .unwrap();
+        assert!(lab.outside(8554).is_err());
+        let report = smol::block_on(router.backend.apply(&carried)).unwrap();
+        assert_eq!(report.hits.get("door_8554"), Some(&2));
+        lab.outside(8554).unwrap();
+        assert_eq!(counted(), Some(3));
     });
 }

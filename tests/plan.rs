@@ -4,31 +4,25 @@
 //! `cameras?`, `failing?`, `memory?`, `standing?` or `unseen?`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use porchlight::config::load::{load, Sources};
-use porchlight::config::{BackendChoice, Config, Severity};
+#[path = "common/configuration.rs"]
+mod configuration;
+
+use configuration::config;
+use porchlight::config::{BackendChoice, Config, Network};
 use porchlight::map::Map;
 use porchlight::model::*;
-use porchlight::plan::mapping::{exposure, unheard, Exposure};
+use porchlight::plan::mapping::{unheard, way, Exposure};
 use porchlight::plan::publish::ids;
 use porchlight::plan::upstream::{Ask, Port, Report, UpstreamJob, Way, LIFETIME};
-use porchlight::plan::{camera, fold, lease, plan, probe, refresh, settle, upstream};
+use porchlight::plan::{camera, fold, lease, notify, plan, probe, refresh, settle, source, upstream};
 use porchlight::plan::{Action, Carried, LeaseJob, Leased, Plan, ProbeJob, StaticLease};
-use porchlight::provider::{Failure, Kind, Outcome, PROVIDERS};
+use porchlight::provider::{Failure, Kind, Outcome};
 use porchlight::state::{kind_of, kind_word, Known, State};
 use porchlight::status::{Standing, View};
+use porchlight::wire::tz::Zone;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::time::Duration;
-
-struct Nothing;
-
-impl Sources for Nothing {
-    fn first_line(&self, _: &str) -> Result<String, String> {
-        Err("no files here".into())
-    }
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-}
 
 struct Stage {
     config: Config,
@@ -38,18 +32,12 @@ struct Stage {
     kept: State,
     /// The wall clock was not set since the boot.
     unset: bool,
+    /// The wall clock at the boot, once it is set: Unix seconds.
+    since: u64,
     now: Now,
     flying: Vec<Action>,
     wake_at: Option<Time>,
     out: String,
-}
-
-fn config(text: &str) -> Config {
-    let loaded = load(text, "config", PROVIDERS, &Nothing);
-    let faults: Vec<String> =
-        loaded.problems.iter().filter(|p| p.severity == Severity::Error).map(|p| p.to_string()).collect();
-    assert!(faults.is_empty(), "{faults:?}");
-    loaded.config
 }
 
 fn millis(text: &str) -> u64 {
@@ -75,12 +63,20 @@ impl Stage {
         let world = World { complete: true, resolver: true, ..World::default() };
         let (state, kept, out) = (State::default(), State::default(), String::new());
         let (config, flying) = (config(text), Vec::new());
-        Stage { config, world, state, kept, unset: false, now, flying, wake_at: None, out }
+        Stage { config, world, state, kept, unset: false, since: now.wall, now, flying, wake_at: None, out }
     }
 
     fn decide(&mut self) {
         camera::observe(&self.config, &self.world, &mut self.state, self.now.boot);
         refresh::observe(&self.config, &mut self.state, self.now);
+        if !self.config.notifies.is_empty() {
+            let (config, state, deaf) = (&self.config, &self.state, &Map::new());
+            let view = View { config, problems: &[], deaf, world: &self.world, state, now: self.now };
+            let subjects = notify::subjects(&view);
+            for text in notify::observe(&mut self.state.told, &self.config, subjects, self.now.boot) {
+                self.say(&text);
+            }
+        }
         let Plan { actions, wake_at } = plan(&self.config, &self.world, &self.state, self.now);
         self.wake_at = wake_at;
         for action in actions {
@@ -104,7 +100,7 @@ impl Stage {
     }
 
     fn at(&self, millis: u64) -> Now {
-        let since = if self.unset { 0 } else { 1_800_000_000 };
+        let since = if self.unset { 0 } else { self.since };
         Now { boot: Time(millis), wall: since + millis / 1000 }
     }
 
@@ -149,6 +145,15 @@ impl Stage {
             ["fw4", "procd"] => (self.world.fw4, self.world.procd) = (true, true),
             ["fw4", "came"] => settle::firewall_came(&mut self.state),
             ["trigger"] => self.event(Event::Trigger),
+            // Somebody sets the clock; `clock TIME` to that Unix time.
+            ["clock", wall] => {
+                self.since = wall.parse::<u64>().unwrap() - self.now.boot.0 / 1000;
+                self.now = self.at(self.now.boot.0);
+                self.event(Event::ClockSet);
+            }
+            ["zone", text] => {
+                self.event(Event::TimeZone(Zone::parse(text).map_or_else(TimeZone::Bad, TimeZone::Known)));
+            }
             ["clock"] => {
                 self.unset = false;
                 self.now = self.at(self.now.boot.0);
@@ -192,8 +197,10 @@ impl Stage {
                     Action::Publish(job) => job.generation -= 1,
                     Action::Look(job) => job.generation -= 1,
                     Action::Probe(job) => job.generation -= 1,
+                    Action::Resolve(job) => job.generation -= 1,
                     Action::Map(job) => job.generation -= 1,
                     Action::Upstream(job) => job.generation -= 1,
+                    Action::Tell(job) => job.generation -= 1,
                     Action::Lease(_) => panic!("there is one at a time"),
                 }
                 self.flying.insert(0, late);
@@ -310,6 +317,10 @@ impl Stage {
             }
             ["without", "mappings"] => self.config.mappings.clear(),
             ["zone", zone] => self.config.records[0].zone = Some(zone.to_string()),
+            ["without", "notifies"] => self.config.notifies.clear(),
+            ["chat_id", text] => {
+                self.config.notifies[0].options.text.insert("chat_id".into(), text.to_string());
+            }
             ["static_lease", flag] => self.config.cameras[0].static_lease = *flag == "1",
             ["mapping_backend", "none"] => self.config.global.backend = BackendChoice::None,
             other => panic!("script: config {other:?}"),
@@ -322,9 +333,15 @@ impl Stage {
         for word in words {
             match *word {
                 "route4" => snapshot.route4 = true,
-                "route6" => snapshot.route6 = true,
+                "route6" => (snapshot.route6, snapshot.device6) = (true, snapshot.device.clone()),
                 "gone" => snapshot.device = None,
                 via if via.starts_with("via=") => snapshot.gateway = via[4..].parse().ok(),
+                // A prefix that was delegated to it.
+                prefix if prefix.contains('/') => snapshot.prefixes.push(Delegated {
+                    interface: format!("{name}6"),
+                    prefix: Network::parse(prefix).unwrap(),
+                    assigned: Vec::new(),
+                }),
                 addr => match addr.parse().unwrap() {
                     addr @ std::net::IpAddr::V4(_) => snapshot.v4 = Some(addr),
                     addr => snapshot.v6 = Some(addr),
@@ -334,11 +351,13 @@ impl Stage {
         let mut wans: Map<String, WanSnapshot> = Map::new();
         for (name, wan) in &self.world.wans {
             let (v4, v6) = (wan.v4.addr.seen(), wan.v6.addr.seen());
-            let device = wan.device.clone();
+            let (device, device6) = (wan.device.clone(), wan.device6.clone());
             wans.insert(
                 name.clone(),
                 WanSnapshot {
                     device,
+                    device6,
+                    prefixes: wan.prefixes.clone(),
                     v4,
                     v6,
                     route4: wan.v4.route,
@@ -352,7 +371,7 @@ impl Stage {
         self.event(Event::Network { wans, own: self.world.own.clone() });
     }
 
-    /// `own lan0/192.168.1.1/24 ...`: the router's addresses.
+    /// `own lan0/192.168.1.1/24 lan0/2001:db8::1/64/deprecated ...`: the router's addresses.
     fn own(&mut self, words: &[&str]) {
         let own = |text: &&str| {
             let parts: Vec<&str> = text.split('/').collect();
@@ -360,6 +379,7 @@ impl Stage {
                 device: parts[0].into(),
                 addr: parts[1].parse().unwrap(),
                 prefix: parts[2].parse().unwrap(),
+                settled: !parts.contains(&"deprecated"),
             }
         };
         self.world.own = words.iter().map(own).collect();
@@ -367,12 +387,16 @@ impl Stage {
 
     fn exposure(&mut self) {
         for mapping in self.config.mappings.clone() {
-            let shown = match exposure(&self.config, &self.world, &self.state, &mapping, self.now) {
-                Exposure::Open(rules) => format!("open to {}", rules[0].target),
-                Exposure::Closed(why) => format!("closed: {why}"),
-                Exposure::Until(at, why) => format!("closed until {}: {why}", shown_time(at.0)),
-            };
-            self.say(&format!("{} is {shown}", mapping.name));
+            for family in &mapping.families {
+                let shown = match way(&self.config, &self.world, &self.state, &mapping, *family, self.now) {
+                    Exposure::Open(rules) => format!("open to {}", rules[0].target),
+                    Exposure::Closed(why) => format!("closed: {why}"),
+                    Exposure::Until(at, why) => format!("closed until {}: {why}", shown_time(at.0)),
+                };
+                let by =
+                    if mapping.families == [Family::V4] { String::new() } else { format!(" by {family}") };
+                self.say(&format!("{}{by} is {shown}", mapping.name));
+            }
         }
     }
 
@@ -436,6 +460,12 @@ impl Stage {
                 if told.is_empty() {
                     self.say("no verdicts to tell");
                 }
+                for wanted in &job.records {
+                    if told.contains(&(wanted.id.clone(), Ok(Outcome::Updated))) {
+                        let (told, now) = (&mut self.state.told, self.now.boot);
+                        notify::changed(told, &self.config, &wanted.id, wanted.addr, now);
+                    }
+                }
             }
             Action::Look(job) => {
                 let answer = |word: &str| match word {
@@ -462,8 +492,19 @@ impl Stage {
                 let mapping = self.config.mappings.iter().find(|mapping| mapping.name == job.mapping);
                 probe::answered(&mut self.state, mapping.unwrap(), &job, found, self.now.boot);
             }
+            Action::Tell(job) => {
+                let result = verdict(words[0]).map(drop);
+                notify::ended(&mut self.state.told, &job, result, self.now.boot, u32::MAX);
+            }
             Action::Lease(job) => self.leased(&job, words),
             Action::Upstream(job) => self.above(&job, words),
+            Action::Resolve(job) => {
+                let result = match kind_of(words[0]) {
+                    Some(_) => Err(failure(words[0])),
+                    None => Ok(words.iter().map(|addr| addr.parse().unwrap()).collect()),
+                };
+                source::answered(&mut self.state, &job, result, self.now.boot);
+            }
             Action::Map(job) => {
                 let reloaded = job.carrier.reloads() && job.reload && words[0] != "equal";
                 let missing = words[1..].iter().map(|mapping| mapping.to_string()).collect();
@@ -490,6 +531,11 @@ fn show(action: &Action) -> String {
         Action::Probe(ProbeJob { mapping, inquiry, .. }) => {
             format!("ask for {mapping}: {}://{}{}", inquiry.how, inquiry.target, inquiry.path)
         }
+        Action::Tell(job) => {
+            let [event, title, text, ..] = &job.message.0;
+            let text = text.replace('\n', " | ");
+            format!("tell {} of {event}: {title:?}, {text:?}", job.channel)
+        }
         Action::Lease(job) => {
             let lease = |lease: &StaticLease| match lease.addr {
                 Some(addr) if lease.moved => format!(" {} moves to {addr}", lease.camera),
@@ -507,6 +553,7 @@ fn show(action: &Action) -> String {
             let all: Vec<String> = asks.chain(drops).collect();
             format!("ask {} {how} [{}]", job.place.gateway, all.join(", "))
         }
+        Action::Resolve(job) => format!("look up {}", job.name),
         Action::Map(job) => {
             let rules: Vec<String> = job
                 .rules
@@ -514,12 +561,14 @@ fn show(action: &Action) -> String {
                 .map(|r| {
                     let wan: Vec<String> = r.wan_addrs.iter().map(|addr| addr.to_string()).collect();
                     let (device, proto) = (r.wan_devices.join("+"), r.proto);
+                    let from: Vec<String> = r.sources.iter().map(|net| net.to_string()).collect();
+                    let from =
+                        if from.is_empty() { String::new() } else { format!(" from {}", from.join(" ")) };
                     format!(
-                        "{device}[{}] {}/{proto} -> {}:{}",
+                        "{device}[{}] {}/{proto} -> {}{from}",
                         wan.join(" "),
                         r.src_dport.0,
-                        r.target,
-                        r.dest_port.0
+                        SocketAddr::new(r.target, r.dest_port.0)
                     )
                 })
                 .collect();

@@ -4,6 +4,7 @@
 use porchlight::cli::VERBS;
 use porchlight::config::schema::{Built, Kind, SECTIONS};
 use porchlight::model::Family;
+use porchlight::notify::{Channel, CHANNELS};
 use porchlight::provider::{aliases, Entry, PROVIDERS};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -28,7 +29,6 @@ fn options() -> String {
                 Built::Only(values) => {
                     format!("; *besides its default only `{}` works yet*", values.join("`, `"))
                 }
-                Built::Without(what) => format!("; *not yet: {what}*"),
             };
             let secret = if row.secret { " (secret)" } else { "" };
             let words = match row.kind {
@@ -113,6 +113,21 @@ fn provider_options() -> String {
     out
 }
 
+/// One row a channel: what must be set, and what may be.
+fn channels() -> String {
+    let mut out =
+        String::from("\n| `option kind` | what it is | must be set | may be set |\n|---|---|---|---|\n");
+    let quoted = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    for Channel { kind, title, page, needs, takes, .. } in CHANNELS {
+        let title = match page.contains("#notifications") {
+            true => (*title).to_string(),
+            false => format!("[{title}]({page})"),
+        };
+        writeln!(out, "| `{kind}` | {title} | {} | {} |", quoted(needs), quoted(takes)).unwrap();
+    }
+    out
+}
+
 /// Puts a table between its marks.
 fn put(page: &str, what: &str, table: &str) -> String {
     let start = page.find(&format!("<!-- {what}:")).unwrap_or_else(|| panic!("there is no mark for {what}"));
@@ -134,7 +149,7 @@ fn check(path: &str, tables: &[(&str, String)]) {
 
 #[test]
 fn tables_are_the_codes() {
-    check("README.md", &[("options", options()), ("providers", providers())]);
+    check("README.md", &[("options", options()), ("providers", providers()), ("channels", channels())]);
     check(
         "docs/providers.md",
         &[("provider options", provider_options()), ("refresh", refreshes()), ("other names", other_names())],

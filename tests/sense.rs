@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use porchlight::config::{self, Device, Wan};
-use porchlight::model::{Event, Family, Lease, Mac, OwnAddr, Sighting, WanSnapshot};
+use porchlight::model::{Event, Family, Lease, Mac, OwnAddr, Sighting, TimeZone, WanSnapshot};
 use porchlight::sense::files::{self, Paths};
 use porchlight::sense::network::Network;
 use porchlight::sense::signals::{Signal, Signals, IMPATIENT};
 use porchlight::sense::{clock, netifd, netlink, Teller};
+use porchlight::wire::tz::Zone;
 use smol::channel::{Receiver, Sender};
 use smol::future::or;
 use std::cell::RefCell;
@@ -999,6 +1000,28 @@ fn the_resolvers_files_are_followed_through_links() {
         std::fs::rename(tree.0.join("etc/new"), tree.0.join("etc/resolv.conf")).unwrap();
         tree.replace("tmp/resolv.conf.d/resolv.conf.auto", "");
         assert_eq!(next(&rx).await, Event::Resolver(false));
+    });
+}
+
+/// As OpenWrt has it: `/etc/TZ` is a link to a file that its init script writes.
+#[test]
+fn the_time_zone_is_followed() {
+    let tree = Tree::new("zone");
+    tree.make("etc");
+    tree.make("tmp");
+    std::os::unix::fs::symlink("/tmp/TZ", tree.0.join("etc/TZ")).unwrap();
+    let zone = |text: &str| Event::TimeZone(Zone::parse(text).map_or_else(TimeZone::Bad, TimeZone::Known));
+    watch(&tree.0.clone(), |rx| async move {
+        assert_eq!(next(&rx).await, Event::Resolver(false));
+        assert_eq!(next(&rx).await, Event::Leases(vec![]));
+        tree.write("tmp/TZ", "CET-1CEST,M3.5.0,M10.5.0/3\n");
+        assert_eq!(next(&rx).await, zone("CET-1CEST,M3.5.0,M10.5.0/3"));
+        tree.replace("tmp/TZ", "Europe/Berlin\n");
+        assert!(matches!(next(&rx).await, Event::TimeZone(TimeZone::Bad(_))));
+        tree.replace("tmp/TZ", "CST-8\n");
+        assert_eq!(next(&rx).await, zone("CST-8"));
+        std::fs::remove_file(tree.0.join("tmp/TZ")).unwrap();
+        assert_eq!(next(&rx).await, zone("UTC0"));
     });
 }
 

@@ -1,10 +1,12 @@
 //! What `status` says of cameras: since when one is silent, what it made of the last question, its static lease.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use porchlight::config::load::{load, Sources};
+#[path = "common/configuration.rs"]
+mod configuration;
+
+use configuration::config;
 use porchlight::map::Map;
 use porchlight::model::*;
-use porchlight::provider::PROVIDERS;
 use porchlight::state::{CameraState, Pinned, ProbeState, State};
 use porchlight::status::{render, View};
 use porchlight::wire::json::Json;
@@ -25,21 +27,10 @@ config mapping 'rtsp'
 const ADDR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 20));
 const HOUR: u64 = 3_600_000;
 
-struct Nothing;
-
-impl Sources for Nothing {
-    fn first_line(&self, _: &str) -> Result<String, String> {
-        Err("no files here".into())
-    }
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-}
-
 /// The document and the text an hour after the boot, when the camera was last asked 12 minutes ago and found so.
 fn status(found: Protection, change: impl Fn(&mut State)) -> (Json, String) {
-    let config = load(CONFIG, "config", PROVIDERS, &Nothing).config;
-    let lan = OwnAddr { device: "lan0".into(), addr: [192, 168, 1, 1].into(), prefix: 24 };
+    let config = config(CONFIG);
+    let lan = OwnAddr { device: "lan0".into(), addr: [192, 168, 1, 1].into(), prefix: 24, settled: true };
     let world = World { complete: true, own: vec![lan], ..World::default() };
     let mut state = State::default();
     state.cameras.insert("front".into(), CameraState { addr: Some(ADDR), ..CameraState::default() });
@@ -93,10 +84,11 @@ fn what_a_camera_was_found_to_be() {
     assert_eq!(mapping.get("protection").str(), Some("asks for a password (Digest)"));
     assert_eq!((mapping.get("checked_s").num(), mapping.get("next_check_s").num()), (Some(720), Some(2880)));
     let open = r#"{"mappings":[{"name":"rtsp","port":"8554","target":"192.168.1.20","camera_port":"554","open":true,
-        "protection":"asks for a password (Digest)","checked_s":7300}]}"#;
+        "protection":"asks for a password (Digest)","checked_s":7300,"hits":7}]}"#;
     let text = render(&Json::parse(open).unwrap());
     let line =
-        "  mapping  rtsp port 8554 -> 192.168.1.20 port 554, asks for a password (Digest), asked 2 h ago\n";
+        "  mapping  rtsp port 8554 -> 192.168.1.20 port 554, asks for a password (Digest), asked 2 h ago, \
+                7 connections\n";
     assert!(text.contains(line), "{text}");
 }
 

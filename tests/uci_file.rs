@@ -76,7 +76,7 @@ fn add_this(text: &[u8], what: &str) -> Result<Option<Vec<u8>>, String> {
 }
 
 fn update(file: &UciFile) -> Result<bool, String> {
-    smol::block_on(file.update(add))
+    smol::block_on(file.update(&add))
 }
 
 /// `uci commit`: `uci_file_commit` of libuci, with what happens between its lock's end and its rename.
@@ -153,7 +153,7 @@ fn what_is_no_plain_file_is_refused_and_left() {
     fs::write(dir.path(), "#".repeat(CAP - MORE.len())).unwrap();
     assert_eq!(update(&dir.file()), Ok(true));
     dir.reset();
-    let why = smol::block_on(dir.file().update(|_| Err("line 7: rubbish".into()))).unwrap_err();
+    let why = smol::block_on(dir.file().update(&|_| Err("line 7: rubbish".into()))).unwrap_err();
     assert!(why.ends_with("/firewall: line 7: rubbish"), "{why}");
     assert_eq!(dir.text(), OLD);
     assert_eq!(dir.names().len(), 3);
@@ -177,7 +177,7 @@ fn a_commit_that_waits_for_our_lock() {
         }
         add(text)
     };
-    assert_eq!(smol::block_on(dir.file().update(edit)), Ok(true));
+    assert_eq!(smol::block_on(dir.file().update(&edit)), Ok(true));
     other.unwrap().join().unwrap();
     assert_eq!(dir.text(), format!("{OLD}{MORE}\nconfig theirs\n"));
 }
@@ -236,7 +236,7 @@ fn a_crowd_loses_nothing() {
         }
         for round in 0..rounds {
             let put = |text: &[u8]| add_this(text, &format!("config ours_{round}\n"));
-            assert_eq!(smol::block_on(dir.file().update(put)), Ok(true));
+            assert_eq!(smol::block_on(dir.file().update(&put)), Ok(true));
         }
     });
     let text = dir.text();
@@ -255,7 +255,7 @@ fn a_quarrel_has_an_end() {
         assert!(writes.get() < 20, "it goes on for ever");
         Ok(Some([text, b"# mine\n"].concat()))
     };
-    assert_eq!(smol::block_on(dir.file().update(edit)), Ok(true));
+    assert_eq!(smol::block_on(dir.file().update(&edit)), Ok(true));
     assert_eq!(dir.text().matches("# mine").count(), 4);
 }
 

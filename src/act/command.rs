@@ -53,7 +53,52 @@ pub(crate) async fn run(
     input: &str,
     deadline: Duration,
 ) -> Result<Ran, String> {
-    let mut ran = run_at(program, args, input, deadline).await;
+    let ran = run_in(&[], program, args, input, deadline).await;
+    ran.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            format!("there is no program {}: install the package {package}", name(program))
+        }
+        _ => complaint(program, &error, deadline),
+    })
+}
+
+/// The same with variables in its environment; for a program that comes with no package that we could name.
+///
+/// # Errors
+/// Likewise.
+pub(crate) async fn run_with(
+    env: &[(String, &str)],
+    program: &Path,
+    args: &[&str],
+    input: &str,
+    deadline: Duration,
+) -> Result<Ran, String> {
+    let ran = run_in(env, program, args, input, deadline).await;
+    ran.map_err(|error| complaint(program, &error, deadline))
+}
+
+fn name(program: &Path) -> std::path::Display<'_> {
+    Path::new(program.file_name().unwrap_or(program.as_os_str())).display()
+}
+
+fn complaint(program: &Path, error: &io::Error, deadline: Duration) -> String {
+    let name = name(program);
+    match error.kind() {
+        ErrorKind::NotFound => format!("there is no program {name}"),
+        ErrorKind::TimedOut => format!("{name} did not end within {} s and was killed", deadline.as_secs()),
+        _ => format!("{name} could not be run: {error}"),
+    }
+}
+
+/// Looks for the program where it may be.
+async fn run_in(
+    env: &[(String, &str)],
+    program: &Path,
+    args: &[&str],
+    input: &str,
+    deadline: Duration,
+) -> io::Result<Ran> {
+    let mut ran = run_at(env, program, args, input, deadline).await;
     let others = SYSTEM_PATH.iter().filter(|_| program.is_relative());
     for dir in others {
         // A directory of PATH that may not be entered shows as a refusal.
@@ -61,19 +106,20 @@ pub(crate) async fn run(
         {
             break;
         }
-        ran = run_at(&Path::new(dir).join(program), args, input, deadline).await;
+        ran = run_at(env, &Path::new(dir).join(program), args, input, deadline).await;
     }
-    let name = Path::new(program.file_name().unwrap_or(program.as_os_str())).display();
-    ran.map_err(|error| match error.kind() {
-        ErrorKind::NotFound => format!("there is no program {name}: install the package {package}"),
-        ErrorKind::TimedOut => format!("{name} did not end within {} s and was killed", deadline.as_secs()),
-        _ => format!("{name} could not be run: {error}"),
-    })
+    ran
 }
 
 /// Errors of kind `NotFound` mean that there is no such program, `TimedOut` that it was killed.
-async fn run_at(program: &Path, args: &[&str], input: &str, deadline: Duration) -> io::Result<Ran> {
-    let mut child = start(program, args)?;
+async fn run_at(
+    env: &[(String, &str)],
+    program: &Path,
+    args: &[&str],
+    input: &str,
+    deadline: Duration,
+) -> io::Result<Ran> {
+    let mut child = start(env, program, args)?;
     let talk = converse(&mut child, input.as_bytes());
     let late = async {
         Timer::after(deadline).await;
@@ -87,9 +133,9 @@ async fn run_at(program: &Path, args: &[&str], input: &str, deadline: Duration) 
     Ok(Ran { ok, out: text(&out), complaint })
 }
 
-fn start(program: &Path, args: &[&str]) -> io::Result<Reaped> {
+fn start(env: &[(String, &str)], program: &Path, args: &[&str]) -> io::Result<Reaped> {
     let mut command = Command::new(program);
-    command.args(args).env("LC_ALL", "C");
+    command.args(args).env("LC_ALL", "C").envs(env.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().map(Reaped)
 }

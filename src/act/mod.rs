@@ -2,11 +2,13 @@
 //!
 //! `publish` drives one provider; `http` and `dns` carry its requests, over `net` (names and connections)
 //! and `tunnel` (the way that minreq's bytes take); `readback` asks the zone's name servers what is published, `look`
-//! does so for many names at once. What blocks runs on a `thread`. `nudge` has the kernel look for a camera. `command` runs a program, `ubus` asks
-//! OpenWrt's services by one. `privileges` gives up what of root's rights is not needed.
+//! does so for many names at once, `hosts` looks up who may. What blocks runs on a `thread`. `nudge` has the kernel look
+//! for a camera. `command` runs a program, `ubus` asks OpenWrt's services by one; `tell` brings the owner a message.
+//! `privileges` gives up what of root's rights is not needed.
 
 pub(crate) mod command;
 pub mod dns;
+pub mod hosts;
 pub mod http;
 pub mod look;
 pub(crate) mod net;
@@ -14,6 +16,7 @@ pub mod nudge;
 pub mod privileges;
 pub mod publish;
 pub mod readback;
+pub mod tell;
 mod thread;
 mod tls;
 mod tunnel;

@@ -101,15 +101,28 @@ pub(super) async fn race(ways: Vec<Work<'_, bool>>, pause: Duration) -> bool {
     .await
 }
 
-/// The addresses of a host, families taking turns, in the order that the C library prefers.
+/// The addresses of a host that are tried, families taking turns, in the order that the C library prefers.
 /// `who` begins the text of a failure.
+///
+/// # Errors
+/// As [`lookup`].
+pub(super) async fn resolve(
+    who: &str,
+    host: &str,
+    port: u16,
+    until: Instant,
+) -> Result<Vec<SocketAddr>, Failure> {
+    lookup(who, host, port, until).await.map(take_turns)
+}
+
+/// All addresses of a host, in the order that the C library prefers. `who` begins the text of a failure.
 ///
 /// The C library knows no deadline, so it works on a thread of its own that is left behind when time is up
 /// and ends when the library gives up (some 10 to 30 s).
 ///
 /// # Errors
 /// [`Kind::NotReady`] when the resolver does not work, [`Kind::Unreachable`] when there is no such name.
-pub(super) async fn resolve(
+pub(super) async fn lookup(
     who: &str,
     host: &str,
     port: u16,
@@ -134,7 +147,7 @@ pub(super) async fn resolve(
         Failure::new(Kind::NotReady, format!("{who}: no thread to look up the name: {error}"))
     })?;
     match within(until, running.result()).await.flatten() {
-        Some(Ok(addrs)) if !addrs.is_empty() => Ok(take_turns(addrs)),
+        Some(Ok(addrs)) if !addrs.is_empty() => Ok(addrs),
         Some(Ok(_)) => Err(no_such_host(who)),
         Some(Err(error)) => Err(judge_lookup(who, &error)),
         None => Err(stuck()),

@@ -2,14 +2,15 @@
 
 use super::sensors::UBUS;
 use super::{Agent, Message};
-use crate::act::look;
 use crate::act::publish::{self, Effort, Outside};
 use crate::act::readback::{self, Servers};
+use crate::act::{hosts, look, tell};
 use crate::camera;
 use crate::config::{BackendChoice, Record};
 use crate::mapping::leases::Leases;
 use crate::model::{Now, RecordId};
-use crate::plan::{Action, LeaseJob, LookJob, MapJob, ProbeJob, PublishJob};
+use crate::notify;
+use crate::plan::{Action, LeaseJob, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob, Rule, TellJob};
 use crate::provider::{self, Failure, Job, Kind};
 use smol::channel::bounded;
 use smol::future::{BoxedLocal, Future};
@@ -47,7 +48,9 @@ impl Agent {
             Action::Publish(job) => self.start_publish(job, change, now),
             Action::Look(job) => self.start_look(job),
             Action::Probe(job) => self.start_probe(job),
+            Action::Resolve(job) => self.start_resolve(job),
             Action::Map(job) => self.start_map(job, change),
+            Action::Tell(job) => self.start_tell(job, now),
             Action::Lease(job) => self.start_lease(job),
             Action::Upstream(job) => self.start_upstream(job),
         }
@@ -80,15 +83,32 @@ impl Agent {
             nonce,
             memo,
         };
-        let redactor = self.redactor.clone();
-        let outside = Arc::new(Outside {
-            http: self.http.clone(),
-            timeout: self.config.global.timeout,
-            redact: Box::new(move |text| redactor.redact(text)),
-        });
+        let outside = self.outside();
         let work = async move {
             let (job, result, effort) = publish::publish(entry, job, outside).await;
             let _ = tx.try_send(Message::Published(plan, job.memo, result, effort));
+        };
+        self.spawn(work).detach();
+    }
+
+    fn outside(&self) -> Arc<Outside> {
+        let redactor = self.redactor.clone();
+        Arc::new(Outside {
+            http: self.http.clone(),
+            timeout: self.config.global.timeout,
+            redact: Box::new(move |text| redactor.redact(text)),
+        })
+    }
+
+    fn start_tell(&self, job: TellJob, now: Now) {
+        let Some(section) = self.config.notifies.iter().find(|section| section.name == job.channel) else {
+            return;
+        };
+        let (section, outside, tx) = (section.clone(), self.outside(), self.tx.clone());
+        let message = notify::Message(job.message.0.clone().map(|field| self.redactor.redact(&field)));
+        let work = async move {
+            let result = tell::tell(&section, &message, now.wall, outside).await;
+            let _ = tx.try_send(Message::Told(job, result));
         };
         self.spawn(work).detach();
     }
@@ -143,10 +163,30 @@ impl Agent {
         self.spawn(work).detach();
     }
 
+    /// Reads how many connections came.
+    pub(super) fn start_count(&self) {
+        let (program, tx) = (self.program.clone(), self.tx.clone());
+        let work = async move {
+            let hits = program.hits().await;
+            let _ = tx.try_send(Message::Counted(hits));
+        };
+        self.spawn(work).detach();
+    }
+
+    fn start_resolve(&self, job: ResolveJob) {
+        let (tx, timeout) = (self.tx.clone(), self.config.global.timeout);
+        let work = async move {
+            let result = hosts::resolve(&job.name, timeout).await;
+            let _ = tx.try_send(Message::Resolved(job, result));
+        };
+        self.spawn(work).detach();
+    }
+
     /// A change that overtakes another ends it, and the look that is under way: it waits for neither.
     fn start_map(&mut self, job: MapJob, change: u64) {
         let (backend, tx) = (self.backend.clone(), self.tx.clone());
         let targets: Vec<IpAddr> = job.rules.iter().map(|rule| rule.target).collect();
+        let plain = plain_targets(&job.rules);
         let work = async move {
             let (start, generation) = (Instant::now(), job.generation);
             let mut backend = backend.lock().await;
@@ -154,7 +194,7 @@ impl Agent {
             let program = backend.program();
             drop(backend);
             let _ = tx.try_send(Message::Mapped(job, change, start.elapsed(), result));
-            let droppers = program.droppers(&targets).await.unwrap_or_default();
+            let droppers = program.droppers(&targets, &plain).await.unwrap_or_default();
             let _ = tx.try_send(Message::Droppers(generation, droppers));
         };
         self.check_filter_again |= self.checking_filter.take().is_some();
@@ -177,6 +217,7 @@ impl Agent {
         }
         let (backend, tx) = (self.backend.clone(), self.tx.clone());
         let targets: Vec<IpAddr> = memory.targets.iter().copied().collect();
+        let plain = plain_targets(memory.applied.as_deref().unwrap_or_default());
         let settle = self.filter_settle();
         let work = async move {
             smol::Timer::after(settle).await;
@@ -185,7 +226,7 @@ impl Agent {
             let found = if auto { Some(backend.find().await) } else { None };
             let program = backend.program();
             drop(backend);
-            let droppers = program.droppers(&targets).await.unwrap_or_default();
+            let droppers = program.droppers(&targets, &plain).await.unwrap_or_default();
             let _ = tx.try_send(Message::Filter(look, found, droppers));
         };
         self.checking_filter = Some(self.spawn(work));
@@ -201,4 +242,9 @@ impl Agent {
             LONG_FILTER_SETTLE
         }
     }
+}
+
+/// Cameras that packets are sent to as they are.
+fn plain_targets(rules: &[Rule]) -> Vec<IpAddr> {
+    rules.iter().filter(|rule| rule.is_plain()).map(|rule| rule.target).collect()
 }

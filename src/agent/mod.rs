@@ -9,6 +9,7 @@ mod sensors;
 mod tests;
 mod upstream;
 
+pub(crate) use reload::{judge, read_bytes};
 pub use reload::{read_config, understand, Reading};
 pub(crate) use report::random;
 
@@ -21,12 +22,14 @@ use crate::control::{Answer, Asked, Nudge, Question};
 use crate::map::{Map, Set};
 use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
 use crate::mapping::fw4::Look;
-use crate::mapping::nft::MapReport;
-use crate::model::{Event, Mac, Now, Protection, RecordId, Time, World};
+use crate::mapping::hits::{label, Hits};
+use crate::mapping::nft::{MapReport, Program};
+use crate::model::{Event, Mac, Now, Protection, RecordId, Time, TimeZone, World};
 use crate::paths::Paths;
 use crate::plan::upstream::{Report, UpstreamJob};
 use crate::plan::{
-    self, camera, fold, lease, refresh, settle, Leased, LookJob, MapJob, ProbeJob, PublishJob,
+    self, camera, fold, lease, refresh, settle, Leased, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob,
+    TellJob,
 };
 use crate::provider::{Failure, Verdicts};
 use crate::secret::Redactor;
@@ -62,6 +65,12 @@ pub enum Message {
     Confirmed(RecordId, IpAddr, u64, Result<Confirmed, Failure>),
     /// A camera answered.
     Probed(ProbeJob, Protection),
+    /// The mappings' connections were counted, for those who ask for the status.
+    Counted(Hits),
+    /// A name was looked up.
+    Resolved(ResolveJob, Result<Vec<IpAddr>, Failure>),
+    /// A message to the owner came back.
+    Told(TellJob, Result<(), Failure>),
     /// A change of the packet filter came back.
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
     /// The router above a WAN answered, or did not.
@@ -101,6 +110,8 @@ pub struct Agent {
     pub(crate) redactor: Arc<Redactor>,
     pub(crate) http: Http,
     pub(crate) backend: Rc<smol::lock::Mutex<Backend>>,
+    /// What it asks, and others may meanwhile.
+    pub(crate) program: Program,
     pub(crate) network: Option<Rc<Network>>,
     pub(crate) executor: Rc<LocalExecutor<'static>>,
     pub(crate) tx: Sender<Message>,
@@ -140,6 +151,8 @@ pub struct Agent {
     nudged: Set<IpAddr>,
     next_look: Time,
     waiting: Vec<Answer>,
+    /// Those who ask for the status while connections are being counted for it.
+    asking: Vec<Answer>,
     /// Why it cannot go on.
     failed: Option<String>,
 }
@@ -166,8 +179,11 @@ impl Agent {
         });
         let (mut state, kept) = recalled(state, &paths, &reading.config);
         upstream::name_ourselves(&mut state);
+        let mut backend = Backend::new(&paths.root);
+        backend.hits().extend(state.hits.iter().map(|(name, count)| (label(name), *count)));
         let agent = Agent {
-            backend: Rc::new(smol::lock::Mutex::new(Backend::new(&paths.root))),
+            program: backend.program(),
+            backend: Rc::new(smol::lock::Mutex::new(backend)),
             config: reading.config,
             problems: reading.problems,
             redactor: Arc::new(reading.redactor),
@@ -197,6 +213,7 @@ impl Agent {
             nudged: Set::new(),
             next_look: Time::default(),
             waiting: Vec::new(),
+            asking: Vec::new(),
             failed: None,
             paths,
         };
@@ -219,7 +236,8 @@ impl Agent {
                 self.answer_waiting(now);
             }
             if let Mode::Once(deadline) = mode {
-                if idle || now.boot >= deadline {
+                // What is to be told leaves with the pass, or is left to the next one.
+                if idle && !self.is_telling(now.boot) || now.boot >= deadline {
                     return Ok(idle && self.view(now).healthy());
                 }
             }
@@ -254,6 +272,7 @@ impl Agent {
     fn decide(&mut self, now: Now) -> Time {
         camera::observe(&self.config, &self.world, &mut self.state, now.boot);
         refresh::observe(&self.config, &mut self.state, now);
+        self.note_troubles(now);
         self.tell_interest();
         if now.boot >= self.next_look {
             self.next_look = now.boot.plus(self.config.global.check_interval);
@@ -301,7 +320,7 @@ impl Agent {
         for camera in &self.config.cameras {
             let memory = self.state.cameras.get(&camera.name).cloned().unwrap_or_default();
             macs.extend(camera::macs(camera, &memory));
-            ips.extend(memory.addr.into_iter().chain(camera.ip));
+            ips.extend(memory.addr.into_iter().chain(memory.addr6).chain(camera.ip));
         }
         ips.sort();
         ips.dedup();
@@ -344,6 +363,13 @@ impl Agent {
             Message::Looked(job, answers) => self.looked(&job, answers, now),
             Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
             Message::Probed(job, found) => self.probed(&job, found, now),
+            Message::Counted(hits) => {
+                self.count(&hits);
+                let answer = self.view(now).to_json();
+                self.asking.drain(..).for_each(|asking| asking.give(answer.clone()));
+            }
+            Message::Resolved(job, result) => self.resolved(&job, result, now),
+            Message::Told(job, result) => self.told(&job, result, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
             Message::Upstream(job, report) => self.heard_above(&job, report, now),
             Message::Leased(result) => self.leased(result, now),
@@ -387,6 +413,9 @@ impl Agent {
         if event == Event::RulesetChanged {
             self.check_filter();
         }
+        if let Event::TimeZone(TimeZone::Bad(why)) = &event {
+            log::warn!("/etc/TZ is no POSIX time zone ({why}): mappings with a schedule stay closed");
+        }
         // Only this one changes the WANs; neighbours come far more often.
         let before = matches!(event, Event::Network { .. }).then(|| self.world.wans.clone());
         self.fold(event, now);
@@ -407,6 +436,14 @@ impl Agent {
 
     fn asked(&mut self, asked: Asked, now: Now) {
         let answer = match asked.question {
+            Question::Status if self.is_anything_open() => {
+                self.asking.push(asked.answer);
+                // Whoever asks meanwhile is answered with them.
+                if self.asking.len() == 1 {
+                    self.start_count();
+                }
+                return;
+            }
             Question::Status => self.view(now).to_json(),
             Question::Trigger(nudge) => {
                 self.look_now(nudge, now);
@@ -441,13 +478,20 @@ impl Agent {
         let changing = self.state.mapping.in_flight.is_some() || self.changing_filter.is_some();
         let asking = self.state.probes.values().any(|probe| probe.in_flight.is_some());
         let above = self.state.upstream.values().any(|memory| memory.in_flight.is_some());
+        let resolving = self.state.names.values().any(|name| name.in_flight);
         self.world.complete
             && !flying
             && !above
             && !changing
             && !asking
+            && !resolving
             && !self.state.leases.in_flight
             && wake_at > soon
+    }
+
+    /// A message to the owner is under way, or about to be.
+    fn is_telling(&self, now: Time) -> bool {
+        self.state.told.channels.values().any(|channel| channel.is_busy(&self.world, now))
     }
 
     fn answer_waiting(&mut self, now: Now) {
@@ -457,6 +501,21 @@ impl Agent {
         let answer = self.view(now).to_json();
         for waiting in self.waiting.drain(..) {
             waiting.give(answer.clone());
+        }
+    }
+
+    /// Whether a rule of ours may be in the packet filter.
+    fn is_anything_open(&self) -> bool {
+        !self.state.mapping.targets.is_empty()
+    }
+
+    /// Takes in how many connections came by each mapping.
+    pub(crate) fn count(&mut self, hits: &Hits) {
+        for mapping in &self.config.mappings {
+            if let Some(count) = hits.get(&label(&mapping.name)) {
+                let known = self.state.hits.entry(mapping.name.clone()).or_default();
+                *known = (*known).max(*count);
+            }
         }
     }
 
@@ -514,7 +573,12 @@ impl Agent {
                 "stopped; the port mappings stay in /etc/config/firewall (porchlight unmap closes them)"
             );
         } else if open && !self.config.global.keep_on_stop {
-            match self.backend.lock().await.remove(STOP_DEADLINE).await {
+            let mut backend = self.backend.lock().await;
+            let removed = backend.remove(STOP_DEADLINE).await;
+            let hits = backend.hits().clone();
+            drop(backend);
+            self.count(&hits);
+            match removed {
                 Ok(cut) => {
                     self.state.mapping.targets = Set::new();
                     log::info!("stopped; the port mappings are closed, {cut}");

@@ -1,7 +1,7 @@
 //! Reads the configuration: at the start what is good of it, at a reload all or nothing.
 
 use super::Agent;
-use crate::config::load::{load, Sources};
+use crate::config::load::{load, Loaded, Sources};
 use crate::config::uci::FILE_CAP;
 use crate::config::{Config, Problem, Severity};
 use crate::paths::Paths;
@@ -62,18 +62,27 @@ impl Sources for System<'_> {
 }
 
 /// Reads a plain file, up to the cap. Anything else of that name (a FIFO, a terminal) could keep us waiting for ever.
-fn read(path: &Path, cap: u64) -> io::Result<String> {
+///
+/// # Errors
+/// It cannot be read, is no plain file, or larger.
+pub(crate) fn read_bytes(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a plain file"));
     }
-    let mut text = String::new();
-    let count = file.take(cap + 1).read_to_string(&mut text)?;
+    let mut bytes = Vec::new();
+    let count = file.take(cap + 1).read_to_end(&mut bytes)?;
     if count as u64 > cap {
         return Err(io::Error::other(format!("it is larger than {} KiB", cap / 1024)));
     }
-    Ok(text)
+    Ok(bytes)
+}
+
+/// The same, of a file that must be text.
+fn read(path: &Path, cap: u64) -> io::Result<String> {
+    let text = String::from_utf8(read_bytes(path, cap)?);
+    text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8"))
 }
 
 /// Reads the configuration file.
@@ -89,7 +98,7 @@ pub fn read_config(paths: &Paths) -> Result<Reading, String> {
 /// What a text would mean as the configuration file.
 pub fn understand(paths: &Paths, text: &str) -> Reading {
     let file = paths.config.display().to_string();
-    let loaded = load(text, &file, PROVIDERS, &System(paths));
+    let loaded = judge(paths, text);
     let mut problems = loaded.problems;
     let open_to_others = |meta: std::fs::Metadata| meta.permissions().mode() & 0o077 != 0;
     if !loaded.secrets.is_empty() && std::fs::metadata(&paths.config).is_ok_and(open_to_others) {
@@ -97,6 +106,11 @@ pub fn understand(paths: &Paths, text: &str) -> Reading {
         problems.push(Problem { severity: Severity::Warning, file, line: 0, text });
     }
     Reading { config: loaded.config, problems, redactor: Redactor::new(&loaded.secrets) }
+}
+
+/// What a text would mean as the configuration file, secrets in files and the environment included.
+pub(crate) fn judge(paths: &Paths, text: &str) -> Loaded {
+    load(text, &paths.config.display().to_string(), PROVIDERS, &System(paths))
 }
 
 impl Agent {
@@ -130,6 +144,7 @@ impl Agent {
         if !after.global.enabled {
             log::info!("option enabled is '0': nothing to do until it is '1' and reloaded");
             (after.records, after.cameras, after.mappings) = Default::default();
+            after.notifies = Vec::new();
         }
         let before = std::mem::replace(&mut self.config, after);
         self.redactor = Arc::new(reading.redactor);

@@ -12,7 +12,8 @@ use crate::model::{millis, Family, Now, Protection, Reading, RecordId, Scheme, W
 use crate::plan::publish::{wish, Wish};
 use crate::plan::settle::{self, End};
 use crate::plan::{
-    lease, mapping, probe, Carried, Carrier, Leased, LookJob, MapJob, ProbeJob, PublishJob, Rule,
+    lease, mapping, notify, probe, source, Carried, Carrier, Leased, LookJob, MapJob, ProbeJob, PublishJob,
+    ResolveJob, Rule, TellJob,
 };
 use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
 use crate::state::{Known, Pinned, Seen};
@@ -67,7 +68,7 @@ impl Agent {
         }
         for record in &self.config.records {
             for family in &record.families {
-                if let Wish::Wait(why) = wish(&self.config, &self.world, record, *family) {
+                if let Wish::Wait(why) = wish(&self.config, &self.world, &self.state, record, *family) {
                     log::trace!("record {}: {family} is left as it is: {why}", record.name);
                 }
             }
@@ -149,6 +150,7 @@ impl Agent {
         let text = format!("{id}: {addr} published in {ms} ms");
         self.info(&format!("#{change} {text}"));
         self.state.remember(change, now.wall, text);
+        notify::changed(&mut self.state.told, &self.config, id, addr, now.boot);
         if *outcome == Outcome::UpdatedBehindProxy {
             // A read-back of an older change would look for what DNS does not show.
             self.confirming.remove(id);
@@ -266,6 +268,57 @@ impl Agent {
         }
     }
 
+    /// Tells who has which address now, when that is new, and once when it could not be learnt.
+    pub(crate) fn resolved(&mut self, job: &ResolveJob, result: Result<Vec<IpAddr>, Failure>, now: Now) {
+        let before = self.state.names.get(&job.name).cloned().unwrap_or_default();
+        source::answered(&mut self.state, job, result, now.boot);
+        let Some(after) = self.state.names.get(&job.name) else { return };
+        match (&after.failure, &after.addrs) {
+            (Some(why), addrs) => {
+                let stays =
+                    if addrs.is_some() { "who had its address still may" } else { "nobody may by it" };
+                let text = format!("list src_ip: {why}; {stays}, and it is looked up again");
+                match before.failure {
+                    None => self.warn(&text),
+                    Some(_) => log::debug!("{text}"),
+                }
+            }
+            (None, Some(addrs)) if before.addrs.as_ref() != Some(addrs) => {
+                let addrs: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
+                self.info(&format!("list src_ip: {} is {}", job.name, addrs.join(" ")));
+            }
+            _ if before.failure.is_some() => {
+                self.info(&format!("list src_ip: {} can be looked up again", job.name));
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in how everything stands that the owner may be told of.
+    pub(crate) fn note_troubles(&mut self, now: Now) {
+        if self.config.notifies.is_empty() {
+            return;
+        }
+        let subjects = notify::subjects(&self.view(now));
+        for text in notify::observe(&mut self.state.told, &self.config, subjects, now.boot) {
+            log::warn!("{text}");
+        }
+    }
+
+    /// What became of a message: a failure is told once.
+    pub(crate) fn told(&mut self, job: &TellJob, result: Result<(), Failure>, now: Now) {
+        let text = match &result {
+            Ok(()) => format!("notify {}: told ({})", job.channel, job.message.get("event").unwrap_or("?")),
+            Err(failure) => format!("notify {}: {failure}; it is tried again", job.channel),
+        };
+        let good = result.is_ok();
+        match notify::ended(&mut self.state.told, job, result, now.boot, random()) {
+            true if good => self.info(&text),
+            true => self.warn(&text),
+            false => log::debug!("{}", self.redactor.redact(&text)),
+        }
+    }
+
     fn is_proven(&self, mapping: &str) -> bool {
         self.state.probes.get(mapping).is_some_and(|memory| memory.proof.is_some())
     }
@@ -334,6 +387,7 @@ impl Agent {
                 if !job.cut.is_empty() || report.cut != Cut::default() {
                     self.info(&format!("#{change} connections of the old place: {}", report.cut));
                 }
+                self.count(&report.hits);
                 let MapReport { refused, missing, reloaded, .. } = report;
                 Ok(Carried { refused, missing, reloaded })
             }
@@ -343,10 +397,15 @@ impl Agent {
         if self.checking_filter.is_none() && std::mem::take(&mut self.check_filter_again) {
             self.check_filter();
         }
-        if !crate::mapping::forwarding(&self.paths.root, Family::V4) && !job.rules.is_empty() {
-            self.warn(
-                "this machine does not forward IPv4 (sysctl net.ipv4.ip_forward is 0): no mapping can work",
-            );
+        for (family, switch) in
+            [(Family::V4, "net.ipv4.ip_forward"), (Family::V6, "net.ipv6.conf.all.forwarding")]
+        {
+            let concerned = job.rules.iter().any(|rule| Family::of(rule.target) == family);
+            if concerned && !crate::mapping::forwarding(&self.paths.root, family) {
+                self.warn(&format!(
+                    "this machine does not forward {family} (sysctl {switch} is 0): no mapping can work by it"
+                ));
+            }
         }
     }
 
@@ -419,7 +478,9 @@ fn in_force(applied: Option<&[Rule]>, refused: &[(String, String)]) -> Vec<Rule>
 /// What became of each mapping, in words.
 fn changes(before: &[Rule], after: &[Rule]) -> Vec<String> {
     let mut texts = Vec::new();
-    let same = |a: &Rule, b: &Rule| (&a.mapping, a.proto) == (&b.mapping, b.proto);
+    let same = |a: &Rule, b: &Rule| {
+        (&a.mapping, a.proto, a.target.is_ipv6()) == (&b.mapping, b.proto, b.target.is_ipv6())
+    };
     for rule in after {
         let old = before.iter().find(|old| same(old, rule));
         match old {
@@ -432,7 +493,8 @@ fn changes(before: &[Rule], after: &[Rule]) -> Vec<String> {
         }
     }
     for old in before.iter().filter(|old| !after.iter().any(|rule| same(rule, old))) {
-        texts.push(format!("mapping {}: port {} is closed", old.mapping, old.src_dport.0));
+        let by = if old.target.is_ipv6() { " by IPv6" } else { "" };
+        texts.push(format!("mapping {}: port {} is closed{by}", old.mapping, old.src_dport.0));
     }
     texts
 }

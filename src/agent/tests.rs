@@ -300,6 +300,7 @@ fn what_nft_refused_is_not_called_open() {
         device: "lan0".into(),
         addr: "192.168.1.1".parse().unwrap(),
         prefix: 24,
+        settled: true,
     }];
     let camera = agent.state.cameras.entry("front".into()).or_default();
     camera.addr = Some("192.168.1.20".parse().unwrap());

@@ -208,7 +208,7 @@ async fn ask_all(devices: &mut Devices, until: Instant, tell: &dyn Fn(&str)) -> 
         begun.set(begun.get() + 1);
         device.services = questions(device, until).await;
         done.set(done.get() + 1);
-        tell(&format!("asking {most} devices that may be cameras: {} done", done.get()));
+        tell(&format!("asking what may be a camera: {} of {most}", done.get()));
     };
     all((0..AT_ONCE.min(most)).map(|_| Box::pin(work()) as Work<'_>).collect()).await;
     (begun.get(), total - begun.get())

@@ -3,6 +3,8 @@
 mod cameras;
 mod check;
 mod help;
+mod import;
+mod notify;
 mod once;
 mod output;
 mod providers;
@@ -59,7 +61,7 @@ pub struct Verb {
 }
 
 /// All verbs, in the order of the help.
-pub const VERBS: [Verb; 9] = [
+pub const VERBS: [Verb; 11] = [
     Verb {
         name: "run",
         arguments: "",
@@ -76,7 +78,7 @@ pub const VERBS: [Verb; 9] = [
     },
     Verb {
         name: "cameras",
-        arguments: "[--json] [--write NAME [ADDR]]",
+        arguments: "[--json|--write NAME [IP]]",
         doc: "cameras in the LAN, and the sections to paste; or writes them",
         run: cameras::run,
     },
@@ -87,10 +89,22 @@ pub const VERBS: [Verb; 9] = [
         run: providers::run,
     },
     Verb {
+        name: "import",
+        arguments: "SOURCE [FILE] [--write]",
+        doc: "what ddns, ddns-go, inadyn, ddclient or firewall have, as sections of ours",
+        run: import::run,
+    },
+    Verb {
         name: "trigger",
         arguments: "[wan IF [DEV]|lease|clock]",
         doc: "look now; without arguments, also try again what rests",
         run: trigger::run,
+    },
+    Verb {
+        name: "notify",
+        arguments: "test [NAME]",
+        doc: "send a test by every channel, or by one, and say what came of it",
+        run: notify::run,
     },
     Verb {
         name: "unmap",

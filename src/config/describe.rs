@@ -1,11 +1,12 @@
 //! What a configuration means, in plain words, for `porchlight check`. Never a secret.
 
 use super::value::span;
-use super::{BackendChoice, Camera, Config, Device, Mapping, Ports, Record, Wan};
+use super::{BackendChoice, Camera, Config, Device, Mapping, Notify, Ports, Record, Wan};
+use crate::model::Family;
 use crate::plan::probe::inquiry;
 use std::fmt::Display;
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 /// A few lines for each section, in the order of the file. Ends with a newline.
@@ -18,7 +19,7 @@ pub fn describe(config: &Config) -> String {
         line(&mut out, "wan", &wan.name, &about_wan(wan));
     }
     for record in &config.records {
-        line(&mut out, "record", &record.name, &about_record(record));
+        line(&mut out, "record", &record.name, &about_record(record, config));
     }
     for camera in &config.cameras {
         line(&mut out, "camera", &camera.name, &about_camera(camera, config));
@@ -28,6 +29,9 @@ pub fn describe(config: &Config) -> String {
     }
     if !config.mappings.is_empty() {
         out.push_str(&about_backend(config));
+    }
+    for channel in &config.notifies {
+        line(&mut out, "notify", &channel.name, &about_notify(channel));
     }
     let global = &config.global;
     if !global.resident {
@@ -64,7 +68,7 @@ fn about_wan(wan: &Wan) -> String {
     text
 }
 
-fn about_record(record: &Record) -> String {
+fn about_record(record: &Record, config: &Config) -> String {
     let types: Vec<&str> = record.families.iter().map(|family| family.rtype()).collect();
     let from = match record.wans.as_slice() {
         [one] => format!("the address of wan {one}"),
@@ -78,6 +82,9 @@ fn about_record(record: &Record) -> String {
         joined(&types, "and"),
         record.provider
     );
+    if let Some(camera) = config.camera_of(record) {
+        let _ = write!(text, "; its AAAA is camera {}'s own address", camera.name);
+    }
     if let Some(ttl) = record.ttl {
         let _ = write!(text, "; time to live {}", span(Duration::from_secs(ttl.into())));
     }
@@ -110,6 +117,11 @@ fn about_camera(camera: &Camera, config: &Config) -> String {
     if !names.is_empty() {
         let _ = write!(text, "; people call it {}", joined(&names, "or"));
     }
+    if config.has_ipv6(camera) {
+        let half = camera.hostid.map(|half| Ipv6Addr::from_bits(half.into()));
+        let half = half.map_or("made of its MAC (EUI-64)".to_string(), |half| half.to_string());
+        let _ = write!(text, "; its half of an IPv6 address is {half}");
+    }
     if !config.mappings.iter().any(|mapping| mapping.camera == camera.name) {
         text.push_str("; no mapping leads to it");
     }
@@ -117,11 +129,17 @@ fn about_camera(camera: &Camera, config: &Config) -> String {
 }
 
 fn about_mapping(mapping: &Mapping) -> String {
-    let outside = format!("{}/{}", Ports(mapping.src_dport), joined(&mapping.protos, "and"));
-    let who = match mapping.sources.is_empty() {
+    let mut outside = format!("{}/{}", Ports(mapping.src_dport), joined(&mapping.protos, "and"));
+    if mapping.families.contains(&Family::V6) {
+        let _ = write!(outside, " ({})", joined(&mapping.families, "and"));
+    }
+    let networks = mapping.sources.iter().map(|network| network.to_string());
+    let who: Vec<String> = networks.chain(mapping.source_names.iter().cloned()).collect();
+    let who = match who.is_empty() {
         true => "from anyone".to_string(),
-        false => format!("from {} only", joined(&mapping.sources, "or")),
+        false => format!("from {} only", joined(&who, "or")),
     };
+    let when = mapping.schedule.as_ref().map(|schedule| format!(", {schedule} by the local clock"));
     let fate = match inquiry(mapping, Ipv4Addr::UNSPECIFIED.into()) {
         _ if mapping.allow_open => {
             "open although the camera is not proven to ask for a password (allow_open '1')".to_string()
@@ -135,7 +153,13 @@ fn about_mapping(mapping: &Mapping) -> String {
         Err(why) => format!("closed: {why}; option allow_open '1' opens it all the same"),
     };
     let inside = format!("{} port {}", mapping.camera, Ports(mapping.dest_port));
-    format!("outside port {outside} -> {inside}, {who}; {fate}")
+    format!("outside port {outside} -> {inside}, {who}{}; {fate}", when.unwrap_or_default())
+}
+
+fn about_notify(channel: &Notify) -> String {
+    let on: Vec<&str> = channel.on.iter().map(|occasion| occasion.word()).collect();
+    let details = if channel.details { "with" } else { "without" };
+    format!("by {}, of {}, {details} names and addresses", channel.kind, joined(&on, "and"))
 }
 
 fn about_backend(config: &Config) -> String {
@@ -171,7 +195,6 @@ fn joined<T: Display>(items: &[T], word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Family;
 
     #[test]
     fn lists_read_as_people_write_them() {

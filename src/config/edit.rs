@@ -1,5 +1,5 @@
 //! Sections of ours in another program's configuration, put in, changed and taken out in place, every other byte as it
-//! was. Ours are those of one type whose names begin with [`PREFIX`], whoever wrote them.    [pure]
+//! was. Ours are those of a type of ours whose names begin with [`PREFIX`], whoever wrote them.    [pure]
 
 use super::uci::{self, Limits, Line, Parsed, Section};
 use super::Severity;
@@ -16,6 +16,8 @@ const LIMITS: Limits = Limits { sections: 4096, values: 16 * 1024 };
 /// A section as it is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
+    /// Its type.
+    pub kind: &'static str,
     /// Its name behind [`PREFIX`]: letters, digits and `_`. Where a section of another type has that name, which `uci`
     /// would refuse, a number is added.
     pub id: String,
@@ -51,8 +53,8 @@ impl Setting {
 pub struct Ours<'a> {
     /// The file's name in `/etc/config`.
     pub package: &'a str,
-    /// The type of our sections.
-    pub kind: &'a str,
+    /// Whether a section that is called as ours are is of such a type.
+    pub is_ours: &'a dyn Fn(&Section) -> bool,
     /// Whether one of ours stays as it is though it is not wanted.
     pub stays: &'a dyn Fn(&Section) -> bool,
 }
@@ -60,7 +62,7 @@ pub struct Ours<'a> {
 impl Ours<'_> {
     /// Whether a section is one of ours.
     pub fn has(&self, section: &Section) -> bool {
-        section.kind == self.kind && has_our_name(section)
+        has_our_name(section) && (self.is_ours)(section)
     }
 
     /// The text with exactly these sections of ours in it; `None`: it has them already. New ones are put at the end, as
@@ -141,12 +143,14 @@ impl Wanted {
             let option = section.option(wanted.name);
             option.is_some_and(|option| option.is_list == wanted.is_list && option.values == wanted.values)
         };
-        section.options.len() == self.options.len() && self.options.iter().all(has)
+        section.kind == self.kind
+            && section.options.len() == self.options.len()
+            && self.options.iter().all(has)
     }
 
     /// Its text, as `uci` writes it.
-    fn text(&self, kind: &str, eol: &str) -> String {
-        let mut text = format!("config {kind} '{PREFIX}{}'{eol}", self.id);
+    fn text(&self, eol: &str) -> String {
+        let mut text = format!("config {} '{PREFIX}{}'{eol}", self.kind, self.id);
         for setting in &self.options {
             let word = if setting.is_list { "list" } else { "option" };
             for value in &setting.values {
@@ -200,7 +204,7 @@ impl<'a> File<'a> {
 
     /// These, none with a name that a section of another type has: `uci` would refuse the whole file.
     fn named(&self, wanted: Vec<Wanted>) -> Vec<Wanted> {
-        let others = self.parsed.sections.iter().filter(|section| section.kind != self.ours.kind);
+        let others = self.parsed.sections.iter().filter(|section| !self.ours.has(section));
         let mut taken: Set<String> = others.filter_map(|section| section.name.clone()).collect();
         let mut named = Vec::new();
         for wish in wanted {
@@ -229,7 +233,7 @@ impl<'a> File<'a> {
         }
         changes.sort_by_key(|change| change.start);
         let new = wanted.iter().filter(|wanted| !there.contains(wanted.id.as_str()));
-        let text = |wanted: &Wanted| format!("{}{}", self.eol, wanted.text(self.ours.kind, self.eol));
+        let text = |wanted: &Wanted| format!("{}{}", self.eol, wanted.text(self.eol));
         let new: String = new.map(text).collect();
         let at = self.end();
         changes.push(Change { start: at, end: at, new });
@@ -263,7 +267,7 @@ impl<'a> File<'a> {
         changes: &mut Vec<Change>,
     ) -> Result<(), String> {
         let touching = self.lines.iter().filter(|line| (line.sections.0..=line.sections.1).contains(&index));
-        let mut new = wish.map(|wish| wish.text(self.ours.kind, self.eol));
+        let mut new = wish.map(|wish| wish.text(self.eol));
         let mut first = true;
         for line in touching {
             if line.sections.0 != line.sections.1 {

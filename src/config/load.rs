@@ -2,6 +2,7 @@
 //! out, and so is what cannot be without it; the rest stands.
 
 mod mapping;
+mod notify;
 mod record;
 mod resident;
 
@@ -11,8 +12,8 @@ use super::schema::{self, SectionRow, SECTIONS};
 use super::uci::{self, Section};
 use super::value::{self, quoted};
 use super::{
-    BackendChoice, Camera, Config, Device, Global, Mapping, Network, Probe, Problem, Record, Severity,
-    Upstream, Wan,
+    BackendChoice, Camera, Config, Device, Global, Mapping, Network, Notify, Probe, Problem, Record,
+    Severity, Upstream, Wan,
 };
 use crate::model::Family;
 use crate::provider::Entry;
@@ -122,6 +123,7 @@ impl<'a> Loader<'a> {
             "record" => self.record(&mut fields, &name),
             "camera" => self.camera(&mut fields, &name),
             "mapping" => self.mapping(&mut fields, &name),
+            "notify" => self.notify(&mut fields, &name),
             _ => None,
         };
         let fate = match kept {
@@ -258,6 +260,7 @@ impl<'a> Loader<'a> {
             host: fields.one("name").map(str::to_string),
             ip: fields.one("ip").and_then(|text| value::target(text).ok()).map(IpAddr::V4),
             records,
+            hostid: fields.one("hostid").and_then(|text| value::suffix(text).ok()),
             static_lease: fields.flag("static_lease"),
         };
         keep(fields, &mut self.loaded.config.cameras, camera)

@@ -10,12 +10,15 @@ mod idn;
 pub mod load;
 pub(crate) mod nearest;
 mod read;
+pub mod schedule;
 pub mod schema;
 pub mod uci;
 pub mod value;
 
 use crate::model::{Family, Mac};
+use crate::notify::Occasion;
 use crate::provider::Options;
+use crate::secret::Secret;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -53,6 +56,11 @@ impl Network {
     pub fn new(addr: IpAddr, prefix: u8) -> Option<Network> {
         let most = if addr.is_ipv4() { 32 } else { 128 };
         (prefix <= most).then(|| Network { addr: first_address(addr, prefix), prefix })
+    }
+
+    /// Whether another network lies within this one, or is it.
+    pub fn covers(&self, inner: &Network) -> bool {
+        self.prefix <= inner.prefix && self.contains(inner.addr)
     }
 
     /// Whether an address lies in this network. Never so for the other family.
@@ -106,8 +114,26 @@ pub struct Config {
     pub cameras: Vec<Camera>,
     /// Sections `mapping`.
     pub mappings: Vec<Mapping>,
+    /// Sections `notify`.
+    pub notifies: Vec<Notify>,
     /// Some sections are left out because of errors.
     pub faulty: bool,
+}
+
+impl Config {
+    /// Whether a mapping is to be reached at this camera's own IPv6 address.
+    pub fn has_ipv6(&self, camera: &Camera) -> bool {
+        self.mappings
+            .iter()
+            .any(|mapping| mapping.camera == camera.name && mapping.families.contains(&Family::V6))
+    }
+
+    /// The camera whose own IPv6 address a record says: the one that goes by it and is reached by IPv6. There is one at
+    /// the most.
+    pub fn camera_of(&self, record: &Record) -> Option<&Camera> {
+        let goes_by = |camera: &&Camera| camera.records.contains(&record.name) && self.has_ipv6(camera);
+        self.cameras.iter().find(goes_by).filter(|_| record.families.contains(&Family::V6))
+    }
 }
 
 /// Section `porchlight`.
@@ -246,6 +272,8 @@ pub struct Camera {
     pub ip: Option<IpAddr>,
     /// `list record`: names of record sections.
     pub records: Vec<String>,
+    /// `option hostid`: the half of its own of its IPv6 address, the lower 64 bits.
+    pub hostid: Option<u64>,
     /// `option static_lease`: dnsmasq is to give it the same address always.
     pub static_lease: bool,
 }
@@ -263,8 +291,14 @@ pub struct Mapping {
     pub src_dport: (u16, u16),
     /// `option dest_port`: on the camera, as many ports as `src_dport`.
     pub dest_port: (u16, u16),
-    /// `list src_ip`: who may; empty means anyone.
+    /// The networks of `list src_ip`: who may; empty, and no names: anyone.
     pub sources: Vec<Network>,
+    /// The names of `list src_ip`: who has an address of theirs may too.
+    pub source_names: Vec<String>,
+    /// `option schedule`: when it is open; `None`: always.
+    pub schedule: Option<schedule::Schedule>,
+    /// `option family`, IPv4 first; never empty.
+    pub families: Vec<Family>,
     /// `option src`: the firewall zone that it is reached from, where the firewall has zones (fw4).
     pub src: String,
     /// `option dest`: the camera's firewall zone.
@@ -277,6 +311,35 @@ pub struct Mapping {
     pub probe_interval: Duration,
     /// `option allow_open`: expose it although it is not proven to ask for a password.
     pub allow_open: bool,
+}
+
+/// Section `notify`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// The section's name, else its kind.
+    pub name: String,
+    /// `option kind`, one of [`crate::notify::CHANNELS`].
+    pub kind: String,
+    /// `list on`: what to tell of.
+    pub on: Vec<Occasion>,
+    /// `option details`: with names and addresses.
+    pub details: bool,
+    /// `option title`: what every title begins with.
+    pub title: String,
+    /// The kind's own options.
+    pub options: Options,
+}
+
+impl Notify {
+    /// A plain option of the kind, if it is set.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.options.text.get(name).map(String::as_str)
+    }
+
+    /// A secret option of the kind, if it is set.
+    pub fn secret(&self, name: &str) -> Option<&str> {
+        self.options.secrets.get(name).map(Secret::reveal)
+    }
 }
 
 /// `option probe`: how a camera is asked whether it wants a password.

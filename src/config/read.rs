@@ -137,6 +137,10 @@ impl<'a> Reader<'a> {
         for own in entry.map_or(&[][..], |entry| entry.options) {
             self.own_option(&mut fields, own);
         }
+        for known in row.options.iter().filter(|known| known.secret && row.built) {
+            let own = ProviderOption::secret(known.name, known.doc).optional();
+            self.own_option(&mut fields, &own);
+        }
         for known in row.options.iter().filter(|known| known.required && row.built && !section.faulty) {
             if !fields.wrote(known.name) {
                 let word = if known.list { "list" } else { "option" };
@@ -208,7 +212,7 @@ impl<'a> Reader<'a> {
     fn text(&mut self, fields: &mut Fields, own: &ProviderOption, option: &Opt) {
         match plain(&option.values.join("\n")) {
             Ok(text) => {
-                self.hide_parts(fields, own, &text);
+                self.hide_parts(fields, own.name, &text);
                 fields.options.text.insert(own.name.to_string(), text);
             }
             Err(reason) => self.fault(fields, own.name, &reason),
@@ -269,6 +273,7 @@ fn own_name(row: &SectionRow, section: &Section) -> Option<String> {
         "wan" => first("device"),
         "record" => first("domain"),
         "camera" => first("mac").or_else(|| first("name")).or_else(|| first("ip")),
+        "notify" => first("kind"),
         "mapping" => Some(format!("{}_{}", first("camera")?, first("src_dport")?)),
         _ => None,
     }
@@ -297,11 +302,6 @@ fn not_built(row: &OptionRow, values: &[(String, usize)]) -> Option<(String, usi
         Built::Yes => return None,
         Built::Default => true,
         Built::Only(works) => !works.contains(&joined.as_str()),
-        Built::Without(what) => {
-            let lacks = |value: &str| row.kind == Kind::Source && super::Network::parse(value).is_none();
-            let (value, line) = values.iter().find(|(value, _)| lacks(value))?;
-            return Some((format!("{} is {what}: ", quoted(value)), *line));
-        }
     };
     let shown = matches!(row.kind, Kind::Word(_) | Kind::Bool | Kind::Number { .. });
     refused.then(|| (if shown { format!("{} is ", quoted(&joined)) } else { String::new() }, line))

@@ -59,6 +59,8 @@ pub enum Kind {
     Source,
     /// A port or a range.
     Ports,
+    /// Days and hours.
+    Schedule,
     /// The name of a section of this type.
     Reference(&'static str),
     /// The name of a provider.
@@ -74,8 +76,6 @@ pub enum Built {
     Default,
     /// Its default and these values (of a list: all its values, joined with spaces).
     Only(&'static [&'static str]),
-    /// Some forms of value; the text says which are missing.
-    Without(&'static str),
 }
 
 /// One option of a section type.
@@ -190,7 +190,7 @@ pub static SECTIONS: &[SectionRow] = &[
         options: MAPPING,
     },
     SectionRow { kind: "tunnel", built: false, doc: "A way out of carrier-grade NAT", options: TUNNEL },
-    SectionRow { kind: "notify", built: false, doc: "Whom to tell, and of what", options: NOTIFY },
+    SectionRow { kind: "notify", built: true, doc: "Whom to tell, and of what", options: NOTIFY },
 ];
 
 static GLOBAL: &[OptionRow] = &[
@@ -296,8 +296,12 @@ static CAMERA: &[OptionRow] = &[
     option("name", Kind::Host, "", "Its DHCP name"),
     option("ip", Kind::Target, "", "Its address on the LAN"),
     list("record", Kind::Reference("record"), "", "The names that people use for it; shown by status"),
-    option("hostid", Kind::Suffix, "", "Its IPv6 suffix, for a pinhole and an AAAA of its own")
-        .built(Built::Default),
+    option(
+        "hostid",
+        Kind::Suffix,
+        "",
+        "The second half of its IPv6 address; default: made of its MAC (EUI-64)",
+    ),
     option(
         "static_lease",
         Kind::Bool,
@@ -314,11 +318,19 @@ static MAPPING: &[OptionRow] = &[
     list("proto", Kind::Word(&["tcp", "udp"]), "tcp", "Protocols"),
     option("src_dport", Kind::Ports, "", "Port or range on the WAN").required(),
     option("dest_port", Kind::Ports, "", "Port or range on the camera; default: src_dport"),
-    list("src_ip", Kind::Source, "", "Who may; default: anyone")
-        .built(Built::Without("a host name"))
-        .instead("write its address or network"),
-    option("family", FAMILY, "ipv4", "Which families it is opened in").built(Built::Default),
-    option("schedule", Kind::Text, "", "When it is open").built(Built::Default),
+    list("src_ip", Kind::Source, "", "Who may: networks, addresses, names; default: anyone"),
+    option(
+        "family",
+        FAMILY,
+        "ipv4",
+        "ipv4: by the WAN's address; ipv6: at the camera's own; any: both, on the same port",
+    ),
+    option(
+        "schedule",
+        Kind::Schedule,
+        "",
+        "When it is open: days and hours by the local clock; default: always",
+    ),
     option(
         "probe",
         Kind::Word(&["rtsp", "http", "tcp", "none"]),
@@ -364,15 +376,29 @@ static NOTIFY: &[OptionRow] = &[
         "Which service",
     )
     .required(),
-    option("url", Kind::Text, "", "Where to send it").secret(),
-    option("token", Kind::Text, "", "The service's token").secret(),
-    option("secret", Kind::Text, "", "The service's signing secret").secret(),
-    option("chat_id", Kind::Text, "", "The chat"),
-    option("method", Kind::Text, "", "The HTTP method"),
-    list("header", Kind::Text, "", "HTTP headers").secret(),
-    option("body", Kind::Text, "", "The body's template").secret(),
-    list("on", Kind::Word(&["changed", "failing", "recovered", "exposed", "refused"]), "", "What to tell of"),
-    option("details", Kind::Bool, "0", "1: addresses and camera names in the text"),
+    list(
+        "on",
+        Kind::Word(&["changed", "failing", "recovered", "exposed", "refused"]),
+        "failing recovered refused",
+        "What to tell of",
+    ),
+    option("details", Kind::Bool, "0", "1: with names and addresses (not for a topic that others can read)"),
+    option(
+        "title",
+        Kind::Text,
+        "Porchlight",
+        "What every title begins with: the place, where you have several",
+    ),
+    option("url", Kind::Text, "", "Where to send it: the address that the service shows").secret(),
+    option("token", Kind::Text, "", "The service's token or key").secret(),
+    option("secret", Kind::Text, "", "The robot's signing secret").secret(),
+    option("chat_id", Kind::Text, "", "The chat's number, or @name of a channel"),
+    option("method", Kind::Text, "", "The request's method; default: POST"),
+    list("header", Kind::Text, "", "Its headers, `Name: value`").secret(),
+    option("body", Kind::Text, "", "What it carries; default: all fields as JSON").secret(),
+    option("to", Kind::Text, "", "The recipients, separated by commas"),
+    option("from", Kind::Text, "", "The sender; default: what sendmail says"),
+    option("program", Kind::Path, "", "The program to run; of email: in place of sendmail"),
 ];
 
 #[cfg(test)]

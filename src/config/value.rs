@@ -3,6 +3,7 @@
 
 use super::idn;
 use super::nearest::did_you_mean;
+use super::schedule::Schedule;
 use super::schema::Kind;
 use super::{Device, Network, Proto};
 use crate::model::{millis, Family, Mac};
@@ -71,12 +72,13 @@ impl Kind {
             Kind::Host => host(text),
             Kind::Mac => mac(text).map(|mac| mac.to_string()),
             Kind::Target => target(text).map(|addr| addr.to_string()),
-            Kind::Suffix => suffix(text),
+            Kind::Suffix => suffix(text).map(|bits| Ipv6Addr::from_bits(bits.into()).to_string()),
             Kind::Network => network(text).map(|net| net.to_string()),
             Kind::Source => source(text).map(|source| match source {
                 Source::Network(net) => net.to_string(),
                 Source::Name(name) => name,
             }),
+            Kind::Schedule => Schedule::parse(text).map(|schedule| schedule.to_string()),
             Kind::Ports => ports(text).map(|(first, last)| match first == last {
                 true => first.to_string(),
                 false => format!("{first}-{last}"),
@@ -275,9 +277,12 @@ pub fn target(text: &str) -> Result<Ipv4Addr, String> {
 }
 
 /// The lower half of an IPv6 address, `::1234`.
-fn suffix(text: &str) -> Result<String, String> {
-    match text.parse::<Ipv6Addr>().map(u128::from) {
-        Ok(bits) if bits != 0 && bits >> 64 == 0 => Ok(Ipv6Addr::from(bits).to_string()),
+///
+/// # Errors
+/// The reason why it is none.
+pub fn suffix(text: &str) -> Result<u64, String> {
+    match text.parse::<Ipv6Addr>().map(|addr| u64::try_from(addr.to_bits())) {
+        Ok(Ok(bits)) if bits != 0 => Ok(bits),
         _ => Err(format!(
             "{} is not the second half of an IPv6 address; write one such as ::1234",
             quoted(text)
@@ -313,7 +318,10 @@ pub fn source(text: &str) -> Result<Source, String> {
     }
     let wrong =
         |_| format!("{} is neither a network, such as 198.51.100.0/24, nor a host's name", quoted(text));
-    domain(text).map(Source::Name).map_err(wrong)
+    match domain(text).map_err(wrong)? {
+        name if name.starts_with('*') => Err(format!("{} has no addresses of its own", quoted(text))),
+        name => Ok(Source::Name(name)),
+    }
 }
 
 /// One port or a range `8000-8010`: first and last.

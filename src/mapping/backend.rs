@@ -3,6 +3,7 @@
 
 use super::conntrack::Cut;
 use super::fw4::{Fw4, Look};
+use super::hits::Hits;
 use super::nft::{MapReport, Nft, Program};
 use crate::plan::{Carrier, MapJob};
 use std::path::{Path, PathBuf};
@@ -69,6 +70,12 @@ impl Backend {
         self.nft.program()
     }
 
+    /// How many connections each mapping has let in, as far as that was read. Given what an earlier run knew, it goes
+    /// on from there.
+    pub fn hits(&mut self) -> &mut Hits {
+        self.nft.hits()
+    }
+
     /// Looks who is here. procd is asked only where the firewall is.
     pub async fn find(&self) -> Found {
         let fw4 = self.nft.fw4_present().await;
@@ -78,6 +85,11 @@ impl Backend {
     /// Makes the packet filter carry exactly the job's rules, and cuts what it lists. On an error what is closed by
     /// the job is closed if it could be. May be dropped on the way, to be overtaken by another job.
     pub async fn apply(&mut self, job: &MapJob) -> Result<MapReport, String> {
+        let report = self.carry(job).await?;
+        Ok(MapReport { hits: self.nft.hits().clone(), ..report })
+    }
+
+    async fn carry(&mut self, job: &MapJob) -> Result<MapReport, String> {
         match job.carrier {
             Carrier::None => {
                 let cut = self.remove_any(UNMAP_DEADLINE).await?.unwrap_or_default();

@@ -3,7 +3,7 @@
 
 use super::firewall::is_ours;
 use super::redirect::Redirect;
-use super::rule::{contains, range};
+use super::rule::range;
 use crate::config::uci::{Opt, Section};
 use crate::config::{Network, Ports, Proto};
 use crate::model::Family;
@@ -30,6 +30,8 @@ pub struct Claim {
     pub families: Vec<Family>,
     /// For whom; `None`: anyone.
     pub from: Option<Network>,
+    /// At which addresses; `None`: any.
+    pub at: Option<Network>,
 }
 
 /// A socket that takes calls.
@@ -111,23 +113,24 @@ fn claimed(redirect: &Redirect, claim: &Claim) -> Option<(u16, u16)> {
     let zone = claim.zone.as_ref().is_none_or(|zone| *zone == redirect.src);
     let family = claim.families.contains(&Family::of(redirect.dest_ip));
     let apart = match (&claim.from, &redirect.src_ip) {
-        (Some(a), Some(b)) => !contains(a, b) && !contains(b, a),
+        (Some(a), Some(b)) => !a.covers(b) && !b.covers(a),
         _ => false,
     };
+    // In IPv6 ours is for packets to the camera's own address; at which of the WAN's another one is says nothing.
+    let elsewhere = redirect.dest_ip.is_ipv6() && claim.at.is_some_and(|at| !at.contains(redirect.dest_ip));
     let first = redirect.src_dport.0.max(claim.ports.0);
     let last = redirect.src_dport.1.min(claim.ports.1);
-    let same = zone && family && !apart && claim.protos.contains(&redirect.proto) && first <= last;
+    let same =
+        zone && family && !apart && !elsewhere && claim.protos.contains(&redirect.proto) && first <= last;
     same.then_some((first, last))
 }
 
-/// Whether a program would be cut off from its port.
+/// Whether a program would be cut off from its port. In IPv6 nothing that is for the router is touched.
 fn listens(redirect: &Redirect, listener: &Listener, wan_addrs: &[IpAddr]) -> bool {
-    let family = Family::of(redirect.dest_ip);
     // A socket on all IPv6 addresses takes IPv4 too, unless it was told otherwise, which is not shown.
-    let reached = match listener.addr {
-        addr if addr.is_unspecified() => addr.is_ipv6() || family == Family::V4,
-        addr => wan_addrs.contains(&addr) && Family::of(addr) == family,
-    };
+    let addr = listener.addr;
+    let reached =
+        redirect.dest_ip.is_ipv4() && (addr.is_unspecified() || addr.is_ipv4() && wan_addrs.contains(&addr));
     let ports = redirect.src_dport.0..=redirect.src_dport.1;
     reached && listener.proto == redirect.proto && ports.contains(&listener.port)
 }
@@ -170,6 +173,7 @@ fn claim(index: usize, section: &Section) -> Option<Claim> {
         ports,
         families,
         from: text("src_ip").and_then(Network::parse),
+        at: text("src_dip").and_then(Network::parse),
     })
 }
 
@@ -237,6 +241,7 @@ fn lease(line: &str) -> Option<Claim> {
         ports: (port, port),
         families: vec![Family::V4],
         from: None,
+        at: None,
     })
 }
 
@@ -378,6 +383,8 @@ mod tests {
         assert_ne!(against_it("src wan, src_dport 8554, dest_ip fd00::9", &v6), "");
         assert_ne!(against_it("src wan, src_dport 8554, family any", &v6), "");
         assert_eq!(against_it("src wan, src_dport 8554, family any, dest_ip 192.168.1.9", &v6), "");
+        assert_eq!(against_it("src wan, src_dport 8554, dest_ip fd00::9, src_dip fd00::9", &v6), "");
+        assert_ne!(against_it("src wan, src_dport 8554, dest_ip fd00::9, src_dip fd00::/64", &v6), "");
     }
 
     #[test]
@@ -439,8 +446,13 @@ mod tests {
         for port in [443, 8554, 5000, 24, 81] {
             assert_eq!(held(port, "192.168.1.20"), None, "{port}");
         }
-        assert!(held(24, "fd00::20").is_some() && held(22, "fd00::20").is_some());
-        assert!(held(80, "fd00::20").is_none() && held(8443, "fd00::20").is_none());
+        for port in [22, 24, 80, 8443] {
+            assert_eq!(
+                held(port, "fd00::20"),
+                None,
+                "packets to the camera's own address are not the router's"
+            );
+        }
         let conflict = &find(&[ours("web", Proto::Tcp, (79, 90))], &[], &tcp, &wan)[0];
         assert_eq!(
             conflict.why(Some("uhttpd")),

@@ -72,8 +72,9 @@ impl fmt::Display for Cut {
     }
 }
 
-/// Cuts every connection that was translated (DNAT) to one of these addresses. Call it after the
-/// new rules are in force, or they come back. `root` is `/` but in tests.
+/// Cuts every connection that was translated (DNAT) to one of these addresses; in IPv6, where a way in may leave all as
+/// it is, every one to it that came through the router. Call it after the new rules are in force, or they come back.
+/// `root` is `/` but in tests.
 pub async fn cut(root: &Path, targets: &[IpAddr]) -> Cut {
     if targets.is_empty() {
         return Cut::default();
@@ -114,7 +115,7 @@ async fn by_ctnetlink(targets: &[IpAddr]) -> io::Result<usize> {
     Ok(flushed)
 }
 
-/// The delete requests for one family's translated connections to the targets.
+/// The delete requests for one family's connections to the targets, see [`cut`].
 async fn find(
     socket: &Netfilter,
     family: Family,
@@ -130,7 +131,8 @@ async fn find(
         };
         for (_, message) in messages(datagram).filter(|(of, _)| *of == seq) {
             match message {
-                Message::Flow(flow) if !flow.dnat || deletes.len() == MAX_PER_ROUND => {}
+                Message::Flow(flow) if !(flow.dnat || family == Family::V6) => {}
+                Message::Flow(_) if deletes.len() == MAX_PER_ROUND => {}
                 Message::Flow(flow) if targets.contains(&flow.reply_src) => {
                     deletes.push(delete_flow(&flow, seq))
                 }

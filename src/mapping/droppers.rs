@@ -21,7 +21,7 @@ struct Chain<'a> {
 
 /// The droppers by name, as in `table inet filter, chain forward (policy drop)`. What counts as one:
 /// [`super::nft::Nft::droppers`].
-pub(super) fn find(listing: &str, targets: &[IpAddr]) -> Vec<String> {
+pub(super) fn find(listing: &str, targets: &[IpAddr], plain: &[IpAddr]) -> Vec<String> {
     let mut named = Vec::new();
     for (table, chains) in tables(listing) {
         let concerned: Vec<_> = targets.iter().copied().filter(|target| concerns(table, *target)).collect();
@@ -36,7 +36,7 @@ pub(super) fn find(listing: &str, targets: &[IpAddr]) -> Vec<String> {
             } else {
                 continue;
             };
-            if named.len() < MAX_NAMED && !lets_through(&chains, name, &concerned) {
+            if named.len() < MAX_NAMED && !lets_through(&chains, name, &concerned, plain) {
                 named.push(format!("table {table}, chain {name} ({why})"));
             }
         }
@@ -93,8 +93,9 @@ fn refuses_all(rule: &str) -> bool {
     matches!(rule.split(' ').next(), Some("drop" | "reject"))
 }
 
-/// Whether the chain, or one that it calls, accepts translated connections, or each target.
-fn lets_through(chains: &Map<&str, Chain>, start: &str, targets: &[IpAddr]) -> bool {
+/// Whether the chain, or one that it calls, accepts translated connections, or each target. Those that are `plain` are
+/// not translated.
+fn lets_through(chains: &Map<&str, Chain>, start: &str, targets: &[IpAddr], plain: &[IpAddr]) -> bool {
     let mut waiting: Vec<&str> = vec![start];
     let mut seen: Set<&str> = Set::new();
     let mut missing: Set<String> = targets.iter().map(IpAddr::to_string).collect();
@@ -104,8 +105,11 @@ fn lets_through(chains: &Map<&str, Chain>, start: &str, targets: &[IpAddr]) -> b
             let words = || rule.split([' ', ',']);
             let accepts = words().any(|word| word == "accept");
             let all = name == start && matches!(*rule, "accept" | "counter accept");
-            if all || (accepts && rule.contains("ct status dnat ")) {
+            if all {
                 return true;
+            }
+            if accepts && rule.contains("ct status dnat ") {
+                missing.retain(|target| plain.iter().any(|plain| plain.to_string() == *target));
             }
             if accepts {
                 missing.retain(|target| !words().any(|word| word == target));
@@ -128,7 +132,7 @@ mod tests {
     const CAMERA: &str = "192.168.1.50";
 
     fn found(listing: &str) -> Vec<String> {
-        find(listing, &[CAMERA.parse().unwrap()])
+        find(listing, &[CAMERA.parse().unwrap()], &[])
     }
 
     fn forward(table: &str, policy: &str, rules: &str) -> String {
@@ -202,6 +206,19 @@ mod tests {
         assert_eq!(found(listing), Vec::<String>::new());
         let only_lan = listing.replace("ct status dnat counter accept", "ct state new counter accept");
         assert_eq!(found(&only_lan).len(), 1, "an accept on another way in does not count");
+    }
+
+    /// What keeps its address and port is not translated, whatever a rule says.
+    #[test]
+    fn what_is_sent_as_it_is_has_to_be_let_through_by_its_address() {
+        let (own, other) = ("2001:db8::20".parse().unwrap(), "2001:db8::30".parse().unwrap());
+        let firewall =
+            |rules: &str| forward("inet fw", "drop", &format!("\t\tct status dnat accept\n{rules}"));
+        assert_eq!(find(&firewall(""), &[own, other], &[]), Vec::<String>::new());
+        assert_eq!(find(&firewall(""), &[own, other], &[own]).len(), 1);
+        let accepted = firewall("\t\tip6 daddr 2001:db8::20 tcp dport 8554 accept");
+        assert_eq!(find(&accepted, &[own, other], &[own]), Vec::<String>::new());
+        assert_eq!(find(&accepted, &[own, other], &[own, other]).len(), 1);
     }
 
     #[test]

@@ -110,6 +110,7 @@ impl Fw4 {
         let made = redirects(&job.rules);
         let (mut list, mut refused) = (made.list, made.refused);
         let fresh = self.open.is_none();
+        self.unsure |= nft.count(&job.rules);
         if fresh {
             self.open = Some(shown_ours(&nft.fw4_table().await?.unwrap_or_default()));
             self.asked = false;
@@ -196,7 +197,7 @@ impl Fw4 {
         if barred == self.barred && cut.is_empty() && !fresh && !self.unsure {
             return Ok(Cut::default());
         }
-        if fresh && barred.is_empty() && cut.is_empty() && !nft.exists().await? {
+        if fresh && barred.is_empty() && cut.is_empty() && !nft.counts() && !nft.exists().await? {
             return Ok(Cut::default());
         }
         self.stop(nft, barred, &cut).await

@@ -39,13 +39,13 @@ pub fn edit(text: &[u8], job: &LeaseJob) -> Result<(Option<Vec<u8>>, Leased), St
             leased.refused.push((lease.camera.clone(), why));
             continue;
         } else {
-            wanted.push(Wanted { id, options: options(lease, addr) });
+            wanted.push(Wanted { kind: KIND, id, options: options(lease, addr) });
         }
         leased.pinned.push((lease.camera.clone(), addr));
     }
     let stays =
         |section: &Section| !job.only || section.name.as_ref().is_some_and(|name| kept.contains(name));
-    let ours = Ours { package: PACKAGE, kind: KIND, stays: &stays };
+    let ours = Ours { package: PACKAGE, is_ours: &|section| section.kind == KIND, stays: &stays };
     let text = ours.edit(text, wanted)?;
     Ok((text, leased))
 }

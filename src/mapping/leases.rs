@@ -45,7 +45,7 @@ impl Leases {
             found.replace(leased);
             Ok(text)
         };
-        let written = self.package.update(edit).await?;
+        let written = self.package.update(&edit).await?;
         let mut leased = Leased { written, ..found.into_inner() };
         if written || job.tell {
             leased.untold = self.package.reload(&self.ubus).await.err();

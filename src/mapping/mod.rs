@@ -8,6 +8,7 @@ pub mod door;
 mod droppers;
 pub mod firewall;
 pub mod fw4;
+pub mod hits;
 pub mod holders;
 pub mod hosts;
 pub mod leases;

@@ -2,21 +2,23 @@
 //! in one transaction of `nft -f -`. No other table is touched. Syntax: nft(8).
 //!
 //! What it does with a [`Rule`]:
-//! - From the WAN's devices, and only to an address of the router itself, to the camera.
+//! - From the WAN's devices, and only to an address of the router itself, to the camera; in IPv6 only to the camera's
+//!   own address, where the LAN needs no help to reach it.
 //! - Hairpin: from the camera's LAN, and from the router, to the WAN's own address, to the camera.
 //!   A mapping with `src_ip` is closed to everyone who is not in the list, on the LAN too.
 //! - A camera whose connections are cut cannot take them up again: see [`Guard`].
+//! - What comes in is counted: see [`hits`].
 //!
 //! It cannot overrule another table that drops forwarded packets; [`Nft::droppers`] names those.
 
 use super::conntrack::{self, Cut};
 use super::door::Door;
+use super::hits::{self, label, Hits};
 use super::rule::{at_most, check, sources, ways, Ways};
 use super::{droppers, Heard, Netfilter};
 use crate::act::command::{self, Ran};
 use crate::config::{Ports, Proto};
 use crate::map::Set;
-use crate::model::Family;
 use crate::plan::{MapJob, Rule};
 use crate::wire::ctnetlink::{ask_generation, messages, Message};
 use async_io::Timer;
@@ -38,8 +40,6 @@ const LISTING_DEADLINE: Duration = Duration::from_secs(10);
 const GENERATION_DEADLINE: Duration = Duration::from_secs(1);
 /// Ports of one rule that may change their number on the way: each takes memory in the kernel.
 const MAX_MOVED_PORTS: u32 = 1024;
-/// nft takes comments of up to 128 bytes.
-const MAX_COMMENT: usize = 64;
 /// The kernel's longest device name (IFNAMSIZ less the final zero).
 const MAX_DEVICE: usize = 15;
 /// How long a camera whose connections were cut is kept from taking them up again.
@@ -62,6 +62,8 @@ pub struct MapReport {
     pub unreached: Option<String>,
     /// What became of the old connections.
     pub cut: Cut,
+    /// How many connections each mapping has let in.
+    pub hits: Hits,
 }
 
 /// Holds a camera whose connections were cut: the kernel's connection table takes up a TCP stream in
@@ -87,11 +89,11 @@ pub struct Ruleset {
 
 /// Writes our table with exactly these rules and guards; without any, the table goes.
 pub fn ruleset(rules: &[Rule], guards: &[Guard]) -> Ruleset {
-    table(rules, guards, &Set::new())
+    table(rules, guards, &Set::new(), Vec::new())
 }
 
-/// Likewise, with a stop for each of these doors of another firewall.
-fn table(rules: &[Rule], guards: &[Guard], barred: &Set<Door>) -> Ruleset {
+/// Likewise, with a stop for each of these doors of another firewall, and with these counters.
+fn table(rules: &[Rule], guards: &[Guard], barred: &Set<Door>, counters: Vec<String>) -> Ruleset {
     let mut chains = Chains::default();
     let mut refused = Vec::new();
     for rule in rules {
@@ -103,6 +105,7 @@ fn table(rules: &[Rule], guards: &[Guard], barred: &Set<Door>) -> Ruleset {
         chains.guard(guard);
     }
     chains.forward.extend(barred.iter().map(Door::bar));
+    chains.counters = counters;
     Ruleset { text: chains.table(), refused }
 }
 
@@ -113,6 +116,7 @@ struct Chains {
     output: Vec<String>,
     postrouting: Vec<String>,
     forward: Vec<String>,
+    counters: Vec<String>,
 }
 
 impl Chains {
@@ -124,17 +128,21 @@ impl Chains {
         let from = from(rule)?;
         let to = destination(rule)?;
         let door = format!("{from}{proto} dport {}", Ports(rule.src_dport));
-        let comment = comment(&rule.mapping);
+        let comment = label(&rule.mapping);
         let act = format!("counter dnat {ip} to {to} comment \"{comment}\"");
 
         let devices: Set<_> = rule.wan_devices.iter().map(|name| format!("\"{name}\"")).collect();
         if !devices.is_empty() {
-            let nfproto = if rule.target.is_ipv4() { "ipv4" } else { "ipv6" };
-            let wan = format!("iifname {} meta nfproto {nfproto} fib daddr type local", set(&devices));
-            self.prerouting.push(format!("{wan} {door} {act}"));
+            let to = match rule.target {
+                IpAddr::V4(_) => "meta nfproto ipv4 fib daddr type local".to_string(),
+                IpAddr::V6(own) => format!("ip6 daddr {own}"),
+            };
+            self.prerouting.push(format!("iifname {} {to} {door} {act}", set(&devices)));
         }
-        let family = Family::of(rule.target);
-        let addrs: Set<_> = rule.wan_addrs.iter().filter(|addr| Family::of(**addr) == family).collect();
+        if rule.target.is_ipv6() {
+            return Ok(());
+        }
+        let addrs: Set<_> = rule.wan_addrs.iter().filter(|addr| addr.is_ipv4()).collect();
         if !addrs.is_empty() {
             let (lan, addrs) = (&rule.lan_device, set(&addrs));
             // From the camera's LAN, and from any other: whatever is no WAN.
@@ -173,6 +181,8 @@ impl Chains {
             ("output", "nat hook output priority -100", &self.output),
             ("postrouting", "nat hook postrouting priority srcnat", &self.postrouting),
             ("cut", "filter hook forward priority filter", &self.forward),
+            // After everybody who may drop it.
+            ("hits", "filter hook forward priority 10", &self.counters),
         ];
         if chains.iter().all(|(_, _, lines)| lines.is_empty()) {
             return text;
@@ -226,12 +236,6 @@ fn destination(rule: &Rule) -> Result<String, String> {
     }
 }
 
-/// The mapping's name, as far as nft can carry it.
-fn comment(name: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "._:- ".contains(c) { c } else { '_' };
-    name.chars().take(MAX_COMMENT).map(plain).collect()
-}
-
 fn keyword(addr: IpAddr) -> &'static str {
     if addr.is_ipv4() {
         "ip"
@@ -260,6 +264,10 @@ pub struct Nft {
     guards: Vec<(Guard, Instant)>,
     /// How our table was when we had made it.
     truth: Option<Truth>,
+    /// The rules whose connections are counted, whoever carries them ...
+    counted: Vec<Rule>,
+    /// ... and what was counted when that was last read.
+    hits: Hits,
 }
 
 struct Truth {
@@ -278,7 +286,8 @@ impl Nft {
     /// Likewise, with this program instead of `nft`.
     pub fn with_program(root: &Path, program: &Path) -> Nft {
         let program = Program(program.into());
-        Nft { root: root.into(), program, rules: Vec::new(), guards: Vec::new(), truth: None }
+        let (rules, guards, counted, hits) = Default::default();
+        Nft { root: root.into(), program, rules, guards, truth: None, counted, hits }
     }
 
     /// The program that is used.
@@ -286,10 +295,36 @@ impl Nft {
         self.program.clone()
     }
 
+    /// What was counted by mapping, when that was last read. Given what an earlier run knew, it goes on from there.
+    pub fn hits(&mut self) -> &mut Hits {
+        &mut self.hits
+    }
+
+    /// Has the connections by these rules of another firewall counted, from the next change of our table on. Returns
+    /// whether that needs one.
+    pub(super) fn count(&mut self, rules: &[Rule]) -> bool {
+        let changes = self.counted != rules;
+        self.counted = rules.to_vec();
+        changes
+    }
+
+    /// Whether anything is counted.
+    pub(super) fn counts(&self) -> bool {
+        !self.counted.is_empty()
+    }
+
+    /// Before our table is written anew or goes.
+    async fn read_hits(&mut self) {
+        if self.truth.as_ref().is_none_or(|truth| truth.listing.is_some()) {
+            hits::take_in(&mut self.hits, self.program.hits().await);
+        }
+    }
+
     /// Makes our table carry exactly the job's rules, then cuts what the job lists. On an error the
     /// table is as it was. While a [`Guard`] is young, the table stays although no rule is in it.
     /// May be dropped on the way, to be overtaken by another job.
     pub async fn apply(&mut self, job: &MapJob) -> Result<MapReport, String> {
+        self.count(&job.rules);
         let (refused, cut) = self.put(&job.rules, &Set::new(), &job.cut).await?;
         Ok(MapReport { refused, cut, ..MapReport::default() })
     }
@@ -308,7 +343,9 @@ impl Nft {
     ) -> Result<(Vec<(String, String)>, Cut), String> {
         let guards = self.guards(rules, barred, cut);
         let young: Vec<_> = guards.iter().map(|(guard, _)| guard.clone()).collect();
-        let Ruleset { text, refused } = table(rules, &young, barred);
+        self.read_hits().await;
+        let counters = hits::counters(&self.counted, &self.hits);
+        let Ruleset { text, refused } = table(rules, &young, barred, counters);
         let mut before = generation().await;
         // If this is dropped now, the old or the new rules are in force.
         self.rules.extend(rules.iter().cloned());
@@ -378,8 +415,9 @@ impl Nft {
     /// forward hook with `policy drop`, or with an unconditional drop or reject at its end, that accepts
     /// neither translated connections (`ct status dnat`) nor every target by its address. A chain that
     /// accepts in other words is named without need; rules of iptables-legacy are not seen.
-    pub async fn droppers(&self, targets: &[IpAddr]) -> Result<Vec<String>, String> {
-        self.program.droppers(targets).await
+    /// `plain`: targets that packets are sent to as they are, too.
+    pub async fn droppers(&self, targets: &[IpAddr], plain: &[IpAddr]) -> Result<Vec<String>, String> {
+        self.program.droppers(targets, plain).await
     }
 
     /// Whether OpenWrt's firewall runs here: then a table of ours is not the way.
@@ -424,6 +462,7 @@ impl Nft {
             self.forget();
             return Ok(None);
         };
+        self.read_hits().await;
         let cameras: Vec<_> = targets(&listing).into_iter().collect();
         let guards: Vec<_> =
             cameras.iter().map(|target| Guard { target: *target, udp: Vec::new() }).collect();
@@ -440,6 +479,7 @@ impl Nft {
     fn forget(&mut self) {
         self.rules.clear();
         self.guards.clear();
+        self.counted.clear();
         self.truth = None;
     }
 
@@ -463,8 +503,15 @@ impl Nft {
 }
 
 impl Program {
+    /// How many connections each mapping has let in, as far as our table says; nothing where it cannot be read.
+    pub async fn hits(&self) -> Hits {
+        let chain = ["list", "chain", "inet", "porchlight", "hits"];
+        let ran = self.run(&chain, "", DEADLINE).await;
+        ran.ok().filter(|ran| ran.ok).map(|ran| hits::read(&ran.out)).unwrap_or_default()
+    }
+
     /// As [`Nft::droppers`].
-    pub async fn droppers(&self, targets: &[IpAddr]) -> Result<Vec<String>, String> {
+    pub async fn droppers(&self, targets: &[IpAddr], plain: &[IpAddr]) -> Result<Vec<String>, String> {
         if targets.is_empty() {
             return Ok(Vec::new());
         }
@@ -472,7 +519,7 @@ impl Program {
         if !ran.ok {
             return Err(failure("the packet filter could not be read", &ran.complaint));
         }
-        Ok(droppers::find(&ran.out, targets))
+        Ok(droppers::find(&ran.out, targets, plain))
     }
 
     /// Runs nft.
@@ -625,10 +672,12 @@ table inet porchlight {
             rule.target = "fd00::50".parse().unwrap();
             rule.lan = net("fd00::/64");
         });
-        assert!(v6.contains(
-            "meta nfproto ipv6 fib daddr type local tcp dport 8554 counter dnat ip6 to [fd00::50]:554"
-        ));
-        assert!(v6.contains("ip6 daddr { 2001:db8::4 }") && !v6.contains("203.0.113.4"), "{v6}");
+        assert_eq!(
+            v6.lines().filter(|line| line.contains("8554")).map(str::trim).collect::<Vec<_>>(),
+            ["iifname { \"eth0\", \"eth1\" } ip6 daddr fd00::50 tcp dport 8554 counter dnat ip6 to [fd00::50]:554 \
+              comment \"door_8554\""],
+            "nothing of the WAN's own addresses, and no hairpin"
+        );
         let one = text(|rule| (rule.src_dport, rule.dest_port) = ((8000, 8010), (554, 554)));
         assert!(one.contains("tcp dport 8000-8010 counter dnat ip to 192.168.1.50:554 comment"), "{one}");
         assert!(refusal(|rule| rule.dest_port = (554, 555)).contains("not equally many"));

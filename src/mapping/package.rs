@@ -1,6 +1,6 @@
 //! One of OpenWrt's configurations, `/etc/config/NAME`, and the service that reads it.
 
-use super::uci_file::UciFile;
+use super::uci_file::{Edit, UciFile};
 use crate::act::command;
 use crate::act::ubus::Ubus;
 use crate::config::edit::FILE_CAP;
@@ -47,10 +47,7 @@ impl Package {
     }
 
     /// As [`UciFile::update`], but not where `uci` looks for this configuration elsewhere first.
-    pub(super) async fn update(
-        &self,
-        edit: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, String>,
-    ) -> Result<bool, String> {
+    pub(super) async fn update(&self, edit: &Edit<'_>) -> Result<bool, String> {
         let other = Path::new("var/run/uci").join(self.name);
         if self.root.join(&other).exists() {
             return Err(format!(

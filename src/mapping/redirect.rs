@@ -1,7 +1,8 @@
-//! A mapping as OpenWrt's firewall takes it: fw4's `config redirect`, in UCI or in procd's service data.
-//! Options: <https://openwrt.org/docs/guide-user/firewall/firewall_configuration>, fw4.uc `parse_redirect`.    [pure]
+//! A mapping as OpenWrt's firewall takes it: fw4's `config redirect`, in UCI or in procd's service data; a `config rule`
+//! where nothing is translated. Options: fw4.uc `parse_redirect` and `parse_rule`,
+//! <https://openwrt.org/docs/guide-user/firewall/firewall_configuration>.    [pure]
 
-use super::rule::{at_most, check, contains, sources, ways, Ways};
+use super::rule::{at_most, check, sources, ways, Ways};
 use crate::config::edit::ids;
 use crate::config::{is_zone, Network, Ports, Proto};
 use crate::model::Family;
@@ -13,6 +14,10 @@ const MAX_MOVED_PORTS: u32 = 64;
 /// The most redirects in all: fw4 renders each on every reload.
 const MAX_REDIRECTS: usize = 256;
 
+/// What fw4 calls them, in its configuration and in service data.
+pub const REDIRECT: &str = "redirect";
+/// See [`Redirect::kind`].
+pub const RULE: &str = "rule";
 /// How every [`label`] begins.
 pub const LABEL: &str = "Porchlight: ";
 /// As much of a mapping's name as a label has: nft takes comments of up to 128 bytes, and fw4 adds to it.
@@ -22,7 +27,7 @@ const MAX_NAME: usize = 64;
 type Range = (u16, u16);
 
 /// One redirect. Always a DNAT, and always with a place on the LAN that it leads to: without `dest_ip` fw4 would
-/// open the router itself.
+/// open the router itself. In IPv6 it is for packets to the camera's own address alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Redirect {
     /// Unlike any other's; letters, digits and `_`: the mapping's name, and a number if the mapping needs several.
@@ -48,6 +53,21 @@ pub struct Redirect {
 }
 
 impl Redirect {
+    /// What fw4 calls it. fw4 lets in what the kernel calls translated, and that is not what keeps its address and port:
+    /// that takes a rule of its own.
+    pub fn kind(&self) -> &'static str {
+        if self.is_plain() {
+            RULE
+        } else {
+            REDIRECT
+        }
+    }
+
+    /// As [`Rule::is_plain`].
+    pub fn is_plain(&self) -> bool {
+        self.dest_ip.is_ipv6() && self.src_dport == self.dest_port
+    }
+
     /// Its options by their UCI names, without `type`, which only service data has.
     pub fn options(&self) -> Vec<(&'static str, String)> {
         let family = if self.dest_ip.is_ipv4() { "ipv4" } else { "ipv6" };
@@ -59,14 +79,18 @@ impl Redirect {
             ("proto", self.proto.to_string()),
         ];
         options.extend(self.src_ip.map(|network| ("src_ip", network.to_string())));
-        options.extend([
-            ("src_dport", Ports(self.src_dport).to_string()),
-            ("dest_ip", self.dest_ip.to_string()),
-            ("dest_port", Ports(self.dest_port).to_string()),
-            ("reflection", if self.reflection { "1" } else { "0" }.into()),
-            ("target", "DNAT".into()),
-            ("enabled", "1".into()),
-        ]);
+        let place = [("dest_ip", self.dest_ip.to_string()), ("dest_port", Ports(self.dest_port).to_string())];
+        if self.is_plain() {
+            options.extend(place);
+            options.push(("target", "ACCEPT".into()));
+        } else {
+            options.extend(Some(("src_dip", self.dest_ip.to_string())).filter(|_| self.dest_ip.is_ipv6()));
+            options.push(("src_dport", Ports(self.src_dport).to_string()));
+            options.extend(place);
+            options.push(("reflection", if self.reflection { "1" } else { "0" }.into()));
+            options.push(("target", "DNAT".into()));
+        }
+        options.push(("enabled", "1".into()));
         options
     }
 }
@@ -119,12 +143,15 @@ fn of_rule(rule: &Rule) -> Result<Vec<Redirect>, String> {
     let everywhere = sources.is_empty();
     let froms: Vec<_> =
         if everywhere { vec![None] } else { sources.iter().map(|network| Some(*network)).collect() };
-    // A reflection lets in the whole LAN, and is one of the mapping, not one of each source.
-    let mirror = if everywhere {
+    // A reflection lets in the whole LAN, and is one of the mapping, not one of each source. The camera's own address
+    // is no matter of the router's on the LAN.
+    let mirror = if rule.target.is_ipv6() {
+        None
+    } else if everywhere {
         Some(None)
     } else {
         let holds_lan = |network: &&Network| {
-            Family::of(network.addr) == Family::of(rule.lan.addr) && contains(network, &rule.lan)
+            Family::of(network.addr) == Family::of(rule.lan.addr) && network.covers(&rule.lan)
         };
         sources.iter().find(holds_lan).map(|network| Some(*network))
     };
@@ -146,11 +173,16 @@ fn of_rule(rule: &Rule) -> Result<Vec<Redirect>, String> {
 
 /// The ranges that fw4 carries as they are: to a range it would give out the ports in any order.
 fn ports(rule: &Rule) -> Result<Vec<(Range, Range)>, String> {
+    let (first, last) = rule.src_dport;
     Ok(match ways(rule)? {
+        // Of several ports that lead to one, that one stays as it is.
+        Ways::One(to) if rule.target.is_ipv6() && (first..=last).contains(&to) => {
+            vec![(rule.src_dport, rule.dest_port), (rule.dest_port, rule.dest_port)]
+        }
         Ways::One(_) | Ways::Same => vec![(rule.src_dport, rule.dest_port)],
         Ways::Moved(count) => {
             at_most(count, MAX_MOVED_PORTS)?;
-            let ((first, last), (to_first, to_last)) = (rule.src_dport, rule.dest_port);
+            let (to_first, to_last) = rule.dest_port;
             (first..=last).zip(to_first..=to_last).map(|(port, to)| ((port, port), (to, to))).collect()
         }
     })
@@ -233,6 +265,37 @@ mod tests {
         assert_eq!(ranged((1, 64), (1001, 1064)).list.len(), 64);
         assert!(ranged((1, 65), (1001, 1065)).refused[0].1.contains("more than 64 ports"));
         assert!(ranged((80, 81), (80, 82)).refused[0].1.contains("not equally many"));
+    }
+
+    /// fw4 lets in what is translated; what is not takes a rule.
+    #[test]
+    fn in_ipv6_the_cameras_own_address() {
+        let lan = net("2001:db8:1::/64");
+        let own = Rule { lan, target: "2001:db8:1::20".parse().unwrap(), wan_addrs: Vec::new(), ..rule() };
+        let made = redirects(std::slice::from_ref(&own));
+        let [one] = made.list.as_slice() else { panic!("{made:?}") };
+        assert_eq!(
+            (one.kind(), text(one).as_str()),
+            (
+                "redirect",
+                "name=Porchlight: front_rtsp family=ipv6 src=wan dest=lan proto=tcp src_dip=2001:db8:1::20 \
+                 src_dport=8554 dest_ip=2001:db8:1::20 dest_port=554 reflection=0 target=DNAT enabled=1"
+            )
+        );
+        let sources = vec![net("198.51.100.0/24"), net("2001:db8:7::/64")];
+        let made = redirects(&[Rule { sources, src_dport: (554, 554), ..own.clone() }]);
+        let [one] = made.list.as_slice() else { panic!("{made:?}") };
+        assert_eq!(
+            (one.kind(), text(one).as_str()),
+            (
+                "rule",
+                "name=Porchlight: front_rtsp family=ipv6 src=wan dest=lan proto=tcp src_ip=2001:db8:7::/64 \
+                 dest_ip=2001:db8:1::20 dest_port=554 target=ACCEPT enabled=1"
+            )
+        );
+        let several = redirects(&[Rule { src_dport: (550, 560), ..own }]).list;
+        let of: Vec<_> = several.iter().map(|one| (one.id.as_str(), one.kind(), one.src_dport)).collect();
+        assert_eq!(of, [("front_rtsp", "redirect", (550, 560)), ("front_rtsp_2", "rule", (554, 554))]);
     }
 
     #[test]

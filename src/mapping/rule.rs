@@ -38,14 +38,9 @@ pub(super) fn sources(rule: &Rule) -> Result<Set<Network>, String> {
     if networks.iter().any(|network| network.prefix == 0) {
         return Ok(Set::new());
     }
-    let within = |inner: &Network, outer: &Network| inner != outer && contains(outer, inner);
+    let within = |inner: &Network, outer: &Network| inner != outer && outer.covers(inner);
     let outermost = networks.iter().filter(|inner| !networks.iter().any(|outer| within(inner, outer)));
     Ok(outermost.copied().collect())
-}
-
-/// Whether a network lies within another, or is it.
-pub(super) fn contains(outer: &Network, inner: &Network) -> bool {
-    outer.prefix <= inner.prefix && outer.contains(inner.addr)
 }
 
 /// How the ports of a range find theirs on the camera.

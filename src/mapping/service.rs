@@ -15,7 +15,7 @@ pub const MARK: &str = "ubus:porchlight_mappings[";
 /// fw4's redirects as procd carries them. Each has a `type`: without it fw4 leaves one out in silence.
 pub(super) fn redirects(list: &[Redirect]) -> String {
     array(list.iter().map(|redirect| {
-        let object = Object::new().str("type", "redirect");
+        let object = Object::new().str("type", redirect.kind());
         redirect.options().iter().fold(object, |object, (key, value)| object.str(key, value)).end()
     }))
 }
@@ -98,5 +98,5 @@ pub(super) fn doors(data: &Json) -> Set<Door> {
 }
 
 fn door(redirect: &Json) -> Option<Door> {
-    Door::of_options(|key| redirect.get(key).str())
+    Door::of_options(redirect.get("type").str().unwrap_or_default(), |key| redirect.get(key).str())
 }

@@ -103,7 +103,7 @@ impl Store {
     }
 
     async fn write_sections(&self, list: &[Redirect], labels: &[String]) -> Result<bool, String> {
-        self.firewall.update(|text| firewall::edit_beside(text, list, labels)).await
+        self.firewall.update(&|text| firewall::edit_beside(text, list, labels)).await
     }
 
     /// Takes ours out. A configuration that is not there has none.

@@ -34,6 +34,10 @@ const MAX_ENTRIES: usize = 1024;
 /// The bits of a mode that are kept.
 const MODE: u32 = 0o7777;
 
+/// Makes a new text of the old one; `None` leaves the file as it is. Behind a reference, so that [`UciFile::update`] is
+/// in the program once.
+pub type Edit<'a> = dyn Fn(&[u8]) -> Result<Option<Vec<u8>>, String> + 'a;
+
 /// One file.
 #[derive(Clone, Debug)]
 pub struct UciFile {
@@ -63,10 +67,7 @@ impl UciFile {
     ///
     /// # Errors
     /// In plain words, and nothing was written: what `edit` says, or why the file cannot be read, locked or replaced.
-    pub async fn update(
-        &self,
-        edit: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, String>,
-    ) -> Result<bool, String> {
+    pub async fn update(&self, edit: &Edit<'_>) -> Result<bool, String> {
         let told = |why: String| format!("{}: {why}", self.path.display());
         if edit(&self.read()?).map_err(told)?.is_none() {
             return Ok(false);

@@ -1,7 +1,8 @@
 //! Where a camera is, and whether somebody else sits on its address.
 
+use super::six;
 use crate::config::{Camera, Config};
-use crate::model::{Mac, Protection, Time, World};
+use crate::model::{Inquiry, Mac, Protection, Time, World};
 use crate::state::{CameraState, Conflict, State};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -23,8 +24,39 @@ pub fn observe(config: &Config, world: &World, state: &mut State, now: Time) {
         bind(camera, world, memory);
         locate(camera, world, memory, now);
         listen(camera, world, memory, now);
-        watch_conflict(camera, world, memory, now);
+        memory.mac = shown(camera, world, memory);
+        memory.addr6 = None;
+        if config.has_ipv6(camera) {
+            memory.heard6 = heard(camera, world, memory);
+            memory.addr6 = six::place(config, world, memory, camera).ok().map(|place| place.addr);
+        }
+        memory.conflict = conflict(camera, world, memory, memory.addr, memory.conflict, now);
+        memory.conflict6 = conflict(camera, world, memory, memory.addr6, memory.conflict6, now);
     }
+}
+
+/// Which of its hardware addresses the camera shows at its place: by Wi-Fi it is another one than by cable.
+fn shown(camera: &Camera, world: &World, memory: &CameraState) -> Option<Mac> {
+    let mine = macs(camera, memory);
+    if let [only] = mine.as_slice() {
+        return Some(*only);
+    }
+    let near = memory.addr.and_then(|addr| world.neighbours.get(&addr)).map(|near| near.mac);
+    let leased = world.leases.iter().rev().filter(|lease| Some(lease.addr) == memory.addr);
+    let mut now = near.into_iter().chain(leased.map(|lease| lease.mac));
+    now.find(|mac| mine.contains(mac)).or(memory.mac.filter(|mac| mine.contains(mac)))
+}
+
+/// The half of its own of a camera's IPv6 address, once it was heard by it; a link-local address tells as well. In the
+/// next prefix it will use the same.
+fn heard(camera: &Camera, world: &World, memory: &CameraState) -> Option<u64> {
+    let half = six::half(camera, memory)?;
+    let mine = macs(camera, memory);
+    let there = world
+        .neighbours
+        .iter()
+        .any(|(addr, near)| six::lower(*addr) == Some(half) && mine.contains(&near.mac));
+    Some(half).filter(|_| there || memory.heard6 == Some(half))
 }
 
 /// The hardware addresses that are this camera.
@@ -122,7 +154,8 @@ pub fn silent_since(config: &Config, state: &State, camera: &Camera, now: Time) 
     let addr = memory.addr?;
     let asked = config.mappings.iter().filter(|mapping| mapping.camera == camera.name);
     let asked = asked.filter_map(|mapping| state.probes.get(&mapping.name));
-    let here = asked.filter(|probe| probe.asked.as_ref().is_some_and(|asked| asked.target.ip() == addr));
+    let at = |asked: &Inquiry| [Some(addr), memory.addr6].contains(&Some(asked.target.ip()));
+    let here = asked.filter(|probe| probe.asked.as_ref().is_some_and(at));
     let absent = |found: &Protection| matches!(found, Protection::Silent | Protection::NoService);
     let answers: Vec<_> = here.filter_map(|probe| Some((probe.found.as_ref()?, probe.since))).collect();
     if !answers.is_empty() && answers.iter().all(|(found, _)| absent(found)) {
@@ -138,12 +171,20 @@ fn intruder(world: &World, addr: IpAddr, mine: &[Mac]) -> Option<Mac> {
     [near, leased].into_iter().flatten().find(|mac| !mine.contains(mac))
 }
 
-fn watch_conflict(camera: &Camera, world: &World, memory: &mut CameraState, now: Time) {
+/// What becomes of a conflict about one of the camera's addresses.
+fn conflict(
+    camera: &Camera,
+    world: &World,
+    memory: &CameraState,
+    addr: Option<IpAddr>,
+    before: Option<Conflict>,
+    now: Time,
+) -> Option<Conflict> {
     let mine = macs(camera, memory);
     // Before the sensors have spoken, nobody has gone.
-    let Some(addr) = memory.addr.filter(|_| world.complete && !mine.is_empty()) else { return };
-    let before = memory.conflict.filter(|conflict| conflict.addr == addr);
-    memory.conflict = match (before, intruder(world, addr, &mine)) {
+    let Some(addr) = addr.filter(|_| world.complete && !mine.is_empty()) else { return before };
+    let before = before.filter(|conflict| conflict.addr == addr);
+    match (before, intruder(world, addr, &mine)) {
         (Some(conflict), Some(by)) if conflict.now => Some(Conflict { by, last: now, ..conflict }),
         (before, Some(by)) => {
             let quiet = before.map_or(QUIET_FIRST, |c| (c.quiet * 2).min(QUIET_LONGEST));
@@ -152,7 +193,7 @@ fn watch_conflict(camera: &Camera, world: &World, memory: &mut CameraState, now:
         (Some(conflict), None) if conflict.now => Some(Conflict { now: false, last: now, ..conflict }),
         (Some(conflict), None) if now.since(conflict.last) >= FORGET => None,
         (before, None) => before,
-    };
+    }
 }
 
 /// Until when the camera's mappings stay closed because of a conflict.
@@ -166,10 +207,11 @@ pub enum Closed {
     Until(Time),
 }
 
-/// Whether a conflict keeps the camera closed now.
-pub fn closed(memory: &CameraState, now: Time) -> Closed {
-    match memory.conflict {
-        Some(conflict) if Some(conflict.addr) != memory.addr => Closed::No,
+/// Whether a conflict about this address of the camera's keeps it closed now.
+pub fn closed(memory: &CameraState, addr: IpAddr, now: Time) -> Closed {
+    let about =
+        [memory.conflict, memory.conflict6].into_iter().flatten().find(|conflict| conflict.addr == addr);
+    match about {
         Some(conflict) if conflict.now => Closed::By(conflict.by),
         Some(conflict) if now < conflict.last.plus(conflict.quiet) => {
             Closed::Until(conflict.last.plus(conflict.quiet))

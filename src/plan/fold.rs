@@ -22,6 +22,7 @@ pub fn event(world: &mut World, event: Event, now: Now) -> bool {
             heal(world, now, ready);
             true
         }
+        Event::TimeZone(zone) => replace(&mut world.zone, zone),
         Event::ClockSet => {
             world.clock_set = Some(now);
             heal(world, now, true);
@@ -60,6 +61,9 @@ fn network(world: &mut World, wans: Map<String, WanSnapshot>, own: Vec<OwnAddr>,
         // Without IPv4 it may be the device of IPv6 alone, by which no mapping is reached.
         if snapshot.v4.is_some() || snapshot.route4 {
             wan.last_device = snapshot.device.clone().or_else(|| wan.last_device.take());
+        }
+        if snapshot.v6.is_some() || snapshot.route6 {
+            wan.last_device6 = snapshot.device6.clone().or_else(|| wan.last_device6.take());
         }
         (wan.device, wan.device6) = (snapshot.device, snapshot.device6);
         wan.gateway = snapshot.gateway;

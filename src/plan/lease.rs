@@ -48,7 +48,8 @@ fn wanted(
     let none = CameraState::default();
     let memory = state.cameras.get(&camera.name).unwrap_or(&none);
     let pinned = state.leases.pinned.get(&camera.name);
-    if let (Closed::Until(at), None) = (closed(memory, now), pinned) {
+    let quiet = memory.addr.map_or(Closed::No, |addr| closed(memory, addr, now));
+    if let (Closed::Until(at), None) = (quiet, pinned) {
         plan.wake(at);
     }
     let place = place(config, world, memory, now);
@@ -74,7 +75,7 @@ fn wanted(
 
 /// The camera's address, if nobody else holds it and it is in a LAN of this router. IPv4 only.
 fn place(config: &Config, world: &World, memory: &CameraState, now: Time) -> Option<Ipv4Addr> {
-    let Some(IpAddr::V4(addr)) = memory.addr.filter(|_| closed(memory, now) == Closed::No) else {
+    let Some(IpAddr::V4(addr)) = memory.addr.filter(|addr| closed(memory, *addr, now) == Closed::No) else {
         return None;
     };
     mapping::lan(config, world, addr.into()).is_ok().then_some(addr)

@@ -1,9 +1,9 @@
 //! Exposure: which mappings are open, to which target, and why the others are not. It fails closed.
 
 use super::camera::{closed, macs, Closed};
-use super::{probe, Action, Carrier, MapJob, Plan, Rule};
+use super::{probe, schedule, six, source, Action, Carrier, MapJob, Plan, Rule};
 use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network};
-use crate::model::{Now, OwnAddr, Time, WanWorld, World};
+use crate::model::{Family, Now, OwnAddr, Time, WanWorld, World};
 use crate::state::{MappingState, State};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub fn carrier(config: &Config, world: &World) -> Result<Carrier, &'static str> 
 /// Whether one mapping is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exposure {
-    /// Open, with these rules (one a protocol).
+    /// Open, with these rules (one a protocol and family).
     Open(Vec<Rule>),
     /// Closed, and why, in plain words with the mend.
     Closed(String),
@@ -50,15 +50,50 @@ pub enum Exposure {
     Until(Time, String),
 }
 
-/// Decides on one mapping.
+/// Decides on one mapping: open if it is so in one of its families; closed for what closes the first.
 pub fn exposure(config: &Config, world: &World, state: &State, mapping: &Mapping, now: Now) -> Exposure {
-    let place = place(config, world, state, mapping, now);
-    let proven = place.and_then(|place| probe::gate(state, mapping, place.0).map(|()| place));
-    match proven {
+    let (mut open, mut closed) = (Vec::new(), None);
+    for family in &mapping.families {
+        match way(config, world, state, mapping, *family, now) {
+            Exposure::Open(rules) => open.extend(rules),
+            other => closed = closed.or(Some(other)),
+        }
+    }
+    closed.filter(|_| open.is_empty()).unwrap_or(Exposure::Open(open))
+}
+
+/// Decides on one family of a mapping. What the camera says when it is asked by IPv4 stands for IPv6 too.
+pub fn way(
+    config: &Config,
+    world: &World,
+    state: &State,
+    mapping: &Mapping,
+    family: Family,
+    now: Now,
+) -> Exposure {
+    let allowed = place(config, world, state, mapping, family, now).and_then(|(target, lan)| {
+        if !mapping.allow_open {
+            probe::gate(state, mapping, asked_at(config, world, state, mapping, now)?, now.boot)?;
+        }
+        Ok((target, lan, source::allowed(state, mapping, family)?))
+    });
+    match allowed {
         Err((Some(until), why)) => Exposure::Until(until, why),
         Err((None, why)) => Exposure::Closed(why),
-        Ok((target, lan)) => rules(config, world, mapping, target, lan),
+        Ok((target, lan, sources)) => rules(config, world, mapping, target, lan, &sources),
     }
+}
+
+/// Where a mapping's camera is asked whether it wants a password.
+pub(super) fn asked_at(
+    config: &Config,
+    world: &World,
+    state: &State,
+    mapping: &Mapping,
+    now: Now,
+) -> Result<IpAddr, Refusal> {
+    let family = mapping.families.first().copied().unwrap_or(Family::V4);
+    place(config, world, state, mapping, family, now).map(|(addr, _)| addr)
 }
 
 /// Why a mapping is closed, and until when, if that is known.
@@ -75,19 +110,23 @@ pub(super) fn place<'a>(
     world: &'a World,
     state: &State,
     mapping: &Mapping,
+    family: Family,
     now: Now,
 ) -> Result<(IpAddr, &'a OwnAddr), Refusal> {
     if let Err(why) = carrier(config, world) {
         return refuse(why);
     }
-    let memory = state.cameras.get(&mapping.camera);
-    let Some((memory, addr)) = memory.and_then(|memory| Some((memory, memory.addr?))) else {
-        return refuse(format!(
-            "camera {} was not seen yet: no DHCP lease and no neighbour entry is its own",
-            mapping.camera
-        ));
+    schedule::gate(mapping, world, now)?;
+    let camera = config.cameras.iter().find(|camera| camera.name == mapping.camera);
+    let Some((camera, memory)) = camera.zip(state.cameras.get(&mapping.camera)) else {
+        return refuse(not_seen(mapping));
     };
-    match closed(memory, now.boot) {
+    let at6 = match family {
+        Family::V4 => None,
+        Family::V6 => Some(six::place(config, world, memory, camera).map_err(|why| (None, why))?),
+    };
+    let Some(addr) = at6.map(|place| place.addr).or(memory.addr) else { return refuse(not_seen(mapping)) };
+    match closed(memory, addr, now.boot) {
         Closed::No => {}
         Closed::By(mac) => {
             return refuse(format!("another device ({mac}) holds the camera's address {addr}"))
@@ -96,19 +135,30 @@ pub(super) fn place<'a>(
             return Err((Some(at), format!("another device held {addr} lately; waiting for quiet")));
         }
     }
-    let lan = lan(config, world, addr)?;
-    let bound = |camera: &&Camera| camera.name == mapping.camera && !macs(camera, memory).is_empty();
-    if !config.cameras.iter().any(|camera| bound(&camera)) {
+    let lan = at6.map_or_else(|| lan(config, world, addr), |place| Ok(place.lan))?;
+    if macs(camera, memory).is_empty() {
         return refuse(format!("no device was seen at {addr} yet; it opens when the kernel has heard it"));
     }
+    if at6.is_some_and(|place| !place.heard) {
+        return refuse(six::not_heard(camera, addr));
+    }
     Ok((addr, lan))
+}
+
+fn not_seen(mapping: &Mapping) -> String {
+    format!("camera {} was not seen yet: no DHCP lease and no neighbour entry is its own", mapping.camera)
 }
 
 /// Where cameras are presumed of which the kernel knows nothing: it looks for a device there when something is sent
 /// to it. Addresses in connected LANs only.
 pub fn unheard(config: &Config, world: &World, state: &State) -> Vec<IpAddr> {
-    let presumed = config.cameras.iter().filter_map(|camera| state.cameras.get(&camera.name)?.addr);
+    let known = |camera: &Camera| state.cameras.get(&camera.name);
+    let presumed = config.cameras.iter().filter_map(known).flat_map(|memory| {
+        // Once heard in IPv6, it is no more looked for: it may be gone, and is presumed there all the same.
+        [memory.addr, memory.addr6.filter(|addr| memory.heard6 != six::lower(*addr))]
+    });
     let mut addrs: Vec<IpAddr> = presumed
+        .flatten()
         .filter(|addr| !world.neighbours.contains_key(addr) && lan(config, world, *addr).is_ok())
         .collect();
     addrs.sort();
@@ -155,9 +205,25 @@ fn is_edge(own: &OwnAddr, addr: IpAddr) -> bool {
     bits == 0 || bits == host
 }
 
-fn rules(config: &Config, world: &World, mapping: &Mapping, target: IpAddr, lan: &OwnAddr) -> Exposure {
-    let (wan_devices, wan_addrs) = wan_sides(config, world, lan);
-    let Some(network) = Network::new(lan.addr, lan.prefix) else {
+fn rules(
+    config: &Config,
+    world: &World,
+    mapping: &Mapping,
+    target: IpAddr,
+    lan: &OwnAddr,
+    sources: &[Network],
+) -> Exposure {
+    let family = Family::of(target);
+    if !sources.is_empty() && sources.iter().all(|net| Family::of(net.addr) != family) {
+        return Exposure::Closed(format!("src_ip names no {family} network, so nobody may come by {family}"));
+    }
+    let (wan_devices, wan_addrs) = match family {
+        Family::V4 => wan_sides(config, world, lan),
+        // The LAN reaches the camera's own address by itself.
+        Family::V6 => (six::wan_devices(config, world), Vec::new()),
+    };
+    let prefix = if family == Family::V4 { lan.prefix } else { six::PREFIX };
+    let Some(network) = Network::new(lan.addr, prefix) else {
         return Exposure::Closed(format!("{} has no usable prefix", lan.device));
     };
     // OpenWrt's firewall knows its zones' devices and addresses itself.
@@ -176,7 +242,7 @@ fn rules(config: &Config, world: &World, mapping: &Mapping, target: IpAddr, lan:
         src_dport: mapping.src_dport,
         target,
         dest_port: mapping.dest_port,
-        sources: mapping.sources.clone(),
+        sources: sources.to_vec(),
         src: mapping.src.clone(),
         dest: mapping.dest.clone(),
     };
@@ -208,10 +274,15 @@ fn wan_sides(config: &Config, world: &World, lan: &OwnAddr) -> (Vec<String>, Vec
 fn wanted(config: &Config, world: &World, state: &State, now: Now, plan: &mut Plan) -> Vec<Rule> {
     let mut rules = Vec::new();
     for mapping in &config.mappings {
-        match exposure(config, world, state, mapping, now) {
-            Exposure::Open(open) => rules.extend(open),
-            Exposure::Until(at, _) => plan.wake(at),
-            Exposure::Closed(_) => {}
+        for family in &mapping.families {
+            match way(config, world, state, mapping, *family, now) {
+                Exposure::Open(open) => {
+                    rules.extend(open);
+                    schedule::closes_at(mapping, world, now).into_iter().for_each(|at| plan.wake(at));
+                }
+                Exposure::Until(at, _) => plan.wake(at),
+                Exposure::Closed(_) => {}
+            }
         }
     }
     rules
@@ -241,7 +312,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
     }
     let carrier = carrier(config, world).unwrap_or_default();
     let rules = wanted(config, world, state, now, plan);
-    let now = now.boot;
+    let (wall, now) = (now, now.boot);
     let memory = &state.mapping;
     // A change under way is waited for, but not by a close.
     let under_way = memory.in_flight.is_some();
@@ -249,7 +320,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
     if under_way && !closing {
         return;
     }
-    let unseen = if carrier == Carrier::Uci { unseen(config, state) } else { Vec::new() };
+    let unseen = if carrier == Carrier::Uci { unseen(config, state, wall) } else { Vec::new() };
     if !under_way && is_done(memory, carrier, &rules) && memory.unseen == unseen {
         return;
     }
@@ -275,14 +346,16 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
     plan.actions.push(Action::Map(MapJob { generation, carrier, reload, rules, cut, wan_addrs, unseen }));
 }
 
-/// The mappings that are closed only because their camera was not seen yet, or has not answered yet.
-fn unseen(config: &Config, state: &State) -> Vec<String> {
+/// The mappings that are closed only because their camera was not seen yet, or has not answered yet, or the clock is not
+/// set.
+fn unseen(config: &Config, state: &State, now: Now) -> Vec<String> {
     let is_unseen =
         |mapping: &&Mapping| match state.cameras.get(&mapping.camera).and_then(|camera| camera.addr) {
             Some(addr) => probe::is_awaited(state, mapping, addr),
             None => mapping.allow_open || probe::inquiry(mapping, Ipv4Addr::UNSPECIFIED.into()).is_ok(),
         };
-    let unseen = config.mappings.iter().filter(is_unseen);
+    let waits = |mapping: &&Mapping| schedule::waits_for_clock(mapping, now) || is_unseen(mapping);
+    let unseen = config.mappings.iter().filter(waits);
     unseen.map(|mapping| mapping.name.clone()).collect()
 }
 
@@ -310,16 +383,18 @@ pub(super) fn count_reload(memory: &mut MappingState, now: Time) {
     memory.reloads.push(now);
 }
 
-/// Two rules that let the same people through to the same place.
-fn same_way(a: &Rule, b: &Rule) -> bool {
-    (a.proto, a.src_dport, a.target, a.dest_port, &a.sources)
-        == (b.proto, b.src_dport, b.target, b.dest_port, &b.sources)
+/// Whether all whom a rule let in are let in by another one, by the same port to the same place.
+fn still(old: &Rule, new: &Rule) -> bool {
+    let may = |net: &Network| new.sources.iter().any(|wider| wider.covers(net));
+    let all = new.sources.is_empty() || !old.sources.is_empty() && old.sources.iter().all(may);
+    all && (old.proto, old.src_dport, old.target, old.dest_port)
+        == (new.proto, new.src_dport, new.target, new.dest_port)
 }
 
 /// Whether somebody whom the rules before let in is no more let in by those after.
 fn closes(before: &[Rule], after: &[Rule]) -> bool {
     let still = |old: &Rule, new: &Rule| {
-        same_way(old, new) && old.wan_devices.iter().all(|device| new.wan_devices.contains(device))
+        still(old, new) && old.wan_devices.iter().all(|device| new.wan_devices.contains(device))
     };
     before.iter().any(|old| !after.iter().any(|new| still(old, new)))
 }
@@ -328,7 +403,7 @@ fn closes(before: &[Rule], after: &[Rule]) -> bool {
 /// was killed the target alone is known.
 fn cut(memory: &MappingState, after: &[Rule]) -> Vec<IpAddr> {
     let before = memory.applied.iter().flatten().chain(&memory.perhaps);
-    let gone = before.filter(|old| !after.iter().any(|new| same_way(old, new)));
+    let gone = before.filter(|old| !after.iter().any(|new| still(old, new)));
     let left = memory.targets.iter().filter(|old| !after.iter().any(|new| new.target == **old));
     let mut targets: Vec<IpAddr> = gone.map(|rule| rule.target).chain(left.copied()).collect();
     targets.sort();

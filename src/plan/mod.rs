@@ -8,16 +8,21 @@ pub mod camera;
 pub mod fold;
 pub mod lease;
 pub mod mapping;
+pub mod notify;
 pub mod probe;
 pub mod publish;
 pub mod reach;
 pub mod refresh;
 pub mod retry;
+pub mod schedule;
 pub mod settle;
+pub mod six;
+pub mod source;
 pub mod upstream;
 
 use crate::config::{Config, Network, Proto};
 use crate::model::{Inquiry, Mac, Now, RecordId, Time, World};
+use crate::notify::Message;
 use crate::provider::Wanted;
 use crate::state::State;
 use std::net::{IpAddr, Ipv4Addr};
@@ -43,10 +48,12 @@ impl Plan {
 pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     let mut plan = Plan::default();
     probe::plan(config, world, state, now, &mut plan);
+    source::plan(config, world, state, now.boot, &mut plan);
     mapping::plan(config, world, state, now, &mut plan);
     publish::plan(config, world, state, now, &mut plan);
     lease::plan(config, world, state, now, &mut plan);
     upstream::plan(config, world, state, now, &mut plan);
+    notify::plan(config, world, state, now, &mut plan);
     plan
 }
 
@@ -59,8 +66,12 @@ pub enum Action {
     Look(LookJob),
     /// Ask a camera whether it wants a password.
     Probe(ProbeJob),
+    /// Look up a name of `list src_ip`.
+    Resolve(ResolveJob),
     /// Make the packet filter carry exactly these rules, and cut what is listed.
     Map(MapJob),
+    /// Tell the owner.
+    Tell(TellJob),
     /// Make dnsmasq's configuration have exactly these static leases of ours.
     Lease(LeaseJob),
     /// Ask the router above a WAN for its address and for ports.
@@ -100,6 +111,26 @@ pub struct ProbeJob {
     pub generation: u64,
     /// What to ask.
     pub inquiry: Inquiry,
+}
+
+/// [`Action::Resolve`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolveJob {
+    /// The name.
+    pub name: String,
+    /// As in [`PublishJob`], of the name.
+    pub generation: u64,
+}
+
+/// [`Action::Tell`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TellJob {
+    /// The notify section's name.
+    pub channel: String,
+    /// As in [`PublishJob`], of the channel.
+    pub generation: u64,
+    /// What is said.
+    pub message: Message,
 }
 
 /// [`Action::Map`].
@@ -194,14 +225,15 @@ pub struct Carried {
     pub reloaded: bool,
 }
 
-/// One port mapping in one family, complete: never without a target.
+/// One port mapping in one family, complete: never without a target. In IPv4 it is reached at the WANs' addresses, in
+/// IPv6 at the target's own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
     /// The mapping section's name.
     pub mapping: String,
     /// Devices of the WANs by which it is reached.
     pub wan_devices: Vec<String>,
-    /// The WANs' addresses, for hairpin.
+    /// The WANs' IPv4 addresses, for hairpin.
     pub wan_addrs: Vec<IpAddr>,
     /// The LAN device that the target is connected to.
     pub lan_device: String,
@@ -221,4 +253,12 @@ pub struct Rule {
     pub src: String,
     /// The camera's firewall zone.
     pub dest: String,
+}
+
+impl Rule {
+    /// Whether packets come to the camera as they were sent: to its own address, and the port stays. The kernel does not
+    /// call them translated then, though a rule says `dnat`.
+    pub fn is_plain(&self) -> bool {
+        self.target.is_ipv6() && self.src_dport == self.dest_port
+    }
 }

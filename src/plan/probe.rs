@@ -1,8 +1,8 @@
 //! When a camera is asked whether it wants a password, and what its answers open and close. It fails closed: only a
 //! refusal of whoever brings no password proves anything.
 
-use super::mapping::{place, refuse, Refusal};
-use super::{Action, Plan, ProbeJob};
+use super::mapping::{asked_at, refuse, Refusal};
+use super::{Action, Plan, ProbeJob, Rule};
 use crate::config::{Config, Mapping, Probe, Proto};
 use crate::model::{millis, Inquiry, Now, Protection, Time, World};
 use crate::state::{ProbeState, State};
@@ -23,7 +23,7 @@ const PATIENCE: u32 = 22;
 const SECOND_LOOK: Duration = Duration::from_secs(5);
 
 /// Whether a camera at this address may be exposed by the mapping.
-pub(super) fn gate(state: &State, mapping: &Mapping, addr: IpAddr) -> Result<(), Refusal> {
+pub(super) fn gate(state: &State, mapping: &Mapping, addr: IpAddr, now: Time) -> Result<(), Refusal> {
     if mapping.allow_open {
         return Ok(());
     }
@@ -33,6 +33,12 @@ pub(super) fn gate(state: &State, mapping: &Mapping, addr: IpAddr) -> Result<(),
     };
     let memory = state.probes.get(&mapping.name).filter(|memory| memory.asked.as_ref() == Some(&inquiry));
     let at = inquiry.target;
+    // While its schedule had it closed, it was not asked.
+    let is_closed = |open: &Vec<Rule>| !open.iter().any(|rule| rule.mapping == mapping.name);
+    let slept = mapping.schedule.is_some() && state.mapping.applied.as_ref().is_some_and(is_closed);
+    if slept && memory.is_some_and(|memory| memory.proof.is_some() && memory.next <= now) {
+        return refuse(format!("the camera at {at} is being asked for a password again"));
+    }
     match memory.map(|memory| (memory.proof, memory.found.as_ref())) {
         Some((Some(_), _)) => Ok(()),
         None | Some((None, None)) => refuse(format!("the camera at {at} is being asked for a password")),
@@ -93,7 +99,7 @@ pub(super) fn plan(config: &Config, world: &World, state: &State, now: Now, plan
         return;
     }
     for mapping in config.mappings.iter().filter(|mapping| !mapping.allow_open) {
-        let Ok((addr, _)) = place(config, world, state, mapping, now) else { continue };
+        let Ok(addr) = asked_at(config, world, state, mapping, now) else { continue };
         let Ok(inquiry) = inquiry(mapping, addr) else { continue };
         let none = ProbeState::default();
         let memory = state.probes.get(&mapping.name).unwrap_or(&none);

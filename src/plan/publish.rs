@@ -2,9 +2,9 @@
 
 use super::account::{account_key, same_job};
 use super::reach::reach;
-use super::refresh;
 use super::retry::due;
-use super::{upstream, Action, LookJob, Plan, PublishJob};
+use super::{refresh, six, upstream};
+use super::{Action, LookJob, Plan, PublishJob};
 use crate::config::{Config, Record, Wan};
 use crate::model::{Family, Now, Reach, RecordId, Time, World};
 use crate::provider::{self, Wanted};
@@ -20,8 +20,16 @@ pub enum Wish {
     Wait(String),
 }
 
-/// The address of the first of the record's WANs that is ready and publicly reachable.
-pub fn wish(config: &Config, world: &World, record: &Record, family: Family) -> Wish {
+/// The address of the first of the record's WANs that is ready and publicly reachable; in IPv6 that of the camera that
+/// goes by the record and is reached there. It is published once the camera was heard there, be it open or not: a name
+/// that said now the camera and now the router would lie in caches with the wrong one of them.
+pub fn wish(config: &Config, world: &World, state: &State, record: &Record, family: Family) -> Wish {
+    if let Some(camera) = config.camera_of(record).filter(|_| family == Family::V6) {
+        return match six::published(config, world, state, camera) {
+            Ok(addr) => Wish::Address(addr),
+            Err(why) => Wish::Wait(why),
+        };
+    }
     let mut reasons = Vec::new();
     for name in &record.wans {
         let Some(wan) = config.wans.iter().find(|wan| wan.name == *name) else { continue };
@@ -96,7 +104,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
         let account = Account { key: &key, records, open };
         let pending = pending(config, world, state, now, plan, &account);
         if !pending.is_empty() {
-            plan.actions.push(action(config, world, key, generation, &pending));
+            plan.actions.push(action(config, world, state, key, generation, &pending));
         }
     }
 }
@@ -121,7 +129,7 @@ fn pending<'a>(
     let mut all = Vec::new();
     for record in &account.records {
         for id in ids(record) {
-            let Wish::Address(addr) = wish(config, world, record, id.family) else { continue };
+            let Wish::Address(addr) = wish(config, world, state, record, id.family) else { continue };
             let memory = state.records.get(&id).filter(|memory| memory.account == account.key);
             let known = memory.map_or(Known::Unknown, |memory| memory.known);
             let right = matches!(known, Known::Published(a) | Known::Remembered(a) if a == addr);
@@ -159,6 +167,7 @@ fn backed_off(retry: Option<&Retry>, world: &World) -> Option<Time> {
 fn action(
     config: &Config,
     world: &World,
+    state: &State,
     account: String,
     generation: u64,
     pending: &[Pending<'_>],
@@ -172,7 +181,7 @@ fn action(
             let mut records: Vec<Wanted> = fits.iter().map(|p| p.wanted.clone()).collect();
             for p in fits.iter().filter(|p| in_one_request(p.record)) {
                 let lacks = |id: &RecordId| records.iter().all(|wanted| wanted.id != *id);
-                records.extend(other_family(config, world, p).filter(|other| lacks(&other.id)));
+                records.extend(other_family(config, world, state, p).filter(|other| lacks(&other.id)));
             }
             Action::Publish(PublishJob { account, generation, record: first.record.name.clone(), records })
         }
@@ -188,10 +197,10 @@ fn in_one_request(record: &Record) -> bool {
 /// What the name's other family should say, if the section wants it too. It goes along though it may be right: a service
 /// that is sent one family alone may take the connection's own address for the other, which is wrong behind another WAN
 /// or the provider's NAT, and nothing would mend it.
-fn other_family(config: &Config, world: &World, pending: &Pending<'_>) -> Option<Wanted> {
+fn other_family(config: &Config, world: &World, state: &State, pending: &Pending<'_>) -> Option<Wanted> {
     let id = &pending.wanted.id;
     let family = *pending.record.families.iter().find(|family| **family != id.family)?;
-    match wish(config, world, pending.record, family) {
+    match wish(config, world, state, pending.record, family) {
         Wish::Address(addr) => Some(Wanted { id: RecordId { family, ..id.clone() }, addr }),
         Wish::Wait(_) => None,
     }

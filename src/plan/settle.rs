@@ -2,7 +2,10 @@
 
 use super::account::account_key;
 use super::retry::{after, Attempt, Spent};
-use super::{lease, mapping, probe, refresh, upstream, Action, Carried, LookJob, MapJob, PublishJob, Rule};
+use super::{
+    lease, mapping, notify, probe, refresh, source, upstream, Action, Carried, LookJob, MapJob, PublishJob,
+    Rule,
+};
 use crate::config::Config;
 use crate::map::Map;
 use crate::model::{Family, Now, RecordId, Time};
@@ -42,12 +45,20 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
             probe::begin(state, job);
             0
         }
+        Action::Tell(job) => {
+            notify::begin(&mut state.told, job, now.boot);
+            0
+        }
         Action::Lease(job) => {
             lease::begin(state, job);
             0
         }
         Action::Upstream(job) => {
             upstream::begin(state, job);
+            0
+        }
+        Action::Resolve(job) => {
+            source::begin(state, job, now.boot);
             0
         }
         Action::Map(job) => {
@@ -387,8 +398,10 @@ pub fn try_again(state: &mut State) {
         (account.retry, account.spent) = (None, Spent::default());
     }
     probe::try_again(state);
+    notify::try_again(&mut state.told);
     lease::try_again(state);
     upstream::try_again(state);
+    source::try_again(state);
     // Not forgotten: until a change of the packet filter succeeds, what is in force is in doubt.
     if let Some(retry) = &mut state.mapping.retry {
         retry.next = None;
@@ -398,9 +411,12 @@ pub fn try_again(state: &mut State) {
 /// Takes in a new configuration: what it no longer has is forgotten, and a record whose section is another
 /// one now rests no more and waits no more for its own sake.
 pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
+    notify::reconfigured(&mut state.told, before, now);
     probe::reconfigured(state, before, now);
     lease::reconfigured(state, before, now);
     upstream::reconfigured(state, now);
+    source::reconfigured(state, now);
+    state.hits.retain(|name, _| now.mappings.iter().any(|mapping| mapping.name == *name));
     let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();
     state.records.retain(|id, _| keep.contains(id));
     let keys: Vec<String> = now.records.iter().map(account_key).collect();

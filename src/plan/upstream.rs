@@ -208,8 +208,9 @@ fn wanted(config: &Config, world: &World, state: &State, memory: &UpstreamState,
         if state.mapping.refused.iter().any(|(name, _)| *name == mapping.name) {
             continue;
         }
-        for rule in rules {
-            let carried = applied.contains(&rule);
+        // There is no NAT of IPv6 above us.
+        for rule in rules.iter().filter(|rule| rule.target.is_ipv4()) {
+            let carried = applied.contains(rule);
             let (first, last) = rule.src_dport;
             let each = (first..=last).map(|number| (rule.proto, number));
             let has = |port: &Port| memory.grants.iter().any(|grant| grant.port == *port);

@@ -65,39 +65,72 @@ fn unexpected(reply: &Reply) -> Failure {
 
 /// The request, with the placeholders filled in.
 fn request(job: &Job, wanted: &Wanted) -> Result<Http, Failure> {
-    let template = job.option("url").ok_or_else(|| Failure::new(Kind::Refused, "option url is not set"))?;
-    let (template, login) = split_login(template)?;
-    let mut http = Http::new(method(job)?, fill(&template, job, wanted, Place::Url)?).writes();
-    if let Some((user, password)) = login {
-        let open = |part: &str| Ok::<_, Failure>(decode(&fill(part, job, wanted, Place::Url)?));
-        http = http.basic(&open(&user)?, &open(&password)?);
-    }
-    for line in job.option("header").unwrap_or_default().lines() {
-        let (name, value) =
-            line.split_once(':').ok_or_else(|| refused("option header must be 'Name: value'"))?;
-        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        if name.is_empty() || !name.bytes().all(token) {
-            return Err(refused("option header must be 'Name: value'"));
+    let template = Template {
+        url: job.option("url").ok_or_else(|| refused("option url is not set"))?,
+        method: job.option("method").unwrap_or("GET"),
+        header: job.option("header").unwrap_or_default(),
+        body: job.option("body"),
+    };
+    template.fill(&|name| value(job, wanted, name))
+}
+
+/// What stands for a placeholder; `None` if it is none.
+pub(crate) type Value<'a> = dyn Fn(&str) -> Result<Option<String>, Failure> + 'a;
+
+/// A request that somebody wrote, with placeholders: `{name}` or `[name]`.
+pub(crate) struct Template<'a> {
+    /// `USER:PASSWORD@` before the host becomes a header.
+    pub(crate) url: &'a str,
+    /// In upper or lower case.
+    pub(crate) method: &'a str,
+    /// A line each.
+    pub(crate) header: &'a str,
+    /// JSON if it begins with `{` or `[`, else a form, if no header says what it is.
+    pub(crate) body: Option<&'a str>,
+}
+
+impl Template<'_> {
+    /// The request. Each value is encoded for where it stands.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] for an option that cannot be worked with, named; and those of `value`.
+    pub(crate) fn fill(&self, value: &Value) -> Result<Http, Failure> {
+        let (url, login) = split_login(self.url)?;
+        let mut http = Http::new(method(self.method)?, fill(&url, value, Place::Url)?).writes();
+        if let Some((user, password)) = login {
+            let open = |part: &str| Ok::<_, Failure>(decode(&fill(part, value, Place::Url)?));
+            http = http.basic(&open(&user)?, &open(&password)?);
         }
-        let value = fill(value.trim(), job, wanted, Place::Plain)?;
-        if value.chars().any(char::is_control) {
-            return Err(refused("option header must be one line of printable text"));
+        for line in self.header.lines() {
+            let (name, text) =
+                line.split_once(':').ok_or_else(|| refused("option header must be 'Name: value'"))?;
+            let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+            if name.is_empty() || !name.bytes().all(token) {
+                return Err(refused("option header must be 'Name: value'"));
+            }
+            let text = fill(text.trim(), value, Place::Plain)?;
+            if text.chars().any(char::is_control) {
+                return Err(refused("option header must be one line of printable text"));
+            }
+            http = http.header(name, text);
         }
-        http = http.header(name, value);
+        if let Some(body) = self.body {
+            let typed = http.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+            // A placeholder at its beginning is no beginning of JSON.
+            let start = body.trim_start();
+            let is_json = start.starts_with(['{', '[']) && placeholder(start, value)?.is_none();
+            let place = match typed {
+                _ if is_json => Place::Json,
+                Some((_, kind)) if kind.contains("json") => Place::Json,
+                Some((_, kind)) if !kind.starts_with("application/x-www-form-urlencoded") => Place::Plain,
+                _ => Place::Url,
+            };
+            let kind = if is_json { "application/json" } else { "application/x-www-form-urlencoded" };
+            http = if typed.is_none() { http.header("Content-Type", kind) } else { http };
+            http.body = fill(body, value, place)?;
+        }
+        Ok(http)
     }
-    if let Some(body) = job.option("body") {
-        let typed = http.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-        let is_json = body.trim_start().starts_with(['{', '[']);
-        let place = match typed {
-            _ if is_json => Place::Json,
-            Some((_, value)) if !value.starts_with("application/x-www-form-urlencoded") => Place::Plain,
-            _ => Place::Url,
-        };
-        let kind = if is_json { "application/json" } else { "application/x-www-form-urlencoded" };
-        http = if typed.is_none() { http.header("Content-Type", kind) } else { http };
-        http.body = fill(body, job, wanted, place)?;
-    }
-    Ok(http)
 }
 
 /// An option that cannot be worked with.
@@ -106,8 +139,7 @@ fn refused(text: &str) -> Failure {
 }
 
 /// `option method`.
-fn method(job: &Job) -> Result<&'static str, Failure> {
-    let method = job.option("method").unwrap_or("GET");
+fn method(method: &str) -> Result<&'static str, Failure> {
     let known = ["GET", "POST", "PUT", "PATCH"].into_iter().find(|known| known.eq_ignore_ascii_case(method));
     known.ok_or_else(|| refused("option method must be GET, POST, PUT or PATCH"))
 }
@@ -142,19 +174,19 @@ enum Place {
 }
 
 /// Fills the placeholders of a template. Other braces and brackets stay.
-fn fill(template: &str, job: &Job, wanted: &Wanted, place: Place) -> Result<String, Failure> {
+fn fill(template: &str, value: &Value, place: Place) -> Result<String, Failure> {
     let mut out = String::with_capacity(template.len() + 64);
     let mut rest = template;
     while let Some(at) = rest.find(['{', '[']) {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
-        match placeholder(from, job, wanted)? {
-            Some((value, length)) => {
+        match placeholder(from, value)? {
+            Some((text, length)) => {
                 match place {
                     // The colons of an IPv6 address need no encoding.
-                    Place::Url => encode(&value, ":", &mut out),
-                    Place::Json => json::escape(&value, &mut out),
-                    Place::Plain => out.push_str(&value),
+                    Place::Url => encode(&text, ":", &mut out),
+                    Place::Json => json::escape(&text, &mut out),
+                    Place::Plain => out.push_str(&text),
                 }
                 rest = from.get(length..).unwrap_or("");
             }
@@ -172,10 +204,16 @@ fn fill(template: &str, job: &Job, wanted: &Wanted, place: Place) -> Result<Stri
 }
 
 /// The value of the placeholder that begins a text, and the placeholder's length; `None` if none does.
-fn placeholder(text: &str, job: &Job, wanted: &Wanted) -> Result<Option<(String, usize)>, Failure> {
+fn placeholder(text: &str, value: &Value) -> Result<Option<(String, usize)>, Failure> {
     let close = if text.starts_with('{') { '}' } else { ']' };
     let Some(end) = text.find(close) else { return Ok(None) };
-    let value = match text.get(1..end).unwrap_or("") {
+    let found = value(text.get(1..end).unwrap_or_default())?;
+    Ok(found.map(|found| (found, end + 1)))
+}
+
+/// What stands for a placeholder of a record.
+fn value(job: &Job, wanted: &Wanted, name: &str) -> Result<Option<String>, Failure> {
+    Ok(Some(match name {
         "domain" | "DOMAIN" => wanted.id.domain.clone(),
         "ip" | "IP" => wanted.addr.to_string(),
         "rtype" => wanted.id.family.rtype().to_owned(),
@@ -187,8 +225,7 @@ fn placeholder(text: &str, job: &Job, wanted: &Wanted) -> Result<Option<(String,
         "password" | "PASSWORD" => job.secret("password")?.to_owned(),
         "token" => job.secret("token")?.to_owned(),
         _ => return Ok(None),
-    };
-    Ok(Some((value, end + 1)))
+    }))
 }
 
 /// Undoes percent-encoding; what is not encoded stays.

@@ -46,7 +46,7 @@ impl Http {
 
     /// Adds basic authentication (RFC 7617), to be sent unasked.
     pub fn basic(self, user: &str, password: &str) -> Http {
-        let token = Base64::encode_string(format!("{user}:{password}").as_bytes());
+        let token = base64(format!("{user}:{password}").as_bytes());
         self.header("Authorization", format!("Basic {token}"))
     }
 
@@ -67,6 +67,11 @@ impl From<Http> for Request {
     fn from(http: Http) -> Request {
         Request::Http(http)
     }
+}
+
+/// Bytes in base64 (RFC 4648 section 4).
+pub fn base64(bytes: &[u8]) -> String {
+    Base64::encode_string(bytes)
 }
 
 /// Appends a text percent-encoded (RFC 3986 section 2.1): all but unreserved characters and those of `also`.

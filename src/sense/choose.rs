@@ -60,6 +60,11 @@ pub fn choose_v6(all: &[Candidate], accept: &[Network], current: Option<IpAddr>)
         .map(|(_, one)| one.addr)
 }
 
+/// Whether an address may be used for what is new: it is no duplicate, nor perhaps one, and not deprecated.
+pub fn is_settled(flags: u32) -> bool {
+    flags & (ifa::OPTIMISTIC | ifa::DADFAILED | ifa::DEPRECATED | ifa::TENTATIVE) == 0
+}
+
 /// How well a device serves a family, the lower the better: with an address that can be reached from the internet and
 /// a default route, with any address and a route, with an address, with a route, not at all.
 pub fn worth(addr: Option<IpAddr>, route: bool, accept: &[Network]) -> u8 {

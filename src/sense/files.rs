@@ -1,4 +1,4 @@
-//! The lease files and the resolver's files, watched by inotify(7).
+//! The lease files, the resolver's files and the time zone's, watched by inotify(7).
 //!
 //! A directory is watched for names that come and go (files replaced by rename, or made later), the file itself for
 //! being written in place (dnsmasq keeps its lease file open and rewrites it). The directories above are watched for
@@ -6,8 +6,9 @@
 //! target's are.
 
 use crate::map::{Map, Set};
-use crate::model::{Event, Lease};
+use crate::model::{Event, Lease, TimeZone};
 use crate::sense::{leases, Teller};
+use crate::wire::tz::{self, Zone};
 use async_io::{Async, Timer};
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags};
@@ -51,6 +52,8 @@ pub struct Paths {
     pub resolver: PathBuf,
     /// Where netifd notes the upstream servers while the resolver's file names the router's own dnsmasq.
     pub upstream: PathBuf,
+    /// Where the time zone is written as POSIX has it.
+    pub zone: PathBuf,
 }
 
 impl Paths {
@@ -61,12 +64,13 @@ impl Paths {
             leases: vec!["/tmp/dhcp.leases".into(), "/var/lib/misc/dnsmasq.leases".into()],
             resolver: "/etc/resolv.conf".into(),
             upstream: "/tmp/resolv.conf.d/resolv.conf.auto".into(),
+            zone: "/etc/TZ".into(),
         }
     }
 }
 
-/// Tells [`Event::Leases`] and [`Event::Resolver`], first at once and then whenever the content differs, until nobody
-/// listens any more. Fails only where inotify does.
+/// Tells [`Event::TimeZone`] (if it is not UTC), [`Event::Resolver`] and [`Event::Leases`], first at once and then
+/// whenever the content differs, until nobody listens any more. Fails only where inotify does.
 pub async fn run(paths: Paths, tell: Teller) -> io::Result<()> {
     let mut watches = Watches::new()?;
     let mut last = Content::default();
@@ -89,6 +93,8 @@ pub async fn run(paths: Paths, tell: Teller) -> io::Result<()> {
 struct Content {
     leases: Option<Vec<Lease>>,
     resolver: Option<Resolver>,
+    /// Before it was read, that of a machine without the file.
+    zone: TimeZone,
 }
 
 /// The resolver's files; `None` where there is none.
@@ -110,11 +116,16 @@ impl Content {
         leases.truncate(leases::MAX_LEASES);
         let own = file(&paths.resolver, MAX_RESOLVER);
         let resolver = Resolver { own, upstream: file(&paths.upstream, MAX_RESOLVER) };
-        Content { leases: Some(leases), resolver: Some(resolver) }
+        // A byte more than is taken, so that a longer one is seen to be none.
+        let zone = time_zone(file(&paths.zone, tz::MAX_BYTES + 1).as_deref());
+        Content { leases: Some(leases), resolver: Some(resolver), zone }
     }
 
     fn differences(&self, last: &Content) -> Vec<Event> {
         let mut events = Vec::new();
+        if self.zone != last.zone {
+            events.push(Event::TimeZone(self.zone.clone()));
+        }
         if let (Some(files), true) = (&self.resolver, self.resolver != last.resolver) {
             let ready = resolver_ready(files.own.as_deref(), files.upstream.as_deref());
             events.push(Event::Resolver(ready));
@@ -130,6 +141,15 @@ impl Content {
 /// where there is one (on OpenWrt the first names the router's own dnsmasq, which asks those of the second).
 fn resolver_ready(own: Option<&[u8]>, upstream: Option<&[u8]>) -> bool {
     own.is_some_and(names_server) && upstream.is_none_or(names_server)
+}
+
+/// The time zone of a file's first line; UTC without any.
+fn time_zone(file: Option<&[u8]>) -> TimeZone {
+    let text = String::from_utf8_lossy(file.unwrap_or_default());
+    match text.lines().next().map(str::trim).unwrap_or_default() {
+        "" => TimeZone::default(),
+        line => Zone::parse(line).map_or_else(TimeZone::Bad, TimeZone::Known),
+    }
 }
 
 /// resolv.conf(5): `nameserver` and an address, perhaps with a zone.
@@ -308,7 +328,7 @@ impl Watches {
 fn targets(paths: &Paths) -> (Set<(PathBuf, OsString)>, Vec<PathBuf>) {
     let mut places = Set::new();
     let mut files = Vec::new();
-    for path in paths.leases.iter().chain([&paths.resolver, &paths.upstream]) {
+    for path in paths.leases.iter().chain([&paths.resolver, &paths.upstream, &paths.zone]) {
         let (end, links) = follow(&paths.root, path);
         places.extend(links.iter().chain([&end]).flat_map(|path| way(&paths.root, path)));
         if end.is_file() {
@@ -321,6 +341,17 @@ fn targets(paths: &Paths) -> (Set<(PathBuf, OsString)>, Vec<PathBuf>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn which_time_zone() {
+        let berlin = b"CET-1CEST,M3.5.0,M10.5.0/3\n";
+        let known = Zone::parse("CET-1CEST,M3.5.0,M10.5.0/3").map(TimeZone::Known).unwrap();
+        assert_eq!(time_zone(Some(berlin)), known);
+        assert_eq!([time_zone(None), time_zone(Some(b"\n"))], [TimeZone::default(), TimeZone::default()]);
+        for bad in [&b"Europe/Berlin\n"[..], b"\xff\xfe", &[b'A'; tz::MAX_BYTES + 1]] {
+            assert!(matches!(time_zone(Some(bad)), TimeZone::Bad(_)));
+        }
+    }
 
     #[test]
     fn when_names_can_be_resolved() {

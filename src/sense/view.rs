@@ -15,7 +15,7 @@
 use crate::config::{Device, Wan};
 use crate::map::Map;
 use crate::model::{Delegated, Family, OwnAddr, WanSnapshot};
-use crate::sense::choose::{choose_v4, choose_v6, worth, Candidate};
+use crate::sense::choose::{choose_v4, choose_v6, is_settled, worth, Candidate};
 use crate::sense::heard::{self, Answers};
 use crate::wire::rtnl::{Addr, Link, Message, Route, FOREVER};
 use std::net::{IpAddr, Ipv4Addr};
@@ -335,7 +335,10 @@ impl View {
         self.addrs
             .values()
             .map(|kept| kept.value.addr)
-            .filter_map(|a| Some(OwnAddr { device: name(a.index)?, addr: a.addr, prefix: a.prefix }))
+            .filter_map(|a| {
+                let settled = is_settled(a.flags);
+                Some(OwnAddr { device: name(a.index)?, addr: a.addr, prefix: a.prefix, settled })
+            })
             .collect()
     }
 
@@ -701,12 +704,31 @@ mod tests {
         assert_eq!(view.changes(), before + 2);
     }
 
+    /// A prefix that was withdrawn stays on the LAN for a while, for connections that are there.
+    #[test]
+    fn what_is_deprecated_or_not_yet_sure_is_own_but_not_settled() {
+        for (flags, settled) in [
+            (0, true),
+            (ifa::TEMPORARY, true),
+            (ifa::DEPRECATED, false),
+            (ifa::TENTATIVE, false),
+            (ifa::DADFAILED, false),
+        ] {
+            let mut view = View::default();
+            tell(&mut view, vec![Message::Link(link(2, "lan0")), Message::Addr(addr(2, "2600::1", 0))]);
+            // The kernel tells the same address with other flags.
+            tell(&mut view, vec![Message::Addr(addr(2, "2600::1", flags))]);
+            assert_eq!(view.own().iter().map(|own| own.settled).collect::<Vec<_>>(), [settled], "{flags:#x}");
+        }
+    }
+
     #[test]
     fn every_address_is_own_and_the_store_is_bounded() {
         let mut view = two_lines();
         let own = view.own();
         assert_eq!(own.len(), 4);
-        assert_eq!(own[0], OwnAddr { device: "lo".into(), addr: ip("127.0.0.1"), prefix: 24 });
+        let lo = OwnAddr { device: "lo".into(), addr: ip("127.0.0.1"), prefix: 24, settled: true };
+        assert_eq!(own[0], lo);
         for n in 0..20_000u32 {
             let text = Ipv4Addr::from(n + 0x0b00_0000).to_string();
             view.happened(Message::Addr(addr(2, &text, 0)), 0);

@@ -7,11 +7,13 @@
 mod canonical;
 mod cloud;
 mod legacy;
+mod robot;
 pub mod tsig;
 
 pub(crate) use canonical::stamp;
 pub use cloud::{acs3, bce, huawei, sigv4, tc3, volc};
 pub use legacy::{ovh, rpc_sha1};
+pub use robot::{dingtalk, feishu};
 
 /// An account's keys.
 #[derive(Clone, Copy)]

@@ -11,4 +11,5 @@ pub mod onvif;
 pub mod pcp;
 pub mod rtnl;
 pub mod rtsp;
+pub mod tz;
 pub mod xml;

@@ -94,8 +94,8 @@ impl Reader<'_> {
 
     /// An option that may be shown, but in which people write secrets all the same: a service's address with a
     /// key in its path, a header with a token. What looks like one is kept from what services repeat of it.
-    pub(super) fn hide_parts(&mut self, fields: &Fields, own: &ProviderOption, text: &str) {
-        let text = match own.name {
+    pub(in crate::config) fn hide_parts(&mut self, fields: &Fields, option: &str, text: &str) {
+        let text = match option {
             "url" => without_host(text),
             "header" | "body" => text.to_string(),
             _ => return,

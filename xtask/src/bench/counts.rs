@@ -2,7 +2,7 @@
 //! own code is played against a stand-in in this process, which answers everything as the service's row says that it
 //! does. What is proven is the number alone; the form of the requests is proven by transcripts and real servers.
 
-mod mirror;
+pub(crate) mod mirror;
 
 use super::cloudflare::Cloud;
 use crate::peers::recorder::Seen;

@@ -15,7 +15,7 @@ pub enum Line {
     Core,
     /// The DNS services, what signs their requests, and their JSON.
     Providers,
-    /// Asking the camera who it is.
+    /// Finding cameras, and asking them whether they want a password.
     Camera,
     /// Mappings in routers above us, and tunnels.
     WaysOut,
@@ -44,7 +44,7 @@ impl Line {
 
 /// The first rule of which a piece's name holds the pattern decides. Names are rustc's (v0 mangling): a crate or
 /// module with the length of its name before it. Generic code of a crate that was made for one of our types is ours.
-const RULES: [(&str, Line); 19] = [
+const RULES: &[(&str, Line)] = &[
     ("10porchlight8provider", Line::Providers),
     ("10porchlight4sign", Line::Providers),
     ("10porchlight4wire4json", Line::Providers),
@@ -54,6 +54,7 @@ const RULES: [(&str, Line); 19] = [
     ("10porchlight4wire4rtsp", Line::Camera),
     ("10porchlight4wire5onvif", Line::Camera),
     ("10porchlight6camera", Line::Camera),
+    ("10porchlight3cli7cameras", Line::Camera),
     ("10porchlight6tunnel", Line::WaysOut),
     ("10porchlight7mapping8upstream", Line::WaysOut),
     ("10porchlight4wire3pcp", Line::WaysOut),
@@ -62,6 +63,7 @@ const RULES: [(&str, Line); 19] = [
     ("10porchlight3cli", Line::View),
     ("10porchlight6status", Line::View),
     ("10porchlight7control", Line::View),
+    ("10porchlight6import", Line::View),
     ("10porchlight6notify", Line::View),
     ("10porchlight", Line::Core),
 ];

@@ -5,6 +5,7 @@ use anyhow::{bail, ensure, Context, Result};
 use domain::base::iana::{Class, Rcode};
 use domain::base::{Message, MessageBuilder, Name, Rtype};
 use domain::rdata::{Aaaa, A};
+use socket2::{Domain, Socket, Type};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::str::FromStr;
@@ -138,6 +139,19 @@ pub fn connect(from: &Ns, target: SocketAddr, limit: Duration) -> Result<TcpStre
     from.enter(|| {
         let stream =
             TcpStream::connect_timeout(&target, limit).with_context(|| format!("connect to {target}"))?;
+        stream.set_read_timeout(Some(limit))?;
+        stream.set_write_timeout(Some(limit))?;
+        Ok(stream)
+    })
+}
+
+/// The same by somebody who has this address.
+pub fn connect_as(from: &Ns, addr: Ipv4Addr, target: SocketAddr, limit: Duration) -> Result<TcpStream> {
+    from.enter(|| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((addr, 0)).into())?;
+        socket.connect_timeout(&target.into(), limit).with_context(|| format!("connect to {target}"))?;
+        let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(limit))?;
         stream.set_write_timeout(Some(limit))?;
         Ok(stream)

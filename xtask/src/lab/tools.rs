@@ -28,6 +28,7 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("faketime", "faketime"),
     ("conntrack", "conntrack"),
     ("strace", "strace"),
+    ("unshare", "util-linux"),
     ("qemu-mips-static", "qemu-user-static"),
     ("qemu-system-mipsel", "qemu-system-mips"),
     ("qemu-system-arm", "qemu-system-arm"),

@@ -202,7 +202,7 @@ fn reads(lab: &Lab) -> Result<String> {
     let harmful = |c: char| c.is_control() && c != '\n' && c != '\t' || c == '\u{202e}';
     ensure!(!text.chars().any(harmful), "{text:?}");
     for part in [
-        "5 cameras in lan0 (192.168.1.0/24); ",
+        "5 cameras in lan0 (192.168.1.0/24). Devices known there: ",
         "192.168.1.20  c0:56:e3:00:00:20  Hikvision, DS-2CD2143G0-I\n",
         "  rtsp at 554 asks for a password (Digest)\n",
         "  rtsp at 554 asks for a password (Basic)\n",

@@ -3,15 +3,18 @@
 pub mod cameras;
 pub mod changes;
 pub mod control;
+pub mod doors;
 pub mod faults;
 pub mod ground;
 pub mod hostile;
 pub mod idle;
+pub mod import;
 pub mod kill;
 pub mod lease;
 pub mod mjpeg;
 pub mod moves;
 pub mod netifd;
+pub mod notify;
 pub mod powerdns;
 pub mod ready;
 pub mod refresh;
@@ -19,6 +22,7 @@ pub mod route53;
 pub mod rtsp;
 pub mod scripts;
 pub mod service;
+pub mod six;
 pub mod static_lease;
 pub mod ten;
 pub mod ucifw;
@@ -63,6 +67,7 @@ pub const SCENARIOS: &[Scenario] = &[
     powerdns::API,
     route53::MOTO,
     lease::DNSMASQ,
+    doors::DOORS,
     rtsp::RTSP,
     mjpeg::MJPEG,
     hostile::HOSTILE,
@@ -71,6 +76,7 @@ pub const SCENARIOS: &[Scenario] = &[
     moves::INSIDE,
     netifd::WAYS,
     netifd::REST,
+    six::SIX,
     service::SERVICE_BACKEND,
     service::REPLACED,
     ucifw::UCI_BACKEND,
@@ -102,6 +108,8 @@ pub const SCENARIOS: &[Scenario] = &[
         run: idle::writes,
     },
     refresh::REFRESH,
+    notify::NOTIFY,
+    import::IMPORT,
     Scenario {
         name: "control",
         about: "the control socket, one instance, reloads, a clean end",

@@ -59,10 +59,10 @@ cat "$dir/netifd/$name"
 "#;
 
 /// The stand-in's directory: it goes first in the agent's PATH.
-struct Netifd(PathBuf);
+pub(super) struct Netifd(PathBuf);
 
 impl Netifd {
-    fn new(lab: &Lab) -> Result<Netifd> {
+    pub(super) fn new(lab: &Lab) -> Result<Netifd> {
         let dir = lab.root.join("stand-in");
         fs::create_dir_all(dir.join("netifd"))?;
         let program = dir.join("ubus");
@@ -79,11 +79,11 @@ impl Netifd {
         Ok(())
     }
 
-    fn up(&self, name: &str, device: &str) -> Result<()> {
+    pub(super) fn up(&self, name: &str, device: &str) -> Result<()> {
         self.up_with(name, device, "")
     }
 
-    fn up_with(&self, name: &str, device: &str, prefixes: &str) -> Result<()> {
+    pub(super) fn up_with(&self, name: &str, device: &str, prefixes: &str) -> Result<()> {
         self.say(
             name,
             &format!(
@@ -106,13 +106,13 @@ impl Netifd {
         fs::read_to_string(self.0.join("asked")).map_or(0, |text| text.lines().count())
     }
 
-    fn start(&self, lab: &Lab) -> Result<Agent> {
+    pub(super) fn start(&self, lab: &Lab) -> Result<Agent> {
         let path = format!("{}:{}", self.0.display(), std::env::var("PATH").unwrap_or_default());
         lab.start_agent_as(lab.command().arg("run").env("PATH", path))
     }
 
     /// It was never asked in another way.
-    fn judge(&self) -> Result<()> {
+    pub(super) fn judge(&self) -> Result<()> {
         let wrong = fs::read_to_string(self.0.join("wrong")).unwrap_or_default();
         ensure!(wrong.is_empty(), "asked in a way that ubus does not know: {wrong}");
         Ok(())
@@ -156,7 +156,7 @@ fn wait_carries(ns: &Ns, device: &str) -> Result<()> {
 }
 
 /// The lab's WAN device, both ends able to carry packets.
-fn wan_device(lab: &Lab) -> Result<()> {
+pub(super) fn wan_device(lab: &Lab) -> Result<()> {
     lab.wan_device()?;
     wait_carries(&lab.internet, "isp0")?;
     wait_carries(&lab.router, "wan0")

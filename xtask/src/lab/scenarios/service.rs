@@ -5,9 +5,9 @@
 use super::Scenario;
 use crate::lab::openwrt::Openwrt;
 use crate::lab::*;
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context, Result};
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{json, Value};
 use std::net::TcpStream;
 
 /// The service that the data is under.
@@ -22,6 +22,9 @@ const OPEN_LIMIT: Duration = Duration::from_millis(3000);
 const QUIET: Duration = Duration::from_secs(10);
 /// How long fw4 may take to take over what it was told, before that is a failure.
 const RELOAD_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Who may by name.
+const OWNER: &str = "owner.example.com";
 
 /// The backend `service`.
 pub const SERVICE_BACKEND: Scenario = Scenario {
@@ -62,6 +65,10 @@ fn run(lab: &mut Lab) -> Result<Summary> {
     summary.0.push(home.closes_without_the_firewall(&agent)?);
     agent.stop(5 * SECOND)?;
     let mut agent = home.start()?;
+    summary.0.push(home.who_may_and_when(&agent)?);
+    agent.stop(5 * SECOND)?;
+    home.configure("", true)?;
+    let mut agent = home.start()?;
     home.switches_off(&mut agent)?;
     summary.0.push(home.stops_and_keeps()?);
     summary.0.push(home.refused_by_nft()?);
@@ -75,7 +82,7 @@ struct Home<'a> {
     host: Host,
     viewer: Host,
     _front: Camera,
-    _dns: Nameserver,
+    dns: Nameserver,
 }
 
 impl Home<'_> {
@@ -88,7 +95,7 @@ impl Home<'_> {
         let viewer = lab.lan_host("viewer", "02:00:00:00:00:77", [192, 168, 1, 77].into())?;
         let front = Camera::start(&host.ns, 554, "front")?;
         lab.write_leases(&[host.lease(FIRST)])?;
-        let home = Home { lab, openwrt, host, viewer, _front: front, _dns: dns };
+        let home = Home { lab, openwrt, host, viewer, _front: front, dns };
         home.configure("", true)?;
         Ok(home)
     }
@@ -115,7 +122,7 @@ impl Home<'_> {
     /// Waits until fw4 has done what it was told, and our own table holds nothing back.
     fn wait_lifted(&self, limit: Duration) -> Result<()> {
         until("the firewall took over and nothing is barred any more", limit, || {
-            (self.openwrt.is_quiet() && !self.listing("porchlight").contains("proto-dst")).then_some(())
+            (self.openwrt.is_quiet() && !self.listing("porchlight").contains(" drop")).then_some(())
         })
     }
 
@@ -155,14 +162,26 @@ impl Home<'_> {
         let start = Instant::now();
         self.lab.write_leases(&[self.host.lease(MOVED)])?;
         let cut = self.wait_cut(&mut call)?;
+        let told = until("procd has the new place", SECOND, || {
+            self.openwrt.service(SERVICE).to_string().contains(&MOVED.to_string()).then(Instant::now)
+        })?;
+        let reloaded = until("the firewall has reloaded", OPEN_LIMIT, || {
+            (self.openwrt.reloads() == 2).then(Instant::now)
+        })?;
         let open = self.wait_open()?;
         self.wait_lifted(OPEN_LIMIT)?;
         ensure!(self.openwrt.reloads() == 2, "{} reloads", self.openwrt.reloads());
         ensure!(cut - start <= SECOND, "cut after {} ms", (cut - start).as_millis());
+        let late = open.saturating_duration_since(reloaded);
+        ensure!(late <= SECOND, "open only {} ms after the reload", late.as_millis());
+        let ms = |at: Instant| (at - start).as_millis();
         Ok(format!(
-            "lease moved: connection cut after {} ms, open at the new address after {} ms, one reload",
-            (cut - start).as_millis(),
-            (open - start).as_millis()
+            "lease moved: connection cut after {} ms, procd told after {} ms, its second and the one reload over after \
+             {} ms, open at the new address after {} ms",
+            ms(cut),
+            ms(told),
+            ms(reloaded),
+            ms(open)
         ))
     }
 
@@ -231,6 +250,52 @@ impl Home<'_> {
             closed.saturating_duration_since(start).as_millis(),
             (cut - start).as_millis()
         ))
+    }
+
+    /// The objects that fw4 is given for `src_ip`, in the hours of `schedule` and out of them, and whom they let in.
+    fn who_may_and_when(&self, agent: &Agent) -> Result<String> {
+        self.wait_open()?;
+        self.dns.publish(OWNER, GATEWAY4.into())?;
+        let (before, after) = (clock(-2), clock(2));
+        self.configure_who(&format!("{before}-{after}"))?;
+        agent.signal(Signal::SIGHUP)?;
+        self.wait_given(&given(&["198.51.100.64/28", "203.0.113.1"]))?;
+        self.lab.wait_greeted("front", WAN4.into(), 3 * OPEN_LIMIT)?;
+        let at = SocketAddr::from((WAN4, PORT));
+        let call = |from| probe::connect_as(&self.lab.internet, from, at, SECOND / 2).is_ok();
+        ensure!(!call(VIEWER4), "a stranger may");
+        // The owner has another address now.
+        self.dns.publish(OWNER, VIEWER4.into())?;
+        self.lab.verb(&["trigger", "wan", "wan"])?;
+        self.wait_given(&given(&["198.51.100.7", "198.51.100.64/28"]))?;
+        until("the new address may", 3 * OPEN_LIMIT, || call(VIEWER4).then_some(()))?;
+        ensure!(!call(GATEWAY4), "the old address may");
+        self.configure_who(&format!("{after}-{before}"))?;
+        let start = Instant::now();
+        agent.signal(Signal::SIGHUP)?;
+        until("nobody may", SECOND, || (!call(VIEWER4)).then_some(()))?;
+        let closed = start.elapsed();
+        until("fw4 is given nothing", 20 * SECOND, || self.openwrt.service(SERVICE).is_null().then_some(()))?;
+        Ok(format!(
+            "fw4 is given one redirect for each network and address of src_ip, and none out of the hours of schedule \
+             (closed after {} ms)",
+            closed.as_millis()
+        ))
+    }
+
+    fn configure_who(&self, schedule: &str) -> Result<()> {
+        let text = self.lab.config().replacen("\toption mapping_backend 'nft'\n", "", 1);
+        let who = format!("\tlist src_ip '198.51.100.64/28'\n\tlist src_ip '{OWNER}'\n");
+        self.lab.write_config(&format!("{text}{who}\toption schedule '{schedule}'\n"))
+    }
+
+    fn wait_given(&self, objects: &Value) -> Result<()> {
+        let mut last = Value::Null;
+        until("fw4 is given these redirects", 15 * SECOND, || {
+            last = self.openwrt.service(SERVICE)["firewall"].take();
+            (last == *objects).then_some(())
+        })
+        .with_context(|| format!("it is given {last}, not {objects}"))
     }
 
     fn switches_off(&self, agent: &mut Agent) -> Result<()> {
@@ -326,4 +391,23 @@ impl Home<'_> {
             again.as_secs_f64()
         ))
     }
+}
+
+/// What fw4 is to be given for the lab's mapping to the camera, for each of these who may.
+fn given(sources: &[&str]) -> Value {
+    let redirect = |source: &&str| {
+        json!({
+            "type": "redirect", "name": "Porchlight: front_rtsp", "family": "ipv4", "src": "wan", "dest": "lan",
+            "proto": "tcp", "src_ip": source, "src_dport": "8554", "dest_ip": MOVED.to_string(), "dest_port": "554",
+            "reflection": "0", "target": "DNAT", "enabled": "1",
+        })
+    };
+    sources.iter().map(redirect).collect()
+}
+
+/// So many hours from now, by a clock that shows UTC.
+pub(super) fn clock(hours: i64) -> String {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs() as i64;
+    let minute = (now + hours * 3600) / 60 % (24 * 60);
+    format!("{:02}:{:02}", minute / 60, minute % 60)
 }

@@ -196,6 +196,8 @@ impl Home<'_> {
         wifi.ns.run(&mut client, 15 * SECOND)?.success()?;
         let leases = fs::read_to_string(dir.join("leases"))?;
         ensure!(leases.contains(&format!("02:00:00:00:00:21 {PLACE} front ")), "dnsmasq gave {leases}");
+        // For the answer dnsmasq told the kernel that this one is there now; it is not.
+        self.lab.router.ip("neigh flush dev lan0")?;
         Ok("dnsmasq, given that section, gives the camera's other hardware address the same place".into())
     }
 

@@ -1,10 +1,11 @@
 //! OpenWrt's firewall carries the mapping as a redirect in its own configuration: only that redirect differs, nobody's
 //! port is taken, and killed at any instant the file is the old or the new one.
 
-use super::Scenario;
+use super::{service, Scenario};
 use crate::lab::openwrt::Openwrt;
 use crate::lab::*;
 use anyhow::{ensure, Context, Result};
+use nix::sys::signal::Signal;
 use std::net::TcpListener;
 use std::os::unix::fs::{symlink, MetadataExt};
 use std::process::Command;
@@ -95,6 +96,7 @@ fn run(lab: &mut Lab) -> Result<Summary> {
     agent.kill();
     let mut agent = home.start()?;
     summary.0.push(home.restart_changes_nothing(&agent)?);
+    summary.0.push(home.who_may_and_when(&agent)?);
     agent.stop(5 * SECOND)?;
     summary.0.push(home.stays_barred_until_the_camera_is_seen()?);
     summary.0.push(home.stays_until_unmap()?);
@@ -227,6 +229,39 @@ impl Home<'_> {
         Ok(format!("the other redirect went: its port is ours after {} ms", start.elapsed().as_millis()))
     }
 
+    /// The section for `src_ip` in the hours of `schedule`; none out of them.
+    fn who_may_and_when(&self, agent: &Agent) -> Result<String> {
+        let usual = self.text()?;
+        let config = fs::read_to_string(self.lab.config_file())?;
+        let (before, after) = (service::clock(-2), service::clock(2));
+        let limited = |hours: &str| {
+            let more = format!(
+                "\toption src_dport '8554'\n\tlist src_ip '203.0.113.0/24'\n\toption schedule '{hours}'\n"
+            );
+            self.lab.write_config(&config.replacen("\toption src_dport '8554'\n", &more, 1))
+        };
+        let with = section(PLACES[1])
+            .replace("\toption src_dport", "\toption src_ip '203.0.113.0/24'\r\n\toption src_dport")
+            .replace("reflection '1'", "reflection '0'");
+        ensure!(usual.contains(&section(PLACES[1])), "the file is:\n{usual}");
+        for (hours, expected) in
+            [(format!("{before}-{after}"), with.as_str()), (format!("{after}-{before}"), "")]
+        {
+            limited(&hours)?;
+            agent.signal(Signal::SIGHUP)?;
+            let expected = usual.replace(&section(PLACES[1]), expected);
+            until("the file is as the hours say", PAUSE_LIMIT, || {
+                (self.text().ok()? == expected).then_some(())
+            })
+            .with_context(|| format!("the file is:\n{}", self.text().unwrap_or_default()))?;
+        }
+        self.lab.wait_closed(WAN4.into(), SECOND)?;
+        self.lab.write_config(&config)?;
+        agent.signal(Signal::SIGHUP)?;
+        self.wait_open(2 * PAUSE_LIMIT)?;
+        Ok("src_ip is one line more of the redirect, out of the hours of schedule there is none".into())
+    }
+
     fn restart_changes_nothing(&self, agent: &Agent) -> Result<String> {
         let (inode, reloads) = (fs::metadata(self.path())?.ino(), self.openwrt.reloads());
         agent.wait_line(Instant::now() - 10 * SECOND, "is open to", 5 * SECOND)?;
@@ -245,12 +280,12 @@ impl Home<'_> {
         let (inode, reloads) = (fs::metadata(self.path())?.ino(), self.openwrt.reloads());
         let barred = || self.lab.router.sh("nft -s list table inet porchlight").unwrap_or_default();
         let mut agent = self.start()?;
-        until("the door is barred", 5 * SECOND, || barred().contains("proto-dst 8554").then_some(()))?;
+        until("the door is barred", 5 * SECOND, || barred().contains(" drop").then_some(()))?;
         self.host.ns.ip("link set eth0 up")?;
         self.host.readdress(PLACES[1])?;
         self.lab.write_leases(&[self.host.lease(PLACES[1])])?;
         self.wait_open(SECOND)?;
-        until("nothing is barred", SECOND, || (!barred().contains("proto-dst")).then_some(()))?;
+        until("nothing is barred", SECOND, || (!barred().contains(" drop")).then_some(()))?;
         agent.stop(5 * SECOND)?;
         ensure!(fs::metadata(self.path())?.ino() == inode, "the file was written");
         ensure!(self.openwrt.reloads() == reloads, "{} reloads", self.openwrt.reloads() - reloads);

@@ -35,6 +35,10 @@ fn arguments(place: &Place) -> Result<()> {
         &["trigger", "happy"],
         &["trigger", "wan"],
         &["unmap", "all"],
+        &["import"],
+        &["import", "something"],
+        &["import", "inadyn"],
+        &["import", "ddns", "/etc/config/ddns", "more"],
         &["--root"],
         &["--colour", "help"],
     ] {
