@@ -306,12 +306,9 @@ fn due(
     let wanted = wanted(config, world, state, memory, now);
     let drops: Vec<Grant> =
         memory.grants.iter().filter(|grant| !wanted.contains(&grant.port)).copied().collect();
-    let first = wanted.first();
     let is_due = |port: &Port| match memory.grants.iter().find(|grant| grant.port == *port) {
-        // UPnP tells of no restart: all of it is said again.
-        Some(grant) => {
-            grant.due <= now.boot || check && (memory.way == Some(Way::Igd) || Some(port) == first)
-        }
+        // A check says all of it again: UPnP has no epoch, and that of a router that was young tells nothing.
+        Some(grant) => check || grant.due <= now.boot,
         None => check || memory.refused.iter().all(|(refused, _)| refused != port),
     };
     let asks: Vec<Ask> = wanted.iter().filter(|port| is_due(port)).map(|port| ask(memory, *port)).collect();
