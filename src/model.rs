@@ -5,7 +5,7 @@ use crate::config::{Network, Probe};
 use crate::map::Map;
 use crate::wire::tz::Zone;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// A moment on `CLOCK_BOOTTIME`, in milliseconds since boot. It never jumps when the wall clock is set.
@@ -190,6 +190,21 @@ pub struct WanWorld {
     pub v4: Line,
     /// IPv6.
     pub v6: Line,
+    /// The next hop of IPv4's default route: the router above us.
+    pub gateway: Option<Ipv4Addr>,
+    /// What the router above us said last of its own address.
+    pub above: Option<Above>,
+}
+
+/// What the router above a WAN says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Above {
+    /// It, as the next hop.
+    pub gateway: Ipv4Addr,
+    /// Our address in front of it, when it was asked.
+    pub local: Ipv4Addr,
+    /// Its own address on the side of the internet. Its reach is not judged here.
+    pub external: Ipv4Addr,
 }
 
 impl WanWorld {
@@ -444,6 +459,8 @@ pub struct WanSnapshot {
     pub route4: bool,
     /// An IPv6 default route leaves by IPv6's device.
     pub route6: bool,
+    /// The next hop of IPv4's default route, where it has one.
+    pub gateway: Option<Ipv4Addr>,
     /// Prefixes that were delegated to this WAN, as netifd says.
     pub prefixes: Vec<Delegated>,
     /// What netifd says of the interfaces that the section names.

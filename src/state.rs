@@ -7,6 +7,7 @@
 
 mod opened;
 mod told;
+mod upstream;
 
 pub use told::{ChannelState, Told, Trouble};
 
@@ -14,9 +15,11 @@ use crate::config::Probe;
 use crate::map::{Map, Set};
 use crate::model::{millis, Family, Inquiry, Mac, Protection, RecordId, Scheme, Time};
 use crate::plan::retry::Spent;
+use crate::plan::upstream::UpstreamState;
 use crate::plan::witness::Hearings;
 use crate::plan::{Carrier, Rule, StaticLease};
 use crate::provider::{Failure, Kind};
+use crate::wire::pcp::Nonce;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io;
@@ -32,8 +35,21 @@ const SIZE_CAP: u64 = 1 << 20;
 pub const HISTORY: usize = 5;
 
 /// Lines that mean nothing after a reboot: the packet filter and the neighbour table are empty then.
-const OF_THE_BOOT: [&str; 10] =
-    ["moved", "lease", "leased", "conflict", "target", opened::LINE, "proof", "pinned", "name", "hits"];
+const OF_THE_BOOT: [&str; 13] = [
+    "moved",
+    "lease",
+    "leased",
+    "conflict",
+    "target",
+    opened::LINE,
+    "proof",
+    "pinned",
+    "name",
+    "hits",
+    "nonce",
+    "above",
+    "granted",
+];
 
 /// Everything that was done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,6 +76,10 @@ pub struct State {
     pub told: Told,
     /// Static leases.
     pub leases: LeaseState,
+    /// The routers above us, by the WAN section's name.
+    pub upstream: Map<String, UpstreamState>,
+    /// By which a router above us knows us again (PCP).
+    pub nonce: Nonce,
     /// The last changes, oldest first, at most [`HISTORY`].
     pub history: Vec<Change>,
 }
@@ -404,6 +424,7 @@ impl State {
         for (name, Pinned { addr, at }) in &self.leases.pinned {
             line(&["pinned", name, &addr.to_string(), &at.0.to_string()]);
         }
+        self.add_upstream(&mut line);
         for (name, memory) in &self.names {
             // Not asked when it was answered: after a restart it is looked up again, and until then all stays as it is.
             let addrs: Vec<String> = memory.addrs.iter().flatten().map(IpAddr::to_string).collect();
@@ -578,6 +599,7 @@ impl State {
                 (probe.found, probe.since) = (Some(Protection::Password(scheme)), at);
                 (probe.at, probe.next) = (at, next);
             }
+            ["nonce" | "above" | "granted", ..] => self.read_upstream(fields)?,
             ["name", name, addrs] => {
                 let addrs: Option<Vec<IpAddr>> = addrs.split(' ').map(|addr| addr.parse().ok()).collect();
                 self.names.entry((*name).to_string()).or_default().addrs = Some(addrs?);

@@ -3,7 +3,7 @@
 use crate::config::{Camera, Config, Mapping, Network, Notify, Ports, Problem, Record, Severity, Wan};
 use crate::map::Map;
 use crate::model::{
-    millis, Delegated, Family, Interface, Mac, Now, Reading, RecordId, Time, WanWorld, World,
+    millis, Delegated, Family, Interface, Mac, Now, Reach, Reading, RecordId, Time, WanWorld, World,
 };
 use crate::plan::account::account_key;
 use crate::plan::camera::{macs, silent_since};
@@ -12,6 +12,7 @@ use crate::plan::publish::{ids, wish, Wish};
 use crate::plan::reach::reach;
 use crate::plan::schedule::rests;
 use crate::plan::six;
+use crate::plan::upstream;
 use crate::plan::witness::{self, standing, Hearing, Outcome};
 use crate::state::{kind_word, Known, RecordState, Retry, Seen, State};
 use crate::wire::json::{array, Json, Object};
@@ -179,6 +180,9 @@ impl View<'_> {
         for family in &wan.families {
             object = object.raw(if *family == Family::V4 { "ipv4" } else { "ipv6" }, &line(*family));
         }
+        if let Some(above) = self.above(wan) {
+            object = object.raw("upstream", &above);
+        }
         if !sensed.interfaces.is_empty() {
             object = object
                 .raw("interfaces", &array(sensed.interfaces.iter().map(interface)))
@@ -191,6 +195,11 @@ impl View<'_> {
     fn reach(&self, wan: &Wan, family: Family, addr: IpAddr, object: Object) -> Object {
         let found = standing(self.world, self.state, wan, family);
         let Some(_) = found.own else { return object.str("reach", &reach(addr, &wan.accept).to_string()) };
+        let sensed = self.world.wans.get(&wan.name);
+        let above = sensed.and_then(|sensed| upstream::public(wan, sensed)).filter(|_| family == Family::V4);
+        if above.is_some() && found.reach != Reach::Public {
+            return object.str("reach", ONE_NAT);
+        }
         let text = match found.known {
             witness::Known::Mismatch => "behind NAT, though its address looks public".to_string(),
             _ => found.reach.to_string(),
@@ -223,6 +232,20 @@ impl View<'_> {
             Outcome::Silence if !memory.running => object.str("doubt", "no witness could be heard"),
             _ => object,
         }
+    }
+
+    /// The router above a WAN.
+    fn above(&self, wan: &Wan) -> Option<String> {
+        let memory = self.state.upstream.get(&wan.name)?;
+        let (well, says) = upstream::sentence(memory, wan)?;
+        let mut object = Object::new().str("gateway", &memory.place?.gateway.to_string());
+        if let Some(way) = memory.way {
+            object = object.str("way", &way.to_string());
+        }
+        if let Some(addr) = memory.external {
+            object = object.str("address", &addr.to_string());
+        }
+        Some(object.bool("well", well).str("says", &says).end())
     }
 
     /// Where an address is that the WAN itself does not have: on a LAN, out of a prefix that was delegated to the WAN.
@@ -363,6 +386,10 @@ impl View<'_> {
             None => object,
         };
         let object = self.protection(mapping, object);
+        let object = match upstream::outside_port(self.config, self.state, mapping) {
+            Some(port) => object.num("outside_port", port.into()),
+            None => object,
+        };
         let names = mapping.source_names.iter().map(|name| self.source(name));
         let object = if names.len() == 0 { object } else { object.raw("names", &array(names)) };
         let object = match mapping.families.as_slice() {
@@ -430,6 +457,8 @@ impl View<'_> {
     }
 }
 
+/// The reach of a WAN whose router above us lets in what we ask for.
+const ONE_NAT: &str = "behind one NAT that we can talk to";
 /// When something that rests is tried again.
 const REST: &str = "when the configuration changes, or `porchlight trigger` asks for it";
 /// Why a published address is not confirmed by DNS.
@@ -491,6 +520,10 @@ fn wan_lines(out: &mut String, wan: &Json) {
         if let Some(doubt) = line.get("doubt").str() {
             let _ = writeln!(out, "! wan      {name} {family}: {doubt}");
         }
+    }
+    if let Some(says) = wan.get("upstream").get("says").str() {
+        let sign = if wan.get("upstream").get("well").bool() == Some(true) { ' ' } else { '!' };
+        let _ = writeln!(out, "{sign} wan      {name}: {says}");
     }
     for interface in wan.get("interfaces").items() {
         let sign = if interface.get("trouble").bool() == Some(true) { '!' } else { ' ' };
@@ -561,13 +594,16 @@ pub fn render(status: &Json) -> String {
                     (Some(found), Some(seconds)) => format!(", {found}, asked {} ago", passed(seconds)),
                     _ => String::new(),
                 };
+                let outside = mapping.get("outside_port").num();
+                let outside =
+                    outside.map(|port| format!(" (from the internet: port {port})")).unwrap_or_default();
                 let hits = match mapping.get("hits").num() {
                     Some(1) => "1 connection".to_string(),
                     hits => format!("{} connections", hits.unwrap_or(0)),
                 };
                 writeln!(
                     out,
-                    "  mapping  {door} -> {target} port {}{asked}, {hits}",
+                    "  mapping  {door}{outside} -> {target} port {}{asked}, {hits}",
                     s(mapping, "camera_port")
                 )
             }

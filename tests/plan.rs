@@ -13,8 +13,9 @@ use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{unheard, way, Exposure};
 use porchlight::plan::publish::ids;
+use porchlight::plan::upstream::{Ask, Port, Report, UpstreamJob, Way, LIFETIME};
 use porchlight::plan::witness::{self, standing};
-use porchlight::plan::{camera, fold, lease, notify, plan, probe, refresh, settle, source};
+use porchlight::plan::{camera, fold, lease, notify, plan, probe, refresh, settle, source, upstream};
 use porchlight::plan::{Action, Carried, LeaseJob, Leased, Plan, ProbeJob, StaticLease};
 use porchlight::provider::{Failure, Kind, Outcome};
 use porchlight::state::{kind_of, kind_word, Known, State};
@@ -212,6 +213,7 @@ impl Stage {
                     Action::Resolve(job) => job.generation -= 1,
                     Action::Map(job) => job.generation -= 1,
                     Action::Witness(job) => job.generation -= 1,
+                    Action::Upstream(job) => job.generation -= 1,
                     Action::Tell(job) => job.generation -= 1,
                     Action::Lease(_) => panic!("there is one at a time"),
                 }
@@ -291,6 +293,33 @@ impl Stage {
         }
     }
 
+    /// `done nobody`, or `done pcp|nat-pmp|upnp [ADDRESS] [epoch=SECONDS] [refused] [at=PORT]`: what is asked for is given
+    /// at the port that is asked for, or at PORT.
+    fn above(&mut self, job: &UpstreamJob, words: &[&str]) {
+        let way = Way::ALL.into_iter().find(|way| way.to_string().to_lowercase() == words[0]);
+        let mut report = Report { way, ..Report::default() };
+        let value = |key: &str| words.iter().find_map(|word| word.strip_prefix(key)?.parse::<u32>().ok());
+        report.external = words.iter().find_map(|word| word.parse().ok());
+        report.epoch = value("epoch=");
+        let port = |ask: &Ask| value("at=").map_or(ask.external, |port| port as u16);
+        if way.is_some() {
+            report.dropped = job.drops.iter().map(|drop| drop.port).collect();
+            if words.contains(&"refused") {
+                report.refused = job.asks.iter().map(|ask| (ask.port, "it said no".into())).collect();
+            } else {
+                report.granted = job.asks.iter().map(|ask| (ask.port, port(ask), LIFETIME)).collect();
+            }
+        }
+        let wan = &self.config.wans.iter().find(|wan| wan.name == job.wan).unwrap().clone();
+        if upstream::answered(&mut self.state, wan, job, report, self.now.boot) {
+            self.say("it has restarted");
+        }
+        self.world.wans.get_mut(&job.wan).unwrap().above = upstream::above(&self.state, &job.wan);
+        if let Some((_, text)) = upstream::sentence(self.state.upstream.get(&job.wan).unwrap(), wan) {
+            self.say(&text);
+        }
+    }
+
     /// Where each camera is, and since when it is silent.
     fn cameras(&mut self) {
         for camera in self.config.cameras.clone() {
@@ -338,6 +367,7 @@ impl Stage {
                 "route4" => snapshot.route4 = true,
                 "route6" => (snapshot.route6, snapshot.device6) = (true, snapshot.device.clone()),
                 "gone" => snapshot.device = None,
+                via if via.starts_with("via=") => snapshot.gateway = via[4..].parse().ok(),
                 // A prefix that was delegated to it.
                 prefix if prefix.contains('/') => snapshot.prefixes.push(Delegated {
                     interface: format!("{name}6"),
@@ -364,6 +394,7 @@ impl Stage {
                     v6,
                     route4: wan.v4.route,
                     route6: wan.v6.route,
+                    gateway: wan.gateway,
                     ..WanSnapshot::default()
                 },
             );
@@ -513,6 +544,7 @@ impl Stage {
                 notify::ended(&mut self.state.told, &job, result, self.now.boot, u32::MAX);
             }
             Action::Lease(job) => self.leased(&job, words),
+            Action::Upstream(job) => self.above(&job, words),
             Action::Resolve(job) => {
                 let result = match kind_of(words[0]) {
                     Some(_) => Err(failure(words[0])),
@@ -565,6 +597,14 @@ fn show(action: &Action) -> String {
             };
             let only = if job.only { "" } else { ", others stay" };
             format!("static leases:{}{only}", job.leases.iter().map(lease).collect::<Vec<_>>().join(","))
+        }
+        Action::Upstream(job) => {
+            let name = |(proto, port): Port| format!("{proto} {port}");
+            let asks = job.asks.iter().map(|ask| format!("{} at {}", name(ask.port), ask.external));
+            let drops = job.drops.iter().map(|drop| format!("{} at {} goes", name(drop.port), drop.external));
+            let how = job.way.map_or("in any way".into(), |way| format!("by {way}"));
+            let all: Vec<String> = asks.chain(drops).collect();
+            format!("ask {} {how} [{}]", job.place.gateway, all.join(", "))
         }
         Action::Resolve(job) => format!("look up {}", job.name),
         Action::Map(job) => {

@@ -56,6 +56,7 @@ impl Agent {
             Action::Map(job) => self.start_map(job, change),
             Action::Tell(job) => self.start_tell(job, now),
             Action::Lease(job) => self.start_lease(job),
+            Action::Upstream(job) => self.start_upstream(job),
         }
     }
 

@@ -7,6 +7,7 @@ mod report;
 mod sensors;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
 pub(crate) use reload::{judge, read_bytes};
 pub use reload::{read_config, understand, Reading};
@@ -16,7 +17,7 @@ use crate::act::http::Http;
 use crate::act::nudge;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
-use crate::config::{BackendChoice, Config, Problem};
+use crate::config::{BackendChoice, Config, Problem, Upstream};
 use crate::control::{Answer, Asked, Nudge, Question};
 use crate::map::{Map, Set};
 use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
@@ -25,6 +26,7 @@ use crate::mapping::hits::{label, Hits};
 use crate::mapping::nft::{MapReport, Program};
 use crate::model::{Event, Family, Mac, Now, Protection, RecordId, Time, TimeZone, World};
 use crate::paths::Paths;
+use crate::plan::upstream::{Report, UpstreamJob};
 use crate::plan::witness::{Standing, Testimony};
 use crate::plan::{
     self, camera, fold, lease, refresh, settle, witness, Leased, LookJob, MapJob, ProbeJob, PublishJob,
@@ -74,6 +76,8 @@ pub enum Message {
     Told(TellJob, Result<(), Failure>),
     /// A change of the packet filter came back.
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
+    /// The router above a WAN answered, or did not.
+    Upstream(UpstreamJob, Report),
     /// Static leases were looked at.
     Leased(Result<Leased, String>),
     /// After the change of this generation: which tables drop what we let in.
@@ -122,6 +126,8 @@ pub struct Agent {
     /// The change of the packet filter that is under way, until it is known who drops what it lets in: a newer
     /// one ends it.
     pub(crate) changing_filter: Option<Task<()>>,
+    /// Questions to the routers above us, by the WAN section's name.
+    pub(crate) asking_above: Map<String, Task<()>>,
     /// The look at the packet filter that is under way: a change ends it.
     pub(crate) checking_filter: Option<Task<()>>,
     /// It changed while it was being looked at: look again.
@@ -176,7 +182,8 @@ impl Agent {
             log::warn!("{why}; starting with an empty memory, so what is published is asked first");
             State::default()
         });
-        let (state, kept) = recalled(state, &paths, &reading.config);
+        let (mut state, kept) = recalled(state, &paths, &reading.config);
+        upstream::name_ourselves(&mut state);
         let mut backend = Backend::new(&paths.root);
         backend.hits().extend(state.hits.iter().map(|(name, count)| (label(name), *count)));
         let agent = Agent {
@@ -195,6 +202,7 @@ impl Agent {
             looking: Map::new(),
             confirm_at_once: Arc::new(smol::lock::Semaphore::new(acts::CONFIRM_AT_ONCE)),
             changing_filter: None,
+            asking_above: Map::new(),
             checking_filter: None,
             check_filter_again: false,
             filter_checked_at: None,
@@ -220,6 +228,10 @@ impl Agent {
 
     /// Runs until it is to end. Returns whether all is well then.
     pub async fn run(mut self, rx: Receiver<Message>, mode: Mode) -> Result<bool, String> {
+        if mode != Mode::Daemon {
+            // What is given has to be renewed.
+            self.config.global.upstream = Upstream::Off;
+        }
         self.start_sensors().await?;
         self.next_look = clock::now().boot.plus(self.config.global.check_interval);
         loop {
@@ -367,6 +379,7 @@ impl Agent {
             Message::Resolved(job, result) => self.resolved(&job, result, now),
             Message::Told(job, result) => self.told(&job, result, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
+            Message::Upstream(job, report) => self.heard_above(&job, report, now),
             Message::Leased(result) => self.leased(result, now),
             Message::Droppers(generation, droppers) => {
                 if generation == self.state.mapping.generation {
@@ -472,9 +485,11 @@ impl Agent {
         let soon = now.plus(self.config.global.debounce);
         let changing = self.state.mapping.in_flight.is_some() || self.changing_filter.is_some();
         let asking = self.state.probes.values().any(|probe| probe.in_flight.is_some());
+        let above = self.state.upstream.values().any(|memory| memory.in_flight.is_some());
         let resolving = self.state.names.values().any(|name| name.in_flight);
         self.world.complete
             && !flying
+            && !above
             && !changing
             && !asking
             && !resolving
@@ -558,6 +573,7 @@ impl Agent {
         let _ = std::fs::remove_file(&self.paths.socket);
         // A change or a look that is under way may wait for the firewall for longer than we are given to end.
         (self.changing_filter, self.checking_filter) = (None, None);
+        self.leave_above().await;
         let open = plan::mapping::may_be_open(&self.config, &self.world, &self.state);
         // What is written in the firewall's configuration stays there, so that a restart does not wear the flash.
         let written = self.config.global.backend == BackendChoice::Uci;

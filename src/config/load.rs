@@ -14,7 +14,7 @@ use super::uci::{self, Section};
 use super::value::{self, quoted};
 use super::{
     BackendChoice, Camera, Config, Device, Global, Mapping, Network, Notify, Probe, Problem, Record,
-    Severity, Wan,
+    Severity, Upstream, Wan,
 };
 use crate::model::Family;
 use crate::provider::Entry;
@@ -185,6 +185,12 @@ impl<'a> Loader<'a> {
             Some("none") => BackendChoice::None,
             _ => BackendChoice::Auto,
         };
+        let upstream = match fields.one("upstream") {
+            _ if !fields.flag("resident") => Upstream::Off,
+            Some("on") => Upstream::On,
+            Some("off") => Upstream::Off,
+            _ => usual.upstream,
+        };
         self.loaded.config.global = Global {
             enabled: fields.enabled,
             log_level: fields.one("log_level").and_then(|word| word.parse().ok()).unwrap_or(usual.log_level),
@@ -194,6 +200,7 @@ impl<'a> Loader<'a> {
             timeout: duration("timeout").unwrap_or(usual.timeout),
             cacert: fields.one("cacert").map_or(usual.cacert, str::to_string),
             backend,
+            upstream,
             keep_on_stop: fields.flag("keep_on_stop"),
         };
         Some(Fate::Good)

@@ -155,6 +155,8 @@ pub struct Global {
     pub cacert: String,
     /// `option mapping_backend`.
     pub backend: BackendChoice,
+    /// `option upstream`.
+    pub upstream: Upstream,
     /// `option keep_on_stop`.
     pub keep_on_stop: bool,
 }
@@ -170,6 +172,7 @@ impl Default for Global {
             timeout: Duration::from_secs(10),
             cacert: "/etc/ssl/certs/ca-certificates.crt".into(),
             backend: BackendChoice::Auto,
+            upstream: Upstream::Auto,
             keep_on_stop: false,
         }
     }
@@ -181,6 +184,17 @@ impl Global {
     pub fn leaves_mappings(&self) -> bool {
         self.keep_on_stop || self.backend == BackendChoice::Uci
     }
+}
+
+/// `option upstream`: whether the router above us is asked for our ports too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// Where the WAN's own address is private.
+    Auto,
+    /// Always.
+    On,
+    /// Never. So it is without a daemon, which would renew what was given.
+    Off,
 }
 
 /// `option mapping_backend`.

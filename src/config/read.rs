@@ -202,8 +202,7 @@ impl<'a> Reader<'a> {
             return;
         }
         if let Some((missing, line)) = not_built(row, &good).filter(|_| fields.enabled) {
-            let instead = if row.instead.is_empty() { String::new() } else { format!("; {}", row.instead) };
-            return self.fault_at(fields, row.name, line, &format!("{missing}not built yet{instead}"));
+            return self.fault_at(fields, row.name, line, &format!("{missing}not built yet"));
         }
         fields.values.push((row.name, good));
     }

@@ -95,8 +95,6 @@ pub struct OptionRow {
     pub secret: bool,
     /// How much of it works.
     pub built: Built,
-    /// What to do as long as it does not work; may be empty.
-    pub instead: &'static str,
     /// One line of plain words.
     pub doc: &'static str,
 }
@@ -104,11 +102,6 @@ pub struct OptionRow {
 impl OptionRow {
     const fn built(mut self, built: Built) -> OptionRow {
         self.built = built;
-        self
-    }
-
-    const fn instead(mut self, instead: &'static str) -> OptionRow {
-        self.instead = instead;
         self
     }
 
@@ -124,8 +117,8 @@ impl OptionRow {
 }
 
 const fn option(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> OptionRow {
-    let (required, secret, built, instead) = (false, false, Built::Yes, "");
-    OptionRow { name, list: false, kind, default, required, secret, built, instead, doc }
+    let (required, secret, built) = (false, false, Built::Yes);
+    OptionRow { name, list: false, kind, default, required, secret, built, doc }
 }
 
 const fn list(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> OptionRow {
@@ -226,10 +219,8 @@ static GLOBAL: &[OptionRow] = &[
         "upstream",
         Kind::Word(&["auto", "on", "off"]),
         "auto",
-        "Ask the router above us for the mapping too",
-    )
-    .built(Built::Only(&["off"]))
-    .instead("use auto or off"),
+        "Ask the router above us for the mapping too (PCP, NAT-PMP, UPnP); auto: where the WAN's address is private",
+    ),
     option("keep_on_stop", Kind::Bool, "0", "1: a clean stop leaves the mappings in place"),
 ];
 

@@ -19,6 +19,7 @@ mod rule;
 pub mod service;
 mod store;
 pub mod uci_file;
+pub mod upstream;
 
 use async_io::Async;
 use rustix::io::Errno;

@@ -66,6 +66,7 @@ fn network(world: &mut World, wans: Map<String, WanSnapshot>, own: Vec<OwnAddr>,
             wan.last_device6 = snapshot.device6.clone().or_else(|| wan.last_device6.take());
         }
         (wan.device, wan.device6) = (snapshot.device, snapshot.device6);
+        wan.gateway = snapshot.gateway;
         (wan.prefixes, wan.interfaces) = (snapshot.prefixes, snapshot.interfaces);
         better |= line(&mut wan.v4, snapshot.v4, snapshot.route4, now);
         better |= line(&mut wan.v6, snapshot.v6, snapshot.route6, now);

@@ -18,6 +18,7 @@ pub mod schedule;
 pub mod settle;
 pub mod six;
 pub mod source;
+pub mod upstream;
 pub mod witness;
 
 use crate::config::{Config, Network, Proto};
@@ -52,6 +53,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     source::plan(config, world, state, now.boot, &mut plan);
     publish::plan(config, world, state, now, &mut plan);
     lease::plan(config, world, state, now, &mut plan);
+    upstream::plan(config, world, state, now, &mut plan);
     witness::plan(config, world, state, now, &mut plan);
     notify::plan(config, world, state, now, &mut plan);
     plan
@@ -76,6 +78,8 @@ pub enum Action {
     Tell(TellJob),
     /// Make dnsmasq's configuration have exactly these static leases of ours.
     Lease(LeaseJob),
+    /// Ask the router above a WAN for its address and for ports.
+    Upstream(upstream::UpstreamJob),
 }
 
 /// [`Action::Publish`]. The agent adds the options, the time and the nonce.

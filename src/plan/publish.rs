@@ -4,9 +4,9 @@ use super::account::{account_key, same_job};
 use super::reach::reach;
 use super::retry::due;
 use super::witness::standing;
-use super::{refresh, six};
+use super::{refresh, six, upstream};
 use super::{Action, LookJob, Plan, PublishJob};
-use crate::config::{Config, Record};
+use crate::config::{Config, Record, Wan};
 use crate::model::{Family, Now, Reach, RecordId, Time, World};
 use crate::provider::{self, Wanted};
 use crate::state::{AccountState, Known, RecordState, Retry, State};
@@ -21,7 +21,8 @@ pub enum Wish {
     Wait(String),
 }
 
-/// The address of the first of the record's WANs that is ready and publicly reachable. If there is none, that which the
+/// The address of the first of the record's WANs that is ready and publicly reachable, be it the address of the router
+/// above it that opens our ports. If there is none, that which the
 /// internet sees of the first behind another router, as witnesses agree: that router may forward. The address of a
 /// carrier's NAT is not published: it leads to a machine that serves many homes and forwards to none. In IPv6 that of
 /// the camera that goes by the record and is reached there. It is published once the camera was heard there, be it open or
@@ -41,6 +42,10 @@ pub fn wish(config: &Config, world: &World, state: &State, record: &Record, fami
         }
         let addr = world.wans.get(name).and_then(|world| world.line(family).addr.seen());
         let standing = standing(world, state, wan, family);
+        let is_behind = family == Family::V4 && !matches!(standing.reach, Reach::Public | Reach::Offline);
+        if let Some(outside) = outside(world, wan).filter(|_| is_behind) {
+            return Wish::Address(outside);
+        }
         let reason = match (addr, standing.reach) {
             (None, _) => format!("no {family} address"),
             (Some(addr), Reach::Public) => return Wish::Address(addr),
@@ -67,6 +72,11 @@ pub fn wish(config: &Config, world: &World, state: &State, record: &Record, fami
         reasons.push(format!("none of its WANs has {family}"));
     }
     Wish::Wait(reasons.join("; "))
+}
+
+/// The public address of the router above a WAN, if we can talk to that.
+fn outside(world: &World, wan: &Wan) -> Option<IpAddr> {
+    upstream::public(wan, world.wans.get(&wan.name)?)
 }
 
 /// The ids that a record section stands for.

@@ -3,8 +3,8 @@
 use super::account::account_key;
 use super::retry::{after, Attempt, Spent};
 use super::{
-    lease, mapping, notify, probe, refresh, source, witness, Action, Carried, LookJob, MapJob, PublishJob,
-    Rule,
+    lease, mapping, notify, probe, refresh, source, upstream, witness, Action, Carried, LookJob, MapJob,
+    PublishJob, Rule,
 };
 use crate::config::Config;
 use crate::map::Map;
@@ -55,6 +55,10 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
         }
         Action::Lease(job) => {
             lease::begin(state, job);
+            0
+        }
+        Action::Upstream(job) => {
+            upstream::begin(state, job);
             0
         }
         Action::Resolve(job) => {
@@ -401,6 +405,7 @@ pub fn try_again(state: &mut State) {
     witness::try_again(state);
     notify::try_again(&mut state.told);
     lease::try_again(state);
+    upstream::try_again(state);
     source::try_again(state);
     // Not forgotten: until a change of the packet filter succeeds, what is in force is in doubt.
     if let Some(retry) = &mut state.mapping.retry {
@@ -415,6 +420,7 @@ pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
     probe::reconfigured(state, before, now);
     witness::reconfigured(state, before, now);
     lease::reconfigured(state, before, now);
+    upstream::reconfigured(state, now);
     source::reconfigured(state, now);
     state.hits.retain(|name, _| now.mappings.iter().any(|mapping| mapping.name == *name));
     let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();

@@ -18,7 +18,7 @@ use crate::model::{Delegated, Family, OwnAddr, WanSnapshot};
 use crate::sense::choose::{choose_v4, choose_v6, is_settled, worth, Candidate};
 use crate::sense::heard::{self, Answers};
 use crate::wire::rtnl::{Addr, Link, Message, Route, FOREVER};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The most devices that are kept; a router has tens.
 const MAX_LINKS: usize = 4096;
@@ -120,6 +120,7 @@ struct Way<'a> {
     link: Option<&'a Link>,
     addr: Option<IpAddr>,
     route: bool,
+    gateway: Option<Ipv4Addr>,
 }
 
 impl View {
@@ -244,6 +245,7 @@ impl View {
             v6: v6.addr,
             route4: v4.route,
             route6: v6.route,
+            gateway: v4.gateway,
             prefixes,
             interfaces: heard::interfaces(answers, names),
         }
@@ -273,6 +275,7 @@ impl View {
             link: Some(link),
             addr: choose(&self.candidates(|addr| addr.index == link.index), &wan.accept, last),
             route: self.has_route(link, family),
+            gateway: self.gateway(link, family),
         };
         // An interface may have nothing of this family; its device is then not that of the family.
         let serves =
@@ -306,6 +309,16 @@ impl View {
             && routes.iter().any(|route| {
                 route.usable && route.table != TABLE_LOCAL && route.devices.contains(&link.index)
             })
+    }
+
+    /// The next hop of the default route by the device, of several that with the lowest metric.
+    fn gateway(&self, link: &Link, family: Family) -> Option<Ipv4Addr> {
+        let routes = self.routes.get(&family).map(Vec::as_slice).unwrap_or_default();
+        let fits = |route: &&Route| {
+            route.usable && route.table != TABLE_LOCAL && route.devices.contains(&link.index)
+        };
+        let hops = routes.iter().filter(fits).filter(|route| route.gateway.is_some());
+        hops.min_by_key(|route| (route.table != TABLE_MAIN, route.metric))?.gateway
     }
 
     fn candidates(&self, fits: impl Fn(&Addr) -> bool) -> Vec<Candidate> {
@@ -375,7 +388,7 @@ mod tests {
     }
 
     fn route(family: Family, table: u32, metric: u32, device: u32) -> Route {
-        Route { family, table, metric, usable: true, devices: vec![device] }
+        Route { family, table, metric, usable: true, devices: vec![device], gateway: None }
     }
 
     fn wan(device: Device) -> Vec<Wan> {
@@ -717,7 +730,7 @@ mod tests {
         let lo = OwnAddr { device: "lo".into(), addr: ip("127.0.0.1"), prefix: 24, settled: true };
         assert_eq!(own[0], lo);
         for n in 0..20_000u32 {
-            let text = std::net::Ipv4Addr::from(n + 0x0b00_0000).to_string();
+            let text = Ipv4Addr::from(n + 0x0b00_0000).to_string();
             view.happened(Message::Addr(addr(2, &text, 0)), 0);
             view.happened(Message::Link(link(n, "x")), 0);
         }

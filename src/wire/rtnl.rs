@@ -153,6 +153,8 @@ pub struct Route {
     pub usable: bool,
     /// Numbers of the devices that it leaves by.
     pub devices: Vec<u32>,
+    /// The next hop of IPv4, where it is one and no multipath.
+    pub gateway: Option<Ipv4Addr>,
 }
 
 /// A neighbour-table entry.
@@ -340,6 +342,7 @@ fn addr(payload: &[u8]) -> Option<Option<Addr>> {
 /// A default route for some sources only (rtm_src_len > 0, as netifd makes for each delegated prefix) is one too.
 fn route(payload: &[u8]) -> Option<Option<Route>> {
     const RTA_OIF: u16 = 4;
+    const RTA_GATEWAY: u16 = 5;
     const RTA_PRIORITY: u16 = 6;
     const RTA_MULTIPATH: u16 = 9;
     const RTA_TABLE: u16 = 15;
@@ -351,10 +354,15 @@ fn route(payload: &[u8]) -> Option<Option<Route>> {
         _ => return Some(None),
     };
     let usable = kind == RTN_UNICAST && flags & RTNH_F_DEAD == 0;
-    let mut route = Route { family, table: u32::from(table), metric: 0, usable, devices: Vec::new() };
+    let mut route =
+        Route { family, table: u32::from(table), metric: 0, usable, devices: Vec::new(), gateway: None };
     for attr in attributes(payload.get(12..)?) {
         match attr.ok()? {
             (RTA_OIF, value) => route.devices.push(u32_at(value, 0)?),
+            (RTA_GATEWAY, value) => {
+                route.gateway =
+                    value.first_chunk::<4>().filter(|_| family == Family::V4).map(|a| (*a).into());
+            }
             (RTA_PRIORITY, value) => route.metric = u32_at(value, 0)?,
             (RTA_TABLE, value) => route.table = u32_at(value, 0)?,
             (RTA_MULTIPATH, value) => nexthops(value, &mut route.devices)?,
@@ -517,14 +525,22 @@ mod tests {
     #[test]
     #[cfg(target_endian = "little")]
     fn captured_routes() {
-        let plain = Route { family: Family::V4, table: 254, metric: 10, usable: true, devices: vec![3] };
+        let plain = Route {
+            family: Family::V4,
+            table: 254,
+            metric: 10,
+            usable: true,
+            devices: vec![3],
+            gateway: Some(Ipv4Addr::new(203, 0, 113, 1)),
+        };
         assert_eq!(only("route4"), Message::Route(plain.clone()));
         assert_eq!(only("route4-net"), Message::Other);
-        let multi = Route { table: 300, metric: 0, devices: vec![3, 3], ..plain.clone() };
+        let multi = Route { table: 300, metric: 0, devices: vec![3, 3], gateway: None, ..plain.clone() };
         assert_eq!(only("route4-multi"), Message::Route(multi));
-        let from = Route { family: Family::V6, metric: 512, ..plain.clone() };
+        let from = Route { family: Family::V6, metric: 512, gateway: None, ..plain.clone() };
         assert_eq!(only("route6-from"), Message::Route(from));
-        let black = Route { family: Family::V6, metric: 9, usable: false, devices: vec![1], ..plain };
+        let black =
+            Route { family: Family::V6, metric: 9, usable: false, devices: vec![1], gateway: None, ..plain };
         assert_eq!(only("route6-black"), Message::Route(black));
         assert_eq!(only("route6-gone"), Message::RouteGone(Family::V6));
     }

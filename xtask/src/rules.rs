@@ -61,7 +61,7 @@ const CRATES: [(&str, usize); 13] = [
     ("sha2", 4),
     ("ring", 2),
     ("signal_hook", 2),
-    ("socket2", 2),
+    ("socket2", 3),
     ("libc", 2),
     ("lexopt", 2),
     ("base64ct", 4),

@@ -42,6 +42,9 @@ pub const TOOLS: &[(&str, &str)] = &[
     (stream::GST_TEST_PICTURE, "gstreamer1.0-plugins-base"),
     (stream::GST_RTP, "gstreamer1.0-plugins-good"),
     ("ustreamer", "ustreamer"),
+    ("miniupnpd", "miniupnpd-nftables"),
+    ("upnpc", "miniupnpc"),
+    ("natpmpc", "natpmpc"),
 ];
 
 /// No program, but found like one beside /usr/bin: the module without which ddclient has no HTTPS.

@@ -26,6 +26,7 @@ pub mod six;
 pub mod static_lease;
 pub mod ten;
 pub mod ucifw;
+pub mod upstream;
 pub mod witness;
 
 use super::{Lab, Summary};
@@ -81,6 +82,7 @@ pub const SCENARIOS: &[Scenario] = &[
     service::REPLACED,
     ucifw::UCI_BACKEND,
     static_lease::STATIC_LEASE,
+    upstream::UPSTREAM,
     faults::FAULTS,
     Scenario {
         name: "kill",

@@ -1,0 +1,86 @@
+//! The routers above us: starts the questions, tells what comes of them, and takes leave of them at the end.
+
+use super::{Agent, BackendChoice, Message};
+use crate::act::net::{all, Work};
+use crate::mapping::upstream;
+use crate::model::Now;
+use crate::plan::upstream::{above, answered, farewell, sentence, Report, UpstreamJob};
+use crate::state::State;
+use std::time::Duration;
+
+/// How long the routers may take at the end to let go of what they gave.
+const LEAVE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Chooses the number by which routers know us again (PCP's nonce, RFC 6887 section 11.1), if there is none.
+pub(super) fn name_ourselves(state: &mut State) {
+    if state.nonce == [0; 12] && getrandom::fill(&mut state.nonce).is_err() {
+        log::debug!("the kernel has no random numbers yet: PCP goes without");
+    }
+}
+
+impl Agent {
+    pub(super) fn start_upstream(&mut self, job: UpstreamJob) {
+        let (wan, tx) = (job.wan.clone(), self.tx.clone());
+        let work = async move {
+            let report = upstream::work(&job).await;
+            let _ = tx.try_send(Message::Upstream(job, report));
+        };
+        self.asking_above.insert(wan, self.spawn(work));
+    }
+
+    pub(super) fn heard_above(&mut self, job: &UpstreamJob, report: Report, now: Now) {
+        let Some(wan) = self.config.wans.iter().find(|wan| wan.name == job.wan) else { return };
+        if answered(&mut self.state, wan, job, report, now.boot) {
+            let gateway = job.place.gateway;
+            log::info!("wan {}: the router above us ({gateway}) has restarted; it is asked anew", job.wan);
+        }
+        if let Some(sensed) = self.world.wans.get_mut(&job.wan) {
+            sensed.above = above(&self.state, &job.wan);
+        }
+        let Some(memory) = self.state.upstream.get_mut(&job.wan) else { return };
+        let Some((well, text)) = sentence(memory, wan) else { return };
+        if memory.said == text {
+            return;
+        }
+        memory.said.clone_from(&text);
+        if well {
+            log::info!("wan {}: {text}", job.wan);
+        } else {
+            log::warn!("wan {}: {text}", job.wan);
+        }
+    }
+
+    /// Has the routers above us take away what they gave, unless our own mappings stay.
+    pub(super) async fn leave_above(&mut self) {
+        self.asking_above = Default::default();
+        let global = &self.config.global;
+        if global.keep_on_stop && global.backend != BackendChoice::Uci {
+            return;
+        }
+        let jobs = self.config.wans.iter().filter_map(|wan| farewell(&self.world, &self.state, wan));
+        let jobs: Vec<UpstreamJob> = jobs.collect();
+        let left = std::cell::RefCell::new(Vec::new());
+        let one = |job| -> Work {
+            let left = &left;
+            Box::pin(async move {
+                let report = upstream::work(job).await;
+                left.borrow_mut().push((job.wan.clone(), report.dropped));
+            })
+        };
+        let until = std::time::Instant::now() + LEAVE_LIMIT;
+        let _ = crate::act::net::within(until, all(jobs.iter().map(one).collect())).await;
+        for job in &jobs {
+            let dropped = |drop: &crate::plan::upstream::Grant| {
+                left.borrow().iter().any(|(wan, ports)| *wan == job.wan && ports.contains(&drop.port))
+            };
+            let gateway = job.place.gateway;
+            if let Some(memory) = self.state.upstream.get_mut(&job.wan) {
+                memory.grants.retain(|grant| !dropped(grant));
+                memory.in_flight = None;
+            }
+            if !job.drops.iter().all(dropped) {
+                log::warn!("the router above us ({gateway}) may let in for up to an hour what was open here");
+            }
+        }
+    }
+}
