@@ -1,10 +1,10 @@
 //! Asks witnesses which address the internet sees, by one WAN and one family only: every socket is bound to the device
 //! and to the interface's address, and where that fails there is no answer rather than a wrong one.
 
-use super::command;
 use super::http::{Http, Origin};
 use super::net::{self, within, Work};
 use super::tls::Secure;
+use super::{bound, command};
 use crate::model::Family;
 use crate::plan::witness::source::DnsRow;
 use crate::plan::witness::{Testimony, Way, Witness, REST};
@@ -12,10 +12,9 @@ use crate::plan::WitnessJob;
 use crate::wire::echo::{self, Shape};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::Async;
-use socket2::{Domain, Socket, Type};
 use std::cell::RefCell;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -65,17 +64,9 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// A socket that leaves by the device, from the interface's address.
-    fn socket(&self, kind: Type) -> Result<Socket, String> {
-        let domain = if self.job.family == Family::V4 { Domain::IPV4 } else { Domain::IPV6 };
-        let device = &self.job.device;
-        let bound = Socket::new(domain, kind, None).and_then(|socket| {
-            socket.bind_device(Some(device.as_bytes()))?;
-            socket.bind(&SocketAddr::new(self.job.own, 0).into())?;
-            socket.set_nonblocking(true)?;
-            Ok(socket)
-        });
-        bound.map_err(|error| format!("not asked: no socket is to be had on {device} ({error})"))
+    /// Why nobody was asked.
+    fn no_socket(&self, error: &io::Error) -> String {
+        format!("not asked: no socket is to be had on {} ({error})", self.job.device)
     }
 
     /// One question by UDP, its servers taking turns.
@@ -108,7 +99,7 @@ impl Line<'_> {
         message: &[u8],
         fits: &dyn Fn(&[u8]) -> Option<Said>,
     ) -> Result<Said, String> {
-        let socket: UdpSocket = self.socket(Type::DGRAM)?.into();
+        let socket = bound::udp(&self.job.device, self.job.own).map_err(|error| self.no_socket(&error))?;
         let broke = |error: io::Error| format!("cannot be reached ({error})");
         // Connected, it hears the server's address and port only.
         socket.connect((server, super::dns::PORT)).map_err(broke)?;
@@ -165,9 +156,9 @@ impl Line<'_> {
     async fn connect(&self, addrs: &[SocketAddr]) -> Result<Async<TcpStream>, String> {
         let mut last = format!("has no address in {}", self.job.family);
         for addr in addrs {
-            let socket = self.socket(Type::STREAM)?;
-            match connect(socket, *addr).await {
+            match bound::tcp(&self.job.device, self.job.own, *addr).await {
                 Ok(server) => return Ok(server),
+                Err(error) if is_of_socket(&error) => return Err(self.no_socket(&error)),
                 Err(error) => last = format!("cannot be reached ({error})"),
             }
         }
@@ -189,17 +180,10 @@ impl Line<'_> {
     }
 }
 
-async fn connect(socket: Socket, addr: SocketAddr) -> io::Result<Async<TcpStream>> {
-    match socket.connect(&addr.into()) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
-        _ => {}
-    }
-    let server = Async::new(TcpStream::from(socket))?;
-    server.writable().await?;
-    match server.get_ref().take_error()? {
-        Some(error) => Err(error),
-        None => Ok(server),
-    }
+/// Whether it is the device or the address that is not there, and not the server.
+fn is_of_socket(error: &io::Error) -> bool {
+    let gone = [libc::ENODEV, libc::EADDRNOTAVAIL, libc::EPERM];
+    error.raw_os_error().is_some_and(|code| gone.contains(&code))
 }
 
 /// Sends the request and takes the answer to its end.

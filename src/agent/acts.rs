@@ -1,5 +1,6 @@
 //! Starts what the plan asked for. Each act runs beside the loop and comes back as a message.
 
+use super::report::draw;
 use super::sensors::UBUS;
 use super::{Agent, Message};
 use crate::act::publish::{self, Effort, Outside};
@@ -71,7 +72,7 @@ impl Agent {
             self.say_publishing(change, wanted);
         }
         let mut nonce = [0u8; 16];
-        if getrandom::fill(&mut nonce).is_err() {
+        if !draw(&mut nonce) {
             let failure = Failure::new(Kind::NotReady, "the kernel has no random numbers yet");
             let _ =
                 tx.try_send(Message::Published(plan, Default::default(), Err(failure), Effort::default()));

@@ -25,12 +25,18 @@ use std::time::{Duration, Instant};
 /// How the firewall's table is named among those who drop.
 const FW4_TABLE: &str = "table inet fw4,";
 
+/// Fills it by chance; false where the kernel has no random numbers yet.
+pub(crate) fn draw(bytes: &mut [u8]) -> bool {
+    getrandom::fill(bytes).is_ok()
+}
+
 /// A fresh number, for the jitter of back-offs and the like; the same for all where the kernel has none.
 pub(crate) fn random() -> u32 {
     let mut bytes = [0u8; 4];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => u32::from_ne_bytes(bytes),
-        Err(_) => u32::MAX / 2,
+    if draw(&mut bytes) {
+        u32::from_ne_bytes(bytes)
+    } else {
+        u32::MAX / 2
     }
 }
 

@@ -1,5 +1,6 @@
 //! The routers above us: starts the questions, tells what comes of them, and takes leave of them at the end.
 
+use super::report::draw;
 use super::{Agent, BackendChoice, Message};
 use crate::act::net::{all, Work};
 use crate::mapping::upstream;
@@ -13,7 +14,7 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Chooses the number by which routers know us again (PCP's nonce, RFC 6887 section 11.1), if there is none.
 pub(super) fn name_ourselves(state: &mut State) {
-    if state.nonce == [0; 12] && getrandom::fill(&mut state.nonce).is_err() {
+    if state.nonce == [0; 12] && !draw(&mut state.nonce) {
         log::debug!("the kernel has no random numbers yet: PCP goes without");
     }
 }

@@ -2,7 +2,6 @@
 //! WAN's device, to the next hop and nowhere else.
 
 mod igd;
-mod socket;
 mod udp;
 
 use crate::act::net::within;

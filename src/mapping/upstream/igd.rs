@@ -1,10 +1,11 @@
 //! UPnP with the router above us: a search, its description, and actions of the service that maps ports.
 
-use super::socket;
+use crate::act::bound;
 use crate::act::net::within;
 use crate::plan::upstream::{Ask, Grant, Port, Report, UpstreamJob, LIFETIME};
 use crate::wire::igd::{self, Action, Answer, Entry, Place, Service};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::Async;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
@@ -73,7 +74,7 @@ async fn look(job: &UpstreamJob) -> Option<(Service, Option<Ipv4Addr>)> {
 /// Searches, in the group and at the router itself, whose answer a packet filter lets in. What another one answers, or
 /// what leads elsewhere, is passed over.
 async fn search(job: &UpstreamJob) -> Option<Place> {
-    let socket = socket::udp(job).ok()?;
+    let socket = Async::new(bound::udp(&job.device, job.place.local.into()).ok()?).ok()?;
     let question = igd::search();
     for to in [job.place.gateway, igd::GROUP] {
         let _ = socket.send_to(question.as_bytes(), (to, igd::PORT)).await;
@@ -144,7 +145,7 @@ async fn act(job: &UpstreamJob, service: &Service, action: Action) -> Option<Ans
 /// One request, and the whole answer.
 async fn talk(job: &UpstreamJob, place: &Place, request: &str) -> Option<(u16, String)> {
     let exchange = async {
-        let mut stream = socket::tcp(job, place.host).await.ok()?;
+        let mut stream = bound::tcp(&job.device, job.place.local.into(), place.host.into()).await.ok()?;
         stream.write_all(request.as_bytes()).await.ok()?;
         let mut bytes = Vec::new();
         let mut chunk = [0u8; CHUNK];

@@ -1,6 +1,6 @@
 //! PCP (RFC 6887) and NAT-PMP (RFC 6886) with the router above us: one datagram there, one back.
 
-use super::socket;
+use crate::act::bound;
 use crate::act::net::within;
 use crate::plan::upstream::{Ask, Port, Report, UpstreamJob, LIFETIME};
 use crate::wire::natpmp::{self, Given};
@@ -109,9 +109,9 @@ struct Line(Async<UdpSocket>);
 
 impl Line {
     fn open(job: &UpstreamJob) -> Option<Line> {
-        let socket = socket::udp(job).ok()?;
-        socket.get_ref().connect((job.place.gateway, natpmp::PORT)).ok()?;
-        Some(Line(socket))
+        let socket = bound::udp(&job.device, job.place.local.into()).ok()?;
+        socket.connect((job.place.gateway, natpmp::PORT)).ok()?;
+        Some(Line(Async::new(socket).ok()?))
     }
 
     /// The answer that concerns this port, or an ANNOUNCE. `None`: there is none, or PCP is not spoken.
