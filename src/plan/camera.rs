@@ -7,6 +7,9 @@ use crate::state::{CameraState, Conflict, State};
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// What the kernel had confirmed within this time after a move may have been before it: it counts in hundredths of a
+/// second, and tells its table a moment after the leases were read.
+const SURELY_LATER: Duration = Duration::from_millis(100);
 /// After a conflict the mapping opens again only when it has been quiet this long; doubling.
 const QUIET_FIRST: Duration = Duration::from_secs(10);
 /// The longest quiet that is asked for.
@@ -143,7 +146,7 @@ fn locate(camera: &Camera, world: &World, memory: &mut CameraState, now: Time) {
     let confirmed_here = memory.addr.is_some_and(|addr| is_confirmed(world, addr, &mine));
     let newest = near.clone().filter(|(_, n)| n.fresh).max_by_key(|(_, n)| n.at);
     match (memory.addr, newest) {
-        (Some(_), Some((addr, n))) if !confirmed_here && n.at > memory.moved_at => {
+        (Some(_), Some((addr, n))) if !confirmed_here && n.at > memory.moved_at.plus(SURELY_LATER) => {
             settle_at(memory, *addr, now);
         }
         (None, Some((addr, _))) => settle_at(memory, *addr, now),
