@@ -202,7 +202,7 @@ impl Agent {
             state,
             http,
             network: None,
-            tunnels: tunnel::none(executor.clone(), tx.clone()),
+            tunnels: tunnel::none(executor.clone(), tx.clone(), &paths),
             executor,
             tx,
             confirming: Map::new(),

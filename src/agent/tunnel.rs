@@ -3,6 +3,7 @@
 use super::report::random;
 use super::{Agent, Message};
 use crate::model::Now;
+use crate::paths::Paths;
 use crate::plan::tunnel::{self, News, Report, TunnelJob};
 use crate::tunnel::Tunnels;
 use smol::channel::Sender;
@@ -10,9 +11,9 @@ use smol::LocalExecutor;
 use std::rc::Rc;
 
 /// None yet; what becomes of them is told by messages.
-pub(super) fn none(executor: Rc<LocalExecutor<'static>>, tx: Sender<Message>) -> Tunnels {
+pub(super) fn none(executor: Rc<LocalExecutor<'static>>, tx: Sender<Message>, paths: &Paths) -> Tunnels {
     let tell = move |report| drop(tx.try_send(Message::Tunnel(report)));
-    Tunnels::new(executor, Rc::new(tell))
+    Tunnels::new(executor, Rc::new(tell), paths)
 }
 
 impl Agent {

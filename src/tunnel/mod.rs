@@ -5,21 +5,28 @@
 mod bore;
 mod gate;
 mod relay;
+mod ssh;
 
 pub(crate) use gate::{Gate, Tell};
 
 use crate::config::tunnel::Kind;
 use crate::config::Tunnel;
 use crate::map::Map;
+use crate::paths::Paths;
 use crate::plan::tunnel::{Line, TunnelJob};
 use crate::provider::{self, Failure};
+use crate::secret::printable;
 use smol::{LocalExecutor, Task};
 use std::rc::Rc;
+
+/// The longest text of a server that is passed on, in characters.
+const TEXT_CAP: usize = 200;
 
 /// All that run.
 pub(crate) struct Tunnels {
     executor: Rc<LocalExecutor<'static>>,
     tell: Tell,
+    paths: Rc<Paths>,
     running: Map<String, Running>,
 }
 
@@ -45,13 +52,13 @@ impl Drop for Open {
 
 impl Tunnels {
     /// None yet.
-    pub(crate) fn new(executor: Rc<LocalExecutor<'static>>, tell: Tell) -> Tunnels {
-        Tunnels { executor, tell, running: Map::new() }
+    pub(crate) fn new(executor: Rc<LocalExecutor<'static>>, tell: Tell, paths: &Paths) -> Tunnels {
+        Tunnels { executor, tell, paths: Rc::new(paths.clone()), running: Map::new() }
     }
 
     /// Has a tunnel carry exactly these lines.
     pub(crate) fn apply(&mut self, section: &Tunnel, job: &TunnelJob) {
-        let Tunnels { executor, tell, running } = self;
+        let Tunnels { executor, tell, paths, running } = self;
         if running.get(&job.tunnel).is_none() {
             let new = Running { section: Rc::new(section.clone()), lines: Map::new() };
             running.insert(job.tunnel.clone(), new);
@@ -67,7 +74,10 @@ impl Tunnels {
                 continue;
             }
             let gate = Gate::new(&job.tunnel, line, tell.clone(), executor.clone());
-            let open = Open { _task: executor.spawn(keep(running.section.clone(), gate.clone())), gate };
+            let open = Open {
+                _task: executor.spawn(keep(running.section.clone(), gate.clone(), paths.clone())),
+                gate,
+            };
             running.lines.insert(line.mapping.clone(), open);
         }
     }
@@ -79,14 +89,20 @@ impl Tunnels {
 }
 
 /// Keeps a line up until it fails, and says why.
-fn keep(section: Rc<Tunnel>, gate: Gate) -> smol::future::BoxedLocal<()> {
+fn keep(section: Rc<Tunnel>, gate: Gate, paths: Rc<Paths>) -> smol::future::BoxedLocal<()> {
     Box::pin(async move {
         let failure = match section.kind {
             Kind::Bore => bore::carry(&section, &gate).await,
-            Kind::Ssh | Kind::Frp | Kind::Script => {
+            Kind::Ssh => ssh::carry(&section, &gate, &paths).await,
+            Kind::Frp | Kind::Script => {
                 Failure::new(provider::Kind::Refused, format!("{} is not built yet", section.kind.word()))
             }
         };
         gate.down(failure);
     })
+}
+
+/// What a server says, harmless and short.
+fn quoted(text: &str) -> String {
+    printable(text.trim()).chars().take(TEXT_CAP).collect()
 }
