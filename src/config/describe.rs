@@ -1,7 +1,7 @@
 //! What a configuration means, in plain words, for `porchlight check`. Never a secret.
 
-use super::value::span;
 use super::tunnel::Kind;
+use super::value::span;
 use super::{
     BackendChoice, Camera, Config, Device, IpSource, Mapping, Notify, Ports, Record, Tunnel, Wan, AGREE,
 };

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use crate::state::{LineState, TunnelState};
 
 /// So long no WAN was publicly reachable before a tunnel is used ...
-const BEFORE: Duration = Duration::from_secs(60);
+pub const BEFORE: Duration = Duration::from_secs(60);
 /// ... and so long one was before it is not any more.
 const BACK: Duration = Duration::from_secs(300);
 /// A line that stood for so long begins its back-off anew.
