@@ -1,7 +1,7 @@
 //! `cargo xtask test`: format, lints, house rules, unit tests, then each scenario in a lab of its own.
 //! What cannot run is printed as skipped; in CI (`CI=true`) that is a failure.
 
-use crate::lab::scenarios::{cameras, route53, Scenario, SCENARIOS};
+use crate::lab::scenarios::{cameras, route53, tunnel, Scenario, SCENARIOS};
 use crate::lab::{self, process, seal, tools, Lab, Skipped};
 use crate::rules;
 use anstyle::{AnsiColor, Style};
@@ -168,6 +168,9 @@ fn run_scenario(scenario: &Scenario, program: &Path, options: &Options, out: Opt
     }
     if scenario.name == cameras::HOME.name {
         lab::things::prepare(!options.no_install)?;
+    }
+    if scenario.name == tunnel::TUNNEL.name {
+        lab::tunnels::prepare(!options.no_install)?;
     }
     let args: [OsString; 4] = ["__scenario".into(), scenario.name.into(), "--program".into(), program.into()];
     match seal::exit_code(seal::run(&args, scenario.limit, out)?) {
