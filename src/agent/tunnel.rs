@@ -5,6 +5,7 @@ use super::{Agent, Message};
 use crate::model::Now;
 use crate::paths::Paths;
 use crate::plan::tunnel::{self, News, Report, TunnelJob};
+use crate::state::Retry;
 use crate::tunnel::Tunnels;
 use smol::channel::Sender;
 use smol::LocalExecutor;
@@ -49,9 +50,9 @@ impl Agent {
             News::Down(failure) => {
                 let text =
                     self.redactor.redact(&format!("tunnel {name}: mapping {mapping}: {}", failure.text));
-                let told = before.retry.is_some_and(|retry| retry.failure.text == failure.text);
                 // Once a series, not at each try.
-                if told && after.retry.is_some_and(|retry| retry.tries > 1) {
+                let since = |retry: &Retry| (retry.since, retry.failure.text.clone());
+                if before.retry.as_ref().map(since) == after.retry.as_ref().map(since) {
                     log::debug!("{text}");
                 } else {
                     log::warn!("{text}");

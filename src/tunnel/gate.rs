@@ -51,11 +51,6 @@ impl Gate {
         Gate(Rc::new(Inside { tunnel: tunnel.into(), line: line.clone(), target, streams, tell, executor }))
     }
 
-    /// The mapping section's name.
-    pub(crate) fn mapping(&self) -> &str {
-        &self.0.line.mapping
-    }
-
     /// Which attempt it is.
     pub(super) fn attempt(&self) -> u64 {
         self.0.line.attempt
