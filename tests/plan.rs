@@ -74,7 +74,7 @@ impl Stage {
     fn decide(&mut self) {
         camera::observe(&self.config, &self.world, &mut self.state, self.now.boot);
         refresh::observe(&self.config, &mut self.state, self.now);
-        tunnel::observe(&self.config, &self.world, &mut self.state, self.now.boot);
+        tunnel::observe(&self.config, &self.world, &mut self.state, self.now);
         if !self.config.notifies.is_empty() {
             let (config, state, deaf) = (&self.config, &self.state, &Map::new());
             let view = View { config, problems: &[], deaf, world: &self.world, state, now: self.now };
@@ -207,6 +207,16 @@ impl Stage {
                 self.flying.clear();
             }
             ["tunnel", name, mapping, rest @ ..] => self.tunnel(name, mapping, rest),
+            // `holes ADDRESS:PORT=INNER ...`: what natmap says.
+            ["holes", rest @ ..] => {
+                let hole = |text: &&str| {
+                    let (outside, inner) = text.split_once('=').unwrap();
+                    let outside: SocketAddr = outside.parse().unwrap();
+                    Hole { addr: outside.ip(), port: outside.port(), inner: inner.parse().unwrap() }
+                };
+                self.event(Event::Holes(rest.iter().map(hole).collect()));
+            }
+            ["tunnels?"] => self.tunnels(),
             ["done", rest @ ..] => self.done(rest),
             // The outcome of an older job than the one in flight, about the same.
             ["late", "done", rest @ ..] => {
@@ -341,6 +351,17 @@ impl Stage {
         let report = tunnel::Report { tunnel: name.into(), mapping: mapping.into(), attempt, news };
         if !tunnel::answered(&mut self.state, &report, self.now.boot, u32::MAX) {
             self.say("it is an older line's");
+        }
+    }
+
+    /// By which port of which tunnel a mapping is reached.
+    fn tunnels(&mut self) {
+        for section in self.config.tunnels.clone() {
+            for (mapping, _) in &section.carries {
+                let port = tunnel::port(&self.state, &section, mapping);
+                let port = port.map_or("nowhere".into(), |port| format!("at port {port}"));
+                self.say(&format!("{mapping} by {} {port}", section.name));
+            }
         }
     }
 

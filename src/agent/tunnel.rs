@@ -2,9 +2,12 @@
 
 use super::report::random;
 use super::{Agent, Message};
-use crate::model::Now;
+use crate::config::tunnel::Kind;
+use crate::model::{Event, Now};
 use crate::paths::Paths;
+use crate::plan::fold;
 use crate::plan::tunnel::{self, News, Report, TunnelJob};
+use crate::sense::natmap;
 use crate::state::Retry;
 use crate::tunnel::Tunnels;
 use smol::channel::Sender;
@@ -18,6 +21,13 @@ pub(super) fn none(executor: Rc<LocalExecutor<'static>>, tx: Sender<Message>, pa
 }
 
 impl Agent {
+    /// Reads where natmap's ways in are, if a tunnel is of that kind.
+    pub(super) fn read_holes(&mut self, now: Now) {
+        if self.config.tunnels.iter().any(|tunnel| tunnel.kind == Kind::Script) {
+            fold::event(&mut self.world, Event::Holes(natmap::read(&self.paths.root)), now);
+        }
+    }
+
     pub(super) fn start_tunnel(&mut self, job: &TunnelJob) {
         if let Some(section) = self.config.tunnels.iter().find(|section| section.name == job.tunnel) {
             self.tunnels.apply(section, job);
