@@ -3,13 +3,14 @@
 
 use super::{Standing, View, BEHIND_PROXY};
 use crate::config::{Camera, Mapping, Notify, Ports, Problem, Record};
-use crate::model::{millis, Family, Mac, RecordId, Time};
+use crate::model::{millis, Family, Mac, Protection, RecordId, Time, TimeZone};
 use crate::plan::camera::{macs, silent_since};
 use crate::plan::mapping::{exposure, way, Exposure};
 use crate::plan::publish::{ids, wish, Wish};
 use crate::plan::schedule::rests;
 use crate::plan::{six, upstream};
-use crate::state::{kind_word, Change, Known, Retry, Seen};
+use crate::provider::CLOCK_FLOOR;
+use crate::state::{kind_word, CameraState, Change, Known, ProbeState, Retry, Seen};
 use crate::wire::json::{array, quoted, Object};
 use std::net::IpAddr;
 
@@ -24,10 +25,14 @@ impl View<'_> {
             .records
             .iter()
             .flat_map(|record| ids(record).map(move |id| self.record(record, &id)).collect::<Vec<_>>());
+        let (reachable, verdict) = self.summary();
         Object::new()
             .str("version", env!("CARGO_PKG_VERSION"))
-            .bool("healthy", self.healthy())
+            .bool("healthy", reachable.is_well() && self.is_sound())
+            .str("reachable", reachable.word())
+            .str("verdict", &verdict)
             .num("time", self.now.wall as i64)
+            .raw("clock", &self.clock())
             .num("change", self.state.change as i64)
             .raw("problems", &array(self.problems.iter().map(problem)))
             .raw("deaf", &array(self.deaf.values().map(|text| quoted(text))))
@@ -39,6 +44,15 @@ impl View<'_> {
             .raw("notify", &array(self.config.notifies.iter().map(|channel| self.channel(channel))))
             .raw("changes", &array(self.state.history.iter().map(change)))
             .end()
+    }
+
+    /// Whether the clock was set, and how local time is told.
+    fn clock(&self) -> String {
+        let object = Object::new().bool("set", self.now.wall >= CLOCK_FLOOR);
+        match &self.world.zone {
+            TimeZone::Known(zone) => object.num("offset_s", zone.offset(self.now.wall as i64)).end(),
+            TimeZone::Bad(why) => object.str("zone_fault", why).end(),
+        }
     }
 
     pub(super) fn ago(&self, at: Time) -> i64 {
@@ -100,6 +114,9 @@ impl View<'_> {
         let memory = self.state.cameras.get(&camera.name).cloned().unwrap_or_default();
         let macs: Vec<String> = macs(camera, &memory).iter().map(|mac: &Mac| format!("\"{mac}\"")).collect();
         let mut object = Object::new().str("name", &camera.name).raw("macs", &array(macs));
+        if let Some(verdict) = self.verdict(camera) {
+            object = verdict.to_json(object);
+        }
         if let Some(addr) = memory.addr {
             object = object.str("address", &addr.to_string());
             object = object.bool("confirmed", self.is_near(addr));
@@ -115,8 +132,13 @@ impl View<'_> {
                 Err(why) => object.str("no_address6", &why),
             };
         }
-        if let Some(since) = silent_since(self.config, self.state, camera, self.now.boot) {
-            object = object.num("silent_s", self.ago(since));
+        match silent_since(self.config, self.state, camera, self.now.boot) {
+            Some(since) => object = object.num("silent_s", self.ago(since)),
+            None => {
+                if let Some(at) = self.answered(camera, &memory) {
+                    object = object.num("answered_s", self.ago(at));
+                }
+            }
         }
         if camera.static_lease {
             object = self.static_lease(camera, object);
@@ -127,6 +149,21 @@ impl View<'_> {
 
     fn is_near(&self, addr: IpAddr) -> bool {
         self.world.neighbours.get(&addr).is_some_and(|near| near.fresh)
+    }
+
+    /// When a camera last answered a question at its address.
+    fn answered(&self, camera: &Camera, memory: &CameraState) -> Option<Time> {
+        let mine = self.config.mappings.iter().filter(|mapping| mapping.camera == camera.name);
+        let probes = mine.filter_map(|mapping| self.state.probes.get(&mapping.name));
+        let here = |probe: &&ProbeState| {
+            let at = probe.asked.as_ref().map(|asked| asked.target.ip());
+            at.is_some() && (at == memory.addr || at == memory.addr6)
+        };
+        let answer = |probe: &ProbeState| match probe.found.as_ref()? {
+            Protection::Silent | Protection::NoService => None,
+            _ => Some(probe.at),
+        };
+        probes.filter(here).filter_map(answer).max()
     }
 
     /// What dnsmasq's configuration has of the camera, or why it has nothing.
@@ -161,7 +198,10 @@ impl View<'_> {
             .str("camera", &mapping.camera)
             .str("port", &Ports(mapping.src_dport).to_string())
             .str("camera_port", &Ports(mapping.dest_port).to_string())
-            .bool("open", self.is_open(mapping))
+            .bool("open", self.is_open(mapping));
+        let object = self
+            .way_in(mapping)
+            .to_json(object)
             .num("hits", self.state.hits.get(&mapping.name).map_or(0, |count| *count as i64));
         let object = match &mapping.schedule {
             Some(schedule) => object

@@ -3,9 +3,11 @@
 
 mod json;
 mod text;
+mod verdict;
 mod wan;
 
 pub use text::render;
+pub use verdict::{Reachable, Verdict};
 
 use crate::config::{Config, Mapping, Problem, Record, Severity};
 use crate::map::Map;
@@ -97,8 +99,13 @@ impl View<'_> {
         }
     }
 
-    /// True if every record section has a published name, none fails, and every mapping is open.
+    /// True if every camera is reached as configured, and nothing else needs attention.
     pub fn healthy(&self) -> bool {
+        self.summary().0.is_well() && self.is_sound()
+    }
+
+    /// True if every record section has a published name, none fails, every mapping is open, and the agent itself is well.
+    fn is_sound(&self) -> bool {
         let record_ok = |record: &Record| {
             let all: Vec<Standing> = ids(record).map(|id| self.standing(record, &id)).collect();
             all.iter().all(|s| matches!(s, Standing::Right | Standing::Waiting))
@@ -126,4 +133,19 @@ impl View<'_> {
         let refused = self.state.mapping.refused.iter().find(|(name, _)| *name == mapping.name);
         refused.map(|(_, why)| why.as_str())
     }
+}
+
+/// Tells documents apart that say something else, by 32 bits (FNV-1a): what only counts seconds (`time`, and names
+/// that end in `_s`) does not count.
+pub fn mark(document: &str) -> u32 {
+    let (mut mark, mut counts, mut key) = (0x811c_9dc5_u32, false, [0; 4]);
+    for byte in document.bytes() {
+        counts = (counts || key == *b"_s\":" || key == *b"me\":") && byte.is_ascii_digit();
+        let [_, a, b, c] = key;
+        key = [a, b, c, byte];
+        if !counts {
+            mark = (mark ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        }
+    }
+    mark
 }

@@ -4,7 +4,7 @@ use super::View;
 use crate::config::{Network, Wan};
 use crate::model::{Delegated, Family, Interface, Reach, Reading, WanWorld};
 use crate::plan::reach::reach;
-use crate::plan::upstream;
+use crate::plan::upstream::{self, UpstreamState};
 use crate::plan::witness::{self, standing, Hearing, Outcome};
 use crate::wire::json::{array, Object};
 use std::net::IpAddr;
@@ -97,9 +97,17 @@ impl View<'_> {
         }
     }
 
+    /// What is known of the router that is above a WAN now.
+    pub(super) fn router_above(&self, wan: &Wan) -> Option<&UpstreamState> {
+        let memory = self.state.upstream.get(&wan.name)?;
+        let (place, sensed) = (memory.place?, self.world.wans.get(&wan.name)?);
+        let same = sensed.gateway == Some(place.gateway) && sensed.v4.addr.seen() == Some(place.local.into());
+        same.then_some(memory)
+    }
+
     /// The router above a WAN.
     fn above(&self, wan: &Wan) -> Option<String> {
-        let memory = self.state.upstream.get(&wan.name)?;
+        let memory = self.router_above(wan)?;
         let (well, says) = upstream::sentence(memory, wan)?;
         let mut object = Object::new().str("gateway", &memory.place?.gateway.to_string());
         if let Some(way) = memory.way {

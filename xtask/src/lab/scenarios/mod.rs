@@ -24,6 +24,7 @@ pub mod scripts;
 pub mod service;
 pub mod six;
 pub mod static_lease;
+pub mod status;
 pub mod ten;
 pub mod ucifw;
 pub mod upstream;
@@ -82,6 +83,7 @@ pub const SCENARIOS: &[Scenario] = &[
     service::REPLACED,
     ucifw::UCI_BACKEND,
     static_lease::STATIC_LEASE,
+    status::STATUS,
     upstream::UPSTREAM,
     faults::FAULTS,
     Scenario {
