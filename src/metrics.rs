@@ -143,6 +143,7 @@ static ROWS: &[Row] = &[
         MAPPING,
         Value::Number("hits"),
     )),
+    row("tunnel_used", "1 if the tunnel is used now", "tunnels", &[("tunnel", "name")], Value::Truth("used")),
     row(
         "notify_waiting",
         "Events that are yet to be told by this channel",

@@ -40,6 +40,7 @@ impl View<'_> {
             .raw("records", &array(records))
             .raw("cameras", &array(self.config.cameras.iter().map(|camera| self.camera(camera))))
             .raw("mappings", &array(self.config.mappings.iter().map(|mapping| self.mapping(mapping))))
+            .raw("tunnels", &array(self.config.tunnels.iter().map(|tunnel| self.tunnel(tunnel))))
             .raw("filter", &self.filter())
             .raw("notify", &array(self.config.notifies.iter().map(|channel| self.channel(channel))))
             .raw("changes", &array(self.state.history.iter().map(change)))
@@ -99,7 +100,7 @@ impl View<'_> {
         }
     }
 
-    fn failure(&self, retry: &Retry) -> String {
+    pub(super) fn failure(&self, retry: &Retry) -> String {
         let object = Object::new()
             .str("class", kind_word(retry.failure.kind))
             .str("text", &retry.failure.text)

@@ -3,7 +3,9 @@
 
 mod json;
 mod text;
+mod tunnel;
 mod verdict;
+mod walk;
 mod wan;
 
 pub use text::render;
@@ -116,6 +118,7 @@ impl View<'_> {
             && self.config.records.iter().all(record_ok)
             && self.config.mappings.iter().all(mapping_ok)
             && self.state.mapping.retry.is_none()
+            && self.tunnels_are_well()
             && self.deaf.is_empty()
             && !self.world.wans.values().flat_map(|wan| &wan.interfaces).any(|interface| interface.trouble)
     }

@@ -26,6 +26,7 @@ pub fn render(status: &Json) -> String {
     let cameras = status.get("cameras").items();
     cameras.iter().for_each(|camera| camera_lines(&mut out, camera, cameras.len() > 1));
     status.get("mappings").items().iter().for_each(|mapping| mapping_lines(&mut out, mapping));
+    status.get("tunnels").items().iter().for_each(|tunnel| super::tunnel::render(&mut out, tunnel));
     filter_lines(&mut out, status.get("filter"));
     for channel in status.get("notify").items().iter().filter(|channel| !channel.get("failure").is_null()) {
         let (waiting, why) = (number(channel, "waiting"), text(channel.get("failure"), "text"));
@@ -262,7 +263,7 @@ fn age(now: i64, at: i64) -> Option<String> {
 }
 
 /// A time that has passed, as a person says it.
-fn passed(seconds: i64) -> String {
+pub(super) fn passed(seconds: i64) -> String {
     match seconds {
         0..=89 => format!("{seconds} s"),
         90..=5399 => format!("{} min", (seconds + 30) / 60),

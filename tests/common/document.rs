@@ -25,7 +25,8 @@ pub fn is_valid(document: &str) -> Value {
 
 /// A path as docs/status.md writes it: what both families have is said of the first, what all failures have of records'.
 fn written(path: String) -> String {
-    path.replace(".ipv6.", ".ipv4.").replace("notify[].failure.", "records[].failure.")
+    let failure = |path: String, of: &str| path.replace(&format!("{of}.failure."), "records[].failure.");
+    failure(failure(path.replace(".ipv6.", ".ipv4."), "notify[]"), "tunnels[].mappings[]")
 }
 
 /// All that the schema names, as paths: `cameras[].at`.

@@ -47,6 +47,11 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("natpmpc", "natpmpc"),
     ("script", "bsdutils"),
     (PROMETHEUS_PARSER, "python3-prometheus-client"),
+    ("ssh", "openssh-client"),
+    ("ssh-keygen", "openssh-client"),
+    ("sshd", "openssh-server"),
+    ("dbclient", "dropbear-bin"),
+    ("dropbearconvert", "dropbear-bin"),
 ];
 
 /// No program, but found like one: Prometheus' own reader of its text format, for Debian's Python.

@@ -26,6 +26,7 @@ pub mod six;
 pub mod static_lease;
 pub mod status;
 pub mod ten;
+pub mod tunnel;
 pub mod ucifw;
 pub mod upstream;
 pub mod witness;
@@ -85,6 +86,7 @@ pub const SCENARIOS: &[Scenario] = &[
     static_lease::STATIC_LEASE,
     status::STATUS,
     upstream::UPSTREAM,
+    tunnel::TUNNEL,
     faults::FAULTS,
     Scenario {
         name: "kill",
