@@ -1,11 +1,14 @@
 //! Planner scripts: what is sensed and answered, when, and what the plan makes of it. Pure data and a fake
 //! clock. Each file in `tests/plan/` says first why it exists, then `-- Config --`, `-- Script --` (a time
 //! and an event a line; `wake` in place of the time: when the plan said) and `-- Expect --` (every action, and what was asked with `wake?`, `exposure?`,
-//! `cameras?`, `failing?`, `memory?`, `standing?` or `unseen?`).
+//! `cameras?`, `failing?`, `memory?`, `standing?`, `status?` or `unseen?`). After each step the status document must be as
+//! its schema says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "common/configuration.rs"]
 mod configuration;
+#[path = "common/document.rs"]
+mod document;
 
 use configuration::config;
 use porchlight::config::{BackendChoice, Config, IpSource, Network};
@@ -18,9 +21,11 @@ use porchlight::plan::witness::{self, standing};
 use porchlight::plan::{camera, fold, lease, notify, plan, probe, refresh, settle, source, tunnel, upstream};
 use porchlight::plan::{Action, Carried, LeaseJob, Leased, Plan, ProbeJob, StaticLease};
 use porchlight::provider::{Failure, Kind, Outcome};
-use porchlight::state::{kind_of, kind_word, Known, State};
-use porchlight::status::{Standing, View};
+use porchlight::state::{kind_of, kind_word, Known, Seen, State};
+use porchlight::status::{render, Standing, View};
+use porchlight::wire::json::Json;
 use porchlight::wire::tz::Zone;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -39,6 +44,8 @@ struct Stage {
     flying: Vec<Action>,
     wake_at: Option<Time>,
     out: String,
+    /// All that the status documents had.
+    told: BTreeSet<String>,
 }
 
 fn millis(text: &str) -> u64 {
@@ -68,7 +75,8 @@ impl Stage {
             // A script that is not about witnesses has none.
             config.wans.iter_mut().for_each(|wan| wan.sources = vec![IpSource::Interface]);
         }
-        Stage { config, world, state, kept, unset: false, since: now.wall, now, flying, wake_at: None, out }
+        let (since, told) = (now.wall, BTreeSet::new());
+        Stage { config, world, state, kept, unset: false, since, now, flying, wake_at: None, out, told }
     }
 
     fn decide(&mut self) {
@@ -98,6 +106,12 @@ impl Stage {
             self.kept = State::from_text(&self.state.to_kept_text(), "").unwrap();
             self.say("flash is written");
         }
+        document::had(&document::is_valid(&self.status()), "", &mut self.told);
+    }
+
+    fn status(&self) -> String {
+        let (config, state, deaf) = (&self.config, &self.state, &Map::new());
+        View { config, problems: &[], deaf, world: &self.world, state, now: self.now }.to_json()
     }
 
     fn say(&mut self, text: &str) {
@@ -255,6 +269,12 @@ impl Stage {
             ["look"] => lease::look_again(&mut self.state, &self.config),
             ["failing?"] => self.failing(),
             ["standing?"] => self.standing(),
+            ["status?"] => {
+                let status = Json::parse(&self.status()).unwrap();
+                let exit = if status.get("healthy").bool() == Some(true) { "" } else { " (exit code 1)" };
+                let text = render(&status);
+                self.say(&format!("{}{exit}", text.lines().next().unwrap()));
+            }
             ["reach?"] => self.reach(),
             ["memory?"] => self.memory(),
             other => panic!("script: {other:?}"),
@@ -760,7 +780,7 @@ fn scripts() {
         std::fs::read_dir("tests/plan").unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert!(paths.len() >= 10, "where are the scripts?");
-    let mut wrong = Vec::new();
+    let (mut wrong, mut told) = (Vec::new(), BTreeSet::new());
     for path in paths {
         let text = std::fs::read_to_string(&path).unwrap();
         let mut stage = Stage::new(section(&text, "Config", "Script"));
@@ -770,10 +790,37 @@ fn scripts() {
                 stage.line(line);
             }
         }
+        told.extend(stage.told.clone());
         let expected = section(&text, "Expect", "End");
         if stage.out != expected {
             wrong.push(format!("== {}\n-- expected\n{expected}-- got\n{}", path.display(), stage.out));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    told.extend(seldom_told());
+    let never: Vec<String> = document::named().difference(&told).cloned().collect();
+    assert!(never.is_empty(), "the schema names what no document has: {never:?}");
+}
+
+/// What no script leads to, as it hangs on sensors and on acts.
+fn seldom_told() -> BTreeSet<String> {
+    let mut stage = Stage::new(
+        "config wan 'wan'\n\tlist interface 'wan'\nconfig record 'home'\n\toption provider 'rfc2136'\n\toption server \
+         '192.0.2.53'\n\tlist domain 'cam.example.com'\n",
+    );
+    stage.line("0s wan wan 93.184.216.34 route4 2001:db8:1::1 route6 2001:db8:1::/48");
+    let wan = stage.world.wans.get_mut("wan").unwrap();
+    wan.device6 = Some("wan1".into());
+    let (name, device, standing) = ("wan".into(), Some("wan0".into()), "up".into());
+    wan.interfaces.push(Interface { name, device, standing, trouble: false });
+    wan.prefixes[0].assigned.push(("lan".into(), Network::parse("2001:db8:1::/60").unwrap()));
+    let addr = "2001:db8:1::1".parse().unwrap();
+    stage.world.own.push(OwnAddr { device: "lan0".into(), addr, prefix: 60, settled: true });
+    stage.line("1s done ok");
+    stage.state.records.values_mut().for_each(|memory| memory.seen = Seen::After(Duration::from_millis(70)));
+    stage.state.remember(1, 1_800_000_000, "it became so".into());
+    stage.line("2s");
+    stage.world.zone = TimeZone::Bad("it is empty".into());
+    stage.line("3s");
+    stage.told
 }

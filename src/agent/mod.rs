@@ -39,7 +39,7 @@ use crate::sense::clock;
 use crate::sense::network::Network;
 use crate::sense::signals::Signal;
 use crate::state::{self, State};
-use crate::status::View;
+use crate::status::{mark, View};
 use crate::tunnel::Tunnels;
 use smol::channel::{unbounded, Receiver, Sender};
 use smol::future::or;
@@ -51,6 +51,8 @@ use std::time::{Duration, Instant};
 
 /// Clients that wait for a pass to end; more are turned away.
 const WAITING_CAP: usize = 64;
+/// Clients that wait for a change; of more the oldest are answered at once.
+const WATCHING_CAP: usize = 16;
 
 /// Everything that the loop takes in.
 pub enum Message {
@@ -164,6 +166,8 @@ pub struct Agent {
     pub(crate) reach_told: Map<(String, Family), Standing>,
     /// Those who ask for the status while connections are being counted for it.
     asking: Vec<Answer>,
+    /// Those who wait for another status than that with this mark.
+    watching: Vec<(u32, Answer)>,
     /// Why it cannot go on.
     failed: Option<String>,
 }
@@ -227,6 +231,7 @@ impl Agent {
             waiting: Vec::new(),
             reach_told: Map::new(),
             asking: Vec::new(),
+            watching: Vec::new(),
             failed: None,
             paths,
         };
@@ -250,6 +255,7 @@ impl Agent {
             if idle {
                 self.answer_waiting(now);
             }
+            self.answer_watching(now);
             if let Mode::Once(deadline) = mode {
                 // What is to be told leaves with the pass, or is left to the next one.
                 if idle && !self.is_telling(now.boot) || now.boot >= deadline {
@@ -465,6 +471,11 @@ impl Agent {
                 return;
             }
             Question::Status => self.view(now).to_json(),
+            Question::Watch(mark) => {
+                self.watching.retain(|(_, answer)| !answer.is_late());
+                self.watching.push((mark, asked.answer));
+                return;
+            }
             Question::Trigger(nudge) => {
                 self.look_now(nudge, now);
                 "{\"ok\":true}".into()
@@ -523,6 +534,22 @@ impl Agent {
         for waiting in self.waiting.drain(..) {
             waiting.give(answer.clone());
         }
+    }
+
+    /// Answers those who have seen another status than that which is now.
+    fn answer_watching(&mut self, now: Now) {
+        if self.watching.is_empty() {
+            return;
+        }
+        let status = self.view(now).to_json();
+        let mark = mark(&status);
+        let surplus = self.watching.len().saturating_sub(WATCHING_CAP);
+        let (answered, waiting) = std::mem::take(&mut self.watching)
+            .into_iter()
+            .enumerate()
+            .partition::<Vec<_>, _>(|(at, (seen, _))| *seen != mark || *at < surplus);
+        self.watching = waiting.into_iter().map(|(_, watching)| watching).collect();
+        answered.into_iter().for_each(|(_, (_, answer))| answer.give(status.clone()));
     }
 
     /// Whether a rule of ours may be in the packet filter.

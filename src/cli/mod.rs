@@ -9,6 +9,7 @@ mod once;
 mod output;
 mod providers;
 mod run;
+mod screen;
 mod status;
 pub(crate) mod tether;
 mod trigger;
@@ -26,6 +27,8 @@ pub const OK: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The configuration or the command line is faulty.
 pub const USAGE: u8 = 2;
+/// `status`: no agent runs, or it gives no answer.
+pub const NO_AGENT: u8 = 3;
 
 /// What is said where a daemon is needed and none is there.
 const NOBODY: &str = "no agent is running; start it with `/etc/init.d/porchlight start` or `porchlight run`";
@@ -73,7 +76,12 @@ pub const VERBS: [Verb; 11] = [
         run: run::run,
     },
     Verb { name: "once", arguments: "", doc: "one pass; exit code 0 if all is well then", run: once::run },
-    Verb { name: "status", arguments: "[--json|--prometheus]", doc: "how things are", run: status::run },
+    Verb {
+        name: "status",
+        arguments: "[--json|--prometheus [FILE]] [--watch]",
+        doc: "whether cameras are reached, and how all stands;\n--watch: again at each change",
+        run: status::run,
+    },
     Verb {
         name: "check",
         arguments: "[--mode]",

@@ -273,7 +273,7 @@ fn one_instance(place: &mut Place, mut agent: Agent) -> Result<String> {
     place.follows()?;
     agent.kill();
     ensure!(place.socket().exists(), "a killed agent took its socket away");
-    place.refused(&["status"], 1, "no agent is running")?;
+    place.refused(&["status"], 3, "no agent is running")?;
     place.refused(&["trigger"], 1, "no agent is running")?;
     let again = place.start()?;
     drop(again);

@@ -24,6 +24,7 @@ pub mod scripts;
 pub mod service;
 pub mod six;
 pub mod static_lease;
+pub mod status;
 pub mod ten;
 pub mod tunnel;
 pub mod ucifw;
@@ -83,6 +84,7 @@ pub const SCENARIOS: &[Scenario] = &[
     service::REPLACED,
     ucifw::UCI_BACKEND,
     static_lease::STATIC_LEASE,
+    status::STATUS,
     upstream::UPSTREAM,
     tunnel::TUNNEL,
     faults::FAULTS,
