@@ -14,7 +14,8 @@ const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
 /// Arguments that stand before any verb.
 const GLOBAL: [&str; 3] = ["--config", "--root", "--version"];
 /// Options and sections of other packages' files that the pages name.
-const OTHERS: [&str; 7] = ["timezone", "metric", "host", "domain", "redirect", "rule", "interface"];
+const OTHERS: [&str; 8] =
+    ["timezone", "network", "metric", "host", "domain", "redirect", "rule", "interface"];
 /// What a snippet may refer to without having it, by its type.
 const REST: [(&str, &str); 3] = [
     ("wan", "config wan 'wan'\n\toption device 'auto'\n"),
