@@ -237,15 +237,11 @@ fn tables_are_the_codes() {
     check("docs/notifications.md", &[("channels", channels())]);
 }
 
-/// What the code says in other words is translated anew, and nothing is kept of what it says no more.
+/// Those of words that the code does not say (yet, or any more) do no harm.
 #[test]
-fn every_translation_is_of_what_the_code_says() {
-    let options = SECTIONS.iter().flat_map(|section| section.options);
-    let said: Vec<&str> =
-        SECTIONS.iter().map(|section| section.doc).chain(options.map(|row| row.doc)).collect();
+fn every_translation_is_there_once_and_chinese() {
     let mut seen = Vec::new();
     for (english, chinese) in pairs() {
-        assert!(said.contains(&english.as_str()), "{WORDS}: the code does not say: {english}");
         assert!(!seen.contains(&english), "{WORDS}: twice: {english}");
         assert!(chinese.chars().any(|one| ('\u{4e00}'..='\u{9fff}').contains(&one)), "{WORDS}: {chinese}");
         seen.push(english);

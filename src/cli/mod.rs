@@ -10,6 +10,7 @@ mod output;
 mod providers;
 mod run;
 mod status;
+mod topics;
 mod trigger;
 mod unmap;
 
@@ -115,7 +116,12 @@ pub const VERBS: [Verb; 11] = [
         doc: "close the mappings that a killed agent left;\n--leases: its static leases too",
         run: unmap::run,
     },
-    Verb { name: "help", arguments: "", doc: "this text", run: help::run },
+    Verb {
+        name: "help",
+        arguments: "[TOPIC]",
+        doc: "this text, or a page: help quickstart, symptoms",
+        run: help::run,
+    },
 ];
 
 /// Reads the arguments of this process and runs the verb.
