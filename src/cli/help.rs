@@ -158,15 +158,15 @@ mod tests {
 
     #[test]
     fn who_mistypes_is_told_the_nearest() {
-        let run = |words: &[&str]| {
+        let why = |words: &[&str]| {
             let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-            match super::run(&Paths::new(std::path::Path::new("/"), None), &words) {
+            match run(&Paths::new(std::path::Path::new("/"), None), &words) {
                 Err(Fault::Usage(why)) => why,
                 _ => panic!("taken"),
             }
         };
-        assert_eq!(run(&["symptons"]), "there is no page about symptons; did you mean 'symptoms'?");
-        assert_eq!(run(&["xyzzy"]), "there is no page about xyzzy");
-        assert_eq!(run(&["files", "more"]), "unexpected argument more");
+        assert_eq!(why(&["symptons"]), "there is no page about symptons; did you mean 'symptoms'?");
+        assert_eq!(why(&["xyzzy"]), "there is no page about xyzzy");
+        assert_eq!(why(&["files", "more"]), "unexpected argument more");
     }
 }
