@@ -54,7 +54,7 @@ fn topics() -> impl Iterator<Item = &'static str> {
 }
 
 /// All that there is a page about.
-fn names() -> impl Iterator<Item = &'static str> {
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
     topics().chain(VERBS.iter().map(|verb| verb.name))
 }
 

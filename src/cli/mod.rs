@@ -124,6 +124,11 @@ pub const VERBS: [Verb; 11] = [
     },
 ];
 
+/// All that `porchlight help` has a page about.
+pub fn topics() -> Vec<&'static str> {
+    help::names().collect()
+}
+
 /// Reads the arguments of this process and runs the verb.
 pub fn main() -> ExitCode {
     let done = parse(lexopt::Parser::from_env()).map_err(Fault::Usage);

@@ -1,7 +1,7 @@
 //! What the pages name exists, and the other way round: commands, options, pages, and configurations that pass
 //! `porchlight check`.
 
-use porchlight::cli::VERBS;
+use porchlight::cli::{topics, VERBS};
 use porchlight::config::load::{load, Sources};
 use porchlight::config::schema::{section, SECTIONS};
 use porchlight::provider::PROVIDERS;
@@ -77,16 +77,14 @@ fn code(page: &str) -> Vec<String> {
     spans.chain(lines).collect()
 }
 
-/// The commands of ours in the code: the verb, and its words beginning with two dashes.
+/// The commands of ours in the code: the verb, and the words behind it.
 fn commands(page: &str) -> Vec<(String, Vec<String>)> {
     let code = code(page);
     let parts = code.iter().flat_map(|text| text.split([';', '>']));
     let ours = parts.filter_map(|part| part.trim().strip_prefix("porchlight "));
     ours.map(|rest| {
-        let words: Vec<String> =
-            rest.split([' ', '|', '[', ']']).filter(|word| !word.is_empty()).map(str::to_string).collect();
-        let dashes = words.iter().filter(|word| word.starts_with("--")).cloned().collect();
-        (words.first().cloned().unwrap_or_default(), dashes)
+        let mut words = rest.split([' ', '|', '[', ']']).filter(|word| !word.is_empty()).map(str::to_string);
+        (words.next().unwrap_or_default(), words.collect())
     })
     .collect()
 }
@@ -99,15 +97,19 @@ fn dashes(arguments: &str) -> Vec<&str> {
 #[test]
 fn every_command_that_a_page_names_exists() {
     for (path, page) in pages() {
-        for (verb, flags) in commands(&page) {
+        for (verb, words) in commands(&page) {
             let path = path.display();
             let Some(row) = VERBS.iter().find(|row| row.name == verb) else {
                 assert!(GLOBAL.contains(&verb.as_str()), "{path}: there is no porchlight {verb}");
                 continue;
             };
-            for flag in flags {
-                let known = dashes(row.arguments).contains(&flag.as_str()) || GLOBAL.contains(&flag.as_str());
-                assert!(known, "{path}: porchlight {verb} takes no {flag}");
+            for word in words.iter().map(String::as_str) {
+                let known = match (verb.as_str(), word.starts_with("--")) {
+                    (_, true) => dashes(row.arguments).contains(&word) || GLOBAL.contains(&word),
+                    ("help", false) => word == "TOPIC" || topics().contains(&word),
+                    _ => true,
+                };
+                assert!(known, "{path}: porchlight {verb} takes no {word}");
             }
         }
     }
@@ -119,18 +121,16 @@ fn every_command_is_named() {
         let page = fs::read_to_string(name).unwrap();
         let named = commands(&page);
         for verb in &VERBS {
-            let flags: BTreeSet<&str> = named
-                .iter()
-                .filter(|command| command.0 == verb.name)
-                .flat_map(|command| command.1.iter().map(String::as_str))
-                .collect();
+            let its = named.iter().filter(|command| command.0 == verb.name);
+            let words: BTreeSet<&str> =
+                its.flat_map(|command| command.1.iter().map(String::as_str)).collect();
             assert!(
                 named.iter().any(|command| command.0 == verb.name),
                 "{name} lacks porchlight {}",
                 verb.name
             );
             for flag in dashes(verb.arguments) {
-                assert!(flags.contains(flag), "{name} lacks porchlight {} {flag}", verb.name);
+                assert!(words.contains(flag), "{name} lacks porchlight {} {flag}", verb.name);
             }
         }
         let all = code(&page);
