@@ -62,7 +62,8 @@ fn run(lab: &mut Lab) -> Result<Summary> {
     let mut compared = 0;
     for Typed { line, shown } in &typed {
         let said = if line == "porchlight status" {
-            router.status().with_context(|| format!("{:?}", daemon.as_ref().map(|d: &Daemon| d.tail(30))))?
+            let shown = shown.as_ref().context("the page does not show what status prints")?;
+            router.status(&shape(shown)).context("status does not come to print what the page shows")?
         } else {
             router.room.sh(&line.replacen(ADDED.0, ADDED.1, 1), &[]).context("the quick start")?
         };
@@ -169,16 +170,17 @@ impl Router<'_> {
         self.lab.router.spawn("porchlight", &mut command).map(Some)
     }
 
-    /// Looks until all is well, as a person does. The zone's name server has what Cloudflare was told.
-    fn status(&self) -> Result<String> {
+    /// Looks until all is well and as the page shows it, as a person does. The zone's name server has what Cloudflare was
+    /// told.
+    fn status(&self, shown: &[String]) -> Result<String> {
         let mut last = String::new();
-        until("status says that all is well", A_FEW_SECONDS, || {
+        until("status prints what the page shows", A_FEW_SECONDS, || {
             if let Some(addr) = self.web.address(API, NAME) {
                 self.dns.publish(NAME, addr).ok()?;
             }
             let said = self.room.run("porchlight status", &[]).ok()?;
             last = format!("{}{}", said.stdout, said.stderr);
-            (said.status.success()).then(|| last.clone())
+            (said.status.success() && shape(&said.stdout) == shown).then(|| last.clone())
         })
         .with_context(|| format!("it said last:\n{last}"))
     }
