@@ -280,3 +280,47 @@ fn the_quick_start_is_the_same_in_both_languages() {
     assert!(english.len() > 40, "{english:?}");
     assert_eq!(english, chinese);
 }
+
+/// Everything that the program may say, as one text: its sources, with continued lines joined.
+fn sources() -> String {
+    let mut text = String::new();
+    let mut dirs = vec![PathBuf::from("src")];
+    while let Some(dir) = dirs.pop() {
+        for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                text += &fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    let mut parts = text.split("\\\n");
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |text, part| text + part.trim_start())
+}
+
+/// The symptoms of a page: the code in the first cell of each row.
+fn symptoms(page: &str, heading: &str) -> Vec<String> {
+    let section = page.split_once(heading).unwrap().1.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.map(|row| row.split('`').next().unwrap_or_default().to_string()).collect()
+}
+
+/// But for names, addresses and what is left out.
+#[test]
+fn every_symptom_is_what_the_program_says() {
+    let sources = sources();
+    let [english, chinese] = READMES.map(|name| fs::read_to_string(name).unwrap());
+    let found = symptoms(&english, "\n## Symptoms\n");
+    assert_eq!(found, symptoms(&chinese, "\n## 故障现象\n"));
+    assert!(found.len() > 20, "{found:?}");
+    for symptom in found {
+        let parts =
+            ["…", "front", "lan0", "2001:", "IPv4"].iter().fold(vec![symptom.as_str()], |parts, mark| {
+                parts.iter().flat_map(|part| part.split(mark)).collect()
+            });
+        for part in parts.iter().map(|part| part.trim()).filter(|part| part.len() > 3) {
+            assert!(sources.contains(part), "nothing in src says: {part} (of: {symptom})");
+        }
+    }
+}
