@@ -16,6 +16,7 @@ pub mod moves;
 pub mod netifd;
 pub mod notify;
 pub mod powerdns;
+pub mod quickstart;
 pub mod ready;
 pub mod refresh;
 pub mod route53;
@@ -145,4 +146,5 @@ pub const SCENARIOS: &[Scenario] = &[
     story::MIPS,
     story::ARM,
     scripts::SCRIPTS,
+    quickstart::QUICKSTART,
 ];
