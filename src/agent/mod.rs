@@ -2,6 +2,9 @@
 //! what may block runs elsewhere and comes back as a [`Message`].
 
 mod acts;
+mod asked;
+mod filter;
+mod memory;
 mod reload;
 mod report;
 mod sensors;
@@ -13,12 +16,14 @@ pub(crate) use reload::{judge, read_bytes};
 pub use reload::{read_config, understand, Reading};
 pub(crate) use report::random;
 
+use memory::recalled;
+
 use crate::act::http::Http;
 use crate::act::nudge;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
 use crate::config::{BackendChoice, Config, Problem, Upstream};
-use crate::control::{Answer, Asked, Nudge, Question};
+use crate::control::{Answer, Asked};
 use crate::map::{Map, Set};
 use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
 use crate::mapping::fw4::Look;
@@ -38,7 +43,6 @@ use crate::sense::clock;
 use crate::sense::network::Network;
 use crate::sense::signals::Signal;
 use crate::state::{self, State};
-use crate::status::View;
 use smol::channel::{unbounded, Receiver, Sender};
 use smol::future::or;
 use smol::{LocalExecutor, Task, Timer};
@@ -46,9 +50,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Clients that wait for a pass to end; more are turned away.
-const WAITING_CAP: usize = 64;
 
 /// Everything that the loop takes in.
 pub enum Message {
@@ -442,43 +443,6 @@ impl Agent {
         }
     }
 
-    fn asked(&mut self, asked: Asked, now: Now) {
-        let answer = match asked.question {
-            Question::Status if self.is_anything_open() => {
-                self.asking.push(asked.answer);
-                // Whoever asks meanwhile is answered with them.
-                if self.asking.len() == 1 {
-                    self.start_count();
-                }
-                return;
-            }
-            Question::Status => self.view(now).to_json(),
-            Question::Trigger(nudge) => {
-                self.look_now(nudge, now);
-                "{\"ok\":true}".into()
-            }
-            Question::Once if self.waiting.len() >= WAITING_CAP => {
-                "{\"error\":\"too many wait for a pass already\"}".into()
-            }
-            Question::Once => {
-                self.look_now(Nudge::World, now);
-                self.waiting.push(asked.answer);
-                return;
-            }
-        };
-        asked.answer.give(answer);
-    }
-
-    /// Ends the waits that `nudge` says are over, and looks.
-    pub fn look_now(&mut self, nudge: Nudge, now: Now) {
-        if nudge == Nudge::Person {
-            settle::try_again(&mut self.state);
-        }
-        let event = if nudge == Nudge::Clock { Event::ClockSet } else { Event::Trigger };
-        self.fold(event, now);
-        self.next_look = now.boot;
-    }
-
     /// Nothing under way, and nothing that only waits for the debounce window.
     fn is_idle(&self, now: Time, wake_at: Time) -> bool {
         let flying = self.state.accounts.values().any(|account| account.in_flight.is_some());
@@ -501,70 +465,6 @@ impl Agent {
     /// A message to the owner is under way, or about to be.
     fn is_telling(&self, now: Time) -> bool {
         self.state.told.channels.values().any(|channel| channel.is_busy(&self.world, now))
-    }
-
-    fn answer_waiting(&mut self, now: Now) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let answer = self.view(now).to_json();
-        for waiting in self.waiting.drain(..) {
-            waiting.give(answer.clone());
-        }
-    }
-
-    /// Whether a rule of ours may be in the packet filter.
-    fn is_anything_open(&self) -> bool {
-        !self.state.mapping.targets.is_empty()
-    }
-
-    /// Takes in how many connections came by each mapping.
-    pub(crate) fn count(&mut self, hits: &Hits) {
-        for mapping in &self.config.mappings {
-            if let Some(count) = hits.get(&label(&mapping.name)) {
-                let known = self.state.hits.entry(mapping.name.clone()).or_default();
-                *known = (*known).max(*count);
-            }
-        }
-    }
-
-    pub(crate) fn view(&self, now: Now) -> View<'_> {
-        View {
-            config: &self.config,
-            problems: &self.problems,
-            deaf: &self.deaf,
-            world: &self.world,
-            state: &self.state,
-            now,
-        }
-    }
-
-    /// Writes the state file, if it would say something else.
-    fn save(&mut self) {
-        let text = self.state.to_text(&self.boot_id);
-        if text != self.saved {
-            match state::save(&self.paths.state, &text) {
-                Ok(()) => (self.saved, self.unsaved) = (text, false),
-                Err(why) if self.unsaved => log::debug!("{why}"),
-                Err(why) => {
-                    log::warn!("{why}; after a restart what is published is asked anew");
-                    self.unsaved = true;
-                }
-            }
-        }
-    }
-
-    /// Writes the file on flash, if what it says is too old.
-    fn keep(&mut self) {
-        if !refresh::is_owed(&self.config, &self.state, &self.kept) {
-            return;
-        }
-        let text = self.state.to_kept_text();
-        if let Err(why) = state::save_kept(&self.paths.kept, &text) {
-            log::warn!("{why}; after a restart it is not known when records were sent that expire");
-        }
-        // Not tried again before it is owed once more: what cannot be written now could not be for long.
-        self.kept = State::from_text(&text, "").unwrap_or_default();
     }
 
     /// A clean end: the mapping goes, unless the owner wants it to stay.
@@ -602,17 +502,6 @@ impl Agent {
         }
         self.save();
     }
-}
-
-/// The memory with what the file on flash adds to it, and what that file says.
-fn recalled(mut state: State, paths: &Paths, config: &Config) -> (State, State) {
-    let kept = state::load_kept(&paths.kept).unwrap_or_else(|why| {
-        log::warn!("{why}; the days until a record is sent once more count anew");
-        State::default()
-    });
-    let ids: Vec<RecordId> = config.records.iter().flat_map(plan::publish::ids).collect();
-    state.recall(&kept, &ids);
-    (state, kept)
 }
 
 /// The next message, or none when it is time to plan again.

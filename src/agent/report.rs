@@ -4,26 +4,19 @@ use super::Agent;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
 use crate::map::Map;
-use crate::mapping::backend::Found;
-use crate::mapping::conntrack::Cut;
-use crate::mapping::fw4::Look;
-use crate::mapping::nft::MapReport;
 use crate::model::{millis, Family, Now, Protection, Reach, Reading, RecordId, Scheme, WanWorld};
 use crate::plan::publish::{wish, Wish};
 use crate::plan::settle::{self, End};
 use crate::plan::witness::{Known as KnownBy, Outcome as Heard, Standing, Testimony};
 use crate::plan::{
-    lease, mapping, notify, probe, source, witness, Carried, Carrier, Leased, LookJob, MapJob, ProbeJob,
-    PublishJob, ResolveJob, Rule, TellJob, WitnessJob,
+    lease, notify, probe, source, witness, Leased, LookJob, ProbeJob, PublishJob, ResolveJob, TellJob,
+    WitnessJob,
 };
 use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
 use crate::state::{Known, Pinned, Seen};
 use crate::status::BEHIND_PROXY;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
-
-/// How the firewall's table is named among those who drop.
-const FW4_TABLE: &str = "table inet fw4,";
+use std::time::Duration;
 
 /// Fills it by chance; false where the kernel has no random numbers yet.
 pub(crate) fn draw(bytes: &mut [u8]) -> bool {
@@ -41,11 +34,11 @@ pub(crate) fn random() -> u32 {
 }
 
 impl Agent {
-    fn info(&self, text: &str) {
+    pub(super) fn info(&self, text: &str) {
         log::info!("{}", self.redactor.redact(text));
     }
 
-    fn warn(&self, text: &str) {
+    pub(super) fn warn(&self, text: &str) {
         log::warn!("{}", self.redactor.redact(text));
     }
 
@@ -406,113 +399,6 @@ impl Agent {
             }
         }
     }
-
-    pub(crate) fn mapped(
-        &mut self,
-        job: &MapJob,
-        change: u64,
-        took: Duration,
-        result: Result<MapReport, String>,
-        now: Now,
-    ) {
-        let before = in_force(self.state.mapping.applied.as_deref(), &self.state.mapping.refused);
-        let ms = millis(took);
-        let unreached = |report: &MapReport| report.unreached.clone();
-        let result = match result.as_ref().ok().and_then(unreached) {
-            Some(why) => {
-                settle::not_reloaded(&mut self.state, job);
-                Err(why)
-            }
-            None => result,
-        };
-        let result = match result {
-            Err(why) => {
-                let text = format!("#{change} the port mappings could not be changed: {why}");
-                if self.tell_filter_failure(&why) {
-                    self.warn(&text);
-                } else {
-                    log::debug!("{}", self.redactor.redact(&text));
-                }
-                Err(why)
-            }
-            Ok(report) => {
-                for (mapping, why) in &report.refused {
-                    self.warn(&format!("#{change} mapping {mapping} stays closed: {why}"));
-                }
-                let mut after = in_force(Some(&job.rules), &report.refused);
-                after.retain(|rule| !report.missing.contains(&rule.mapping));
-                for text in changes(&before, &after) {
-                    self.info(&format!("#{change} {text} ({ms} ms)"));
-                    self.state.remember(change, now.wall, text);
-                }
-                if !job.cut.is_empty() || report.cut != Cut::default() {
-                    self.info(&format!("#{change} connections of the old place: {}", report.cut));
-                }
-                self.count(&report.hits);
-                let MapReport { refused, missing, reloaded, .. } = report;
-                Ok(Carried { refused, missing, reloaded })
-            }
-        };
-        settle::mapped(&mut self.state, job, result, now.boot);
-        // A look that the change ended.
-        if self.checking_filter.is_none() && std::mem::take(&mut self.check_filter_again) {
-            self.check_filter();
-        }
-        for (family, switch) in
-            [(Family::V4, "net.ipv4.ip_forward"), (Family::V6, "net.ipv6.conf.all.forwarding")]
-        {
-            let concerned = job.rules.iter().any(|rule| Family::of(rule.target) == family);
-            if concerned && !crate::mapping::forwarding(&self.paths.root, family) {
-                self.warn(&format!(
-                    "this machine does not forward {family} (sysctl {switch} is 0): no mapping can work by it"
-                ));
-            }
-        }
-    }
-
-    /// Whether a failure is a new one: it is told once, and again only when it says something else.
-    pub(crate) fn tell_filter_failure(&self, why: &str) -> bool {
-        self.state.mapping.retry.as_ref().is_none_or(|retry| retry.failure.text != why)
-    }
-
-    pub(crate) fn set_droppers(&mut self, mut droppers: Vec<String>) {
-        // OpenWrt's firewall lets in what it carries, and nothing before it does.
-        let carries = mapping::carrier(&self.config, &self.world).is_ok_and(Carrier::reloads);
-        droppers.retain(|name| !carries || !name.starts_with(FW4_TABLE));
-        for name in droppers.iter().filter(|name| !self.world.droppers.contains(name)) {
-            self.warn(&format!("{name} drops what the port mappings let in; accept it there"));
-        }
-        self.world.droppers = droppers;
-    }
-
-    pub(crate) fn filter_checked(&mut self, look: Look, found: Option<Found>, droppers: Vec<String>) {
-        self.checking_filter = None;
-        self.filter_checked_at = Some(Instant::now());
-        if let Some(found) = found {
-            if found.fw4 != self.world.fw4 {
-                let what = if found.fw4 { "came" } else { "went" };
-                self.warn(&format!("OpenWrt's firewall (table inet fw4) {what}; the port mappings follow"));
-            }
-            (self.world.fw4, self.world.procd) = (found.fw4, found.procd);
-        }
-        self.set_droppers(droppers);
-        if !look.intact && self.state.mapping.in_flight.is_none() {
-            self.warn(
-                "somebody changed or removed the port mappings in the packet filter; they are made anew",
-            );
-            self.state.mapping.applied = None;
-        }
-        if look.freed && self.state.mapping.in_flight.is_none() {
-            self.info("a public port that somebody else had is free; its mapping is tried again");
-            self.state.mapping.applied = None;
-        }
-        if look.came && self.state.mapping.in_flight.is_none() {
-            settle::firewall_came(&mut self.state);
-        }
-        if std::mem::take(&mut self.check_filter_again) {
-            self.check_filter();
-        }
-    }
 }
 
 /// What changed in dnsmasq's configuration, in words.
@@ -526,36 +412,6 @@ fn lease_changes(before: &Map<String, Pinned>, after: &Map<String, Pinned>) -> V
     texts.extend(gone.map(|camera| format!("camera {camera}: static lease taken out")));
     if texts.is_empty() {
         texts.push("static leases: /etc/config/dhcp set right".into());
-    }
-    texts
-}
-
-/// The rules without those of mappings that were refused.
-fn in_force(applied: Option<&[Rule]>, refused: &[(String, String)]) -> Vec<Rule> {
-    let carried = |rule: &&Rule| !refused.iter().any(|(mapping, _)| *mapping == rule.mapping);
-    applied.unwrap_or_default().iter().filter(carried).cloned().collect()
-}
-
-/// What became of each mapping, in words.
-fn changes(before: &[Rule], after: &[Rule]) -> Vec<String> {
-    let mut texts = Vec::new();
-    let same = |a: &Rule, b: &Rule| {
-        (&a.mapping, a.proto, a.target.is_ipv6()) == (&b.mapping, b.proto, b.target.is_ipv6())
-    };
-    for rule in after {
-        let old = before.iter().find(|old| same(old, rule));
-        match old {
-            Some(old) if old.target == rule.target => {}
-            Some(old) => texts.push(format!("mapping {}: {} -> {}", rule.mapping, old.target, rule.target)),
-            None => texts.push(format!(
-                "mapping {}: port {} is open to {} port {}",
-                rule.mapping, rule.src_dport.0, rule.target, rule.dest_port.0
-            )),
-        }
-    }
-    for old in before.iter().filter(|old| !after.iter().any(|rule| same(rule, old))) {
-        let by = if old.target.is_ipv6() { " by IPv6" } else { "" };
-        texts.push(format!("mapping {}: port {} is closed{by}", old.mapping, old.src_dport.0));
     }
     texts
 }
