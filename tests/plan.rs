@@ -15,7 +15,7 @@ use porchlight::plan::mapping::{unheard, way, Exposure};
 use porchlight::plan::publish::ids;
 use porchlight::plan::upstream::{Ask, Port, Report, UpstreamJob, Way, LIFETIME};
 use porchlight::plan::witness::{self, standing};
-use porchlight::plan::{camera, fold, lease, notify, plan, probe, refresh, settle, source, upstream};
+use porchlight::plan::{camera, fold, lease, notify, plan, probe, refresh, reload, settle, source, upstream};
 use porchlight::plan::{Action, Carried, LeaseJob, Leased, Plan, ProbeJob, StaticLease};
 use porchlight::provider::{Failure, Kind, Outcome};
 use porchlight::state::{kind_of, kind_word, Known, State};
@@ -203,6 +203,11 @@ impl Stage {
                 self.flying.clear();
             }
             ["done", rest @ ..] => self.done(rest),
+            // The second of two jobs in flight ends first.
+            ["newer", "done", rest @ ..] => {
+                self.flying.swap(0, 1);
+                self.done(rest);
+            }
             // The outcome of an older job than the one in flight, about the same.
             ["late", "done", rest @ ..] => {
                 let mut late = self.flying[0].clone();
@@ -338,6 +343,7 @@ impl Stage {
 
     /// The owner edits the configuration.
     fn edit(&mut self, words: &[&str]) {
+        let before = self.config.clone();
         match words {
             ["without", "records"] => self.config.records.clear(),
             ["tsig_name", name] => {
@@ -355,6 +361,27 @@ impl Stage {
             }
             ["src_ip", net] => self.config.mappings[0].sources = vec![Network::parse(net).unwrap()],
             ["static_lease", flag] => self.config.cameras[0].static_lease = *flag == "1",
+            ["ttl", ttl] => self.config.records[0].ttl = ttl.parse().ok(),
+            ["record", "called", name] => {
+                let cameras = self.config.cameras.iter_mut();
+                cameras.flat_map(|camera| &mut camera.records).for_each(|record| *record = name.to_string());
+                self.config.records[0].name = name.to_string();
+            }
+            ["camera", "called", name] => {
+                self.config.mappings.iter_mut().for_each(|mapping| mapping.camera = name.to_string());
+                self.config.cameras[0].name = name.to_string();
+            }
+            ["mapping", "called", name] => self.config.mappings[0].name = name.to_string(),
+            ["notify", "called", name] => self.config.notifies[0].name = name.to_string(),
+            ["wan", "called", name] => {
+                self.config.wans[0].name = name.to_string();
+                self.config.records.iter_mut().for_each(|record| record.wans = vec![name.to_string()]);
+                // As the agent does.
+                for (old, new) in reload::renamed_wans(&before, &self.config) {
+                    let sensed = self.world.wans.remove(&old).unwrap();
+                    self.world.wans.insert(new, sensed);
+                }
+            }
             ["mapping_backend", "none"] => self.config.global.backend = BackendChoice::None,
             other => panic!("script: config {other:?}"),
         }
@@ -521,8 +548,12 @@ impl Stage {
                     "silent" => Protection::Silent,
                     what => Protection::Unproven(what.into()),
                 };
-                let mapping = self.config.mappings.iter().find(|mapping| mapping.name == job.mapping);
-                probe::answered(&mut self.state, mapping.unwrap(), &job, found, self.now.boot);
+                match self.config.mappings.iter().find(|mapping| mapping.name == job.mapping) {
+                    Some(mapping) => {
+                        probe::answered(&mut self.state, mapping, &job, found, self.now.boot);
+                    }
+                    None => self.say("nobody asked that any more"),
+                }
             }
             // `done [OPERATOR=ADDRESS] ...`; who is not named is silent, `OPERATOR=rest:TIME` asks to be left alone.
             Action::Witness(job) => {

@@ -63,6 +63,11 @@ impl Http {
         Http { roots: wanted.unwrap_or_default(), user_agent: user_agent.into(), clock_floor }
     }
 
+    /// Trusts another file of roots, from the next request on.
+    pub fn trust(&mut self, roots: &Path) {
+        self.roots = roots.into();
+    }
+
     /// Asks and waits for the whole answer, on the calling thread. A redirect is an answer, it is not followed;
     /// proxies that the environment names are not used.
     ///

@@ -133,9 +133,16 @@ fn changes(before: &[Rule], after: &[Rule]) -> Vec<String> {
     let same = |a: &Rule, b: &Rule| {
         (&a.mapping, a.proto, a.target.is_ipv6()) == (&b.mapping, b.proto, b.target.is_ipv6())
     };
+    let to = |rule: &Rule| (rule.proto, rule.src_dport, rule.target, rule.dest_port);
+    // By a reload.
+    let renamed = |old: &Rule, new: &Rule| to(old) == to(new) && !after.iter().any(|rule| same(rule, old));
     for rule in after {
         let old = before.iter().find(|old| same(old, rule));
+        let old = old.or_else(|| before.iter().find(|old| renamed(old, rule)));
         match old {
+            Some(old) if old.mapping != rule.mapping => {
+                texts.push(format!("mapping {}: it is called {} now", old.mapping, rule.mapping));
+            }
             Some(old) if old.target == rule.target => {}
             Some(old) => texts.push(format!("mapping {}: {} -> {}", rule.mapping, old.target, rule.target)),
             None => texts.push(format!(
@@ -144,7 +151,8 @@ fn changes(before: &[Rule], after: &[Rule]) -> Vec<String> {
             )),
         }
     }
-    for old in before.iter().filter(|old| !after.iter().any(|rule| same(rule, old))) {
+    let gone = |old: &&Rule| !after.iter().any(|rule| same(rule, old) || renamed(old, rule));
+    for old in before.iter().filter(gone) {
         let by = if old.target.is_ipv6() { " by IPv6" } else { "" };
         texts.push(format!("mapping {}: port {} is closed{by}", old.mapping, old.src_dport.0));
     }

@@ -161,6 +161,8 @@ pub struct Agent {
     asking: Vec<Answer>,
     /// Why it cannot go on.
     failed: Option<String>,
+    /// The configuration is to be read again, once for all who said so.
+    reload_wanted: bool,
 }
 
 /// What stands around an agent when it starts.
@@ -222,6 +224,7 @@ impl Agent {
             reach_told: Map::new(),
             asking: Vec::new(),
             failed: None,
+            reload_wanted: false,
             paths,
         };
         (agent, rx)
@@ -351,13 +354,16 @@ impl Agent {
     /// Takes a message and all that came with it. False: the agent is to end.
     fn take_all(&mut self, first: Message, rx: &Receiver<Message>) -> bool {
         let mut message = Some(first);
+        let mut goes_on = true;
         while let Some(now) = message {
-            if !self.take(now) {
-                return false;
-            }
-            message = rx.try_recv().ok();
+            goes_on = self.take(now);
+            message = rx.try_recv().ok().filter(|_| goes_on);
         }
-        true
+        // A storm of signals is one reload; how it ends is the last word of the configuration too.
+        if std::mem::take(&mut self.reload_wanted) {
+            self.reload();
+        }
+        goes_on
     }
 
     fn take(&mut self, message: Message) -> bool {
@@ -366,7 +372,7 @@ impl Agent {
             Message::Event(event) => self.sensed(event, now),
             Message::Asked(asked) => self.asked(asked, now),
             Message::Signal(Signal::Stop) => return false,
-            Message::Signal(Signal::Reload) => self.reload(),
+            Message::Signal(Signal::Reload) => self.reload_wanted = true,
             Message::Published(job, memo, result, effort) => self.published(&job, memo, result, effort, now),
             Message::Looked(job, answers) => self.looked(&job, answers, now),
             Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),

@@ -295,6 +295,7 @@ impl Agent {
     /// Tells what a camera made of the question for a password, when that is new.
     pub(crate) fn probed(&mut self, job: &ProbeJob, found: Protection, now: Now) {
         let Some(mapping) = self.config.mappings.iter().find(|mapping| mapping.name == job.mapping) else {
+            self.state.probes.remove(&job.mapping);
             return;
         };
         let (camera, was_proven) = (mapping.camera.clone(), self.is_proven(&job.mapping));
@@ -361,6 +362,10 @@ impl Agent {
 
     /// What became of a message: a failure is told once.
     pub(crate) fn told(&mut self, job: &TellJob, result: Result<(), Failure>, now: Now) {
+        if self.config.notifies.iter().all(|section| section.name != job.channel) {
+            self.state.told.channels.remove(&job.channel);
+            return;
+        }
         let text = match &result {
             Ok(()) => format!("notify {}: told ({})", job.channel, job.message.get("event").unwrap_or("?")),
             Err(failure) => format!("notify {}: {failure}; it is tried again", job.channel),

@@ -1,7 +1,7 @@
 //! The routers above us: starts the questions, tells what comes of them, and takes leave of them at the end.
 
 use super::report::draw;
-use super::{Agent, BackendChoice, Message};
+use super::{Agent, BackendChoice, Config, Message};
 use crate::act::net::{all, Work};
 use crate::mapping::upstream;
 use crate::model::Now;
@@ -48,6 +48,20 @@ impl Agent {
             log::info!("wan {}: {text}", job.wan);
         } else {
             log::warn!("wan {}: {text}", job.wan);
+        }
+    }
+
+    /// Has the router above a WAN that is configured no more take away what it gave, which else stays for an hour. Nobody
+    /// waits for it.
+    pub(super) fn leave_gone(&self, before: &Config) {
+        let gone = before.wans.iter().filter(|wan| !self.config.wans.iter().any(|w| w.name == wan.name));
+        // One that is only called otherwise now has what is known under its new name already.
+        let gone = gone.filter(|wan| self.world.wans.contains_key(&wan.name));
+        for job in gone.filter_map(|wan| farewell(&self.world, &self.state, wan)) {
+            let work = async move {
+                let _ = upstream::work(&job).await;
+            };
+            self.spawn(work).detach();
         }
     }
 

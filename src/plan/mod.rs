@@ -13,6 +13,7 @@ pub mod probe;
 pub mod publish;
 pub mod reach;
 pub mod refresh;
+pub mod reload;
 pub mod retry;
 pub mod schedule;
 pub mod settle;

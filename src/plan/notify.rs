@@ -334,15 +334,25 @@ pub(super) fn try_again(told: &mut Told) {
     told.channels.values_mut().for_each(|channel| channel.retry = None);
 }
 
-/// Forgets channels that are no more, and the failures of those that are other ones now.
+/// Forgets channels that are no more, and the failures of those that are other ones now. A message that was begun before
+/// counts for nothing: what was in it is told once more by a channel that stays.
 pub(super) fn reconfigured(told: &mut Told, before: &Config, now: &Config) {
     if now.notifies.is_empty() {
-        *told = Told::default();
+        (told.troubles, told.exposed) = Default::default();
     }
-    told.channels.retain(|name, _| now.notifies.iter().any(|section| section.name == *name));
+    told.channels.retain(|name, channel| {
+        let is_there = now.notifies.iter().any(|section| section.name == *name);
+        if !is_there {
+            // Until it lands, so that one of this name that comes back does not take it for its own.
+            let (generation, in_flight) = (channel.generation, channel.in_flight);
+            let in_flight = in_flight.map(|(generation, at, _)| (generation, at, 0));
+            *channel = ChannelState { generation, in_flight, ..ChannelState::default() };
+        }
+        is_there || channel.in_flight.is_some()
+    });
     for section in now.notifies.iter().filter(|section| !before.notifies.contains(section)) {
         if let Some(channel) = told.channels.get_mut(&section.name) {
-            channel.retry = None;
+            (channel.retry, channel.in_flight) = (None, None);
         }
     }
 }
