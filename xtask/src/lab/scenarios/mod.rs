@@ -18,6 +18,7 @@ pub mod notify;
 pub mod powerdns;
 pub mod ready;
 pub mod refresh;
+pub mod reload;
 pub mod route53;
 pub mod rtsp;
 pub mod scripts;
@@ -109,6 +110,7 @@ pub const SCENARIOS: &[Scenario] = &[
         run: idle::writes,
     },
     refresh::REFRESH,
+    reload::RELOAD,
     witness::WITNESS,
     witness::WAYS,
     notify::NOTIFY,
