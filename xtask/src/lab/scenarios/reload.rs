@@ -40,6 +40,9 @@ const ASKED: usize = 16;
 const ANSWER: Duration = Duration::from_secs(2);
 /// What the agent does by itself, it does within this time.
 const DONE_WITHIN: Duration = Duration::from_secs(5);
+/// A name is right within this time after a move: the C library waits 5 s for an answer of the resolver that came to the
+/// address before.
+const ARRIVED_WITHIN: Duration = Duration::from_secs(15);
 /// Signals in a row.
 const STORM: usize = 300;
 /// A name by the same server, whose section is edited.
@@ -296,9 +299,9 @@ config mapping 'side'
     /// All names and the way in are right.
     fn arrive(&self) -> Result<()> {
         let lab = self.lab;
-        lab.wait_reachable("front", self.wan().into(), DONE_WITHIN)?;
+        lab.wait_reachable("front", self.wan().into(), ARRIVED_WITHIN)?;
         lab.wait_dad(self.wan6())?;
-        lab.wait_named(self.wan6().into(), DONE_WITHIN)?;
+        lab.wait_named(self.wan6().into(), ARRIVED_WITHIN)?;
         for name in [OTHER, WEB] {
             self.named(name, self.wan())?;
         }
@@ -308,7 +311,7 @@ config mapping 'side'
 
     fn named(&self, name: &str, addr: Ipv4Addr) -> Result<()> {
         let server = SocketAddr::from((DNS4, 53));
-        until(&format!("{name} is {addr}"), DONE_WITHIN, || {
+        until(&format!("{name} is {addr}"), ARRIVED_WITHIN, || {
             let answer = probe::ask(&self.lab.internet, server, name, Rtype::A, SECOND).ok()?;
             (answer.sole() == Some(addr.into())).then_some(())
         })
