@@ -7,6 +7,7 @@ use crate::mapping::fw4::Look;
 use crate::mapping::nft::MapReport;
 use crate::model::{millis, Family, Now};
 use crate::plan::{mapping, settle, Carried, Carrier, MapJob, Rule};
+use crate::sense::clock;
 use std::time::{Duration, Instant};
 
 /// How the firewall's table is named among those who drop.
@@ -34,14 +35,19 @@ impl Agent {
         let result = match result {
             Err(why) => {
                 let text = format!("#{change} the port mappings could not be changed: {why}");
-                if self.tell_filter_failure(&why) {
-                    self.warn(&text);
-                } else {
-                    log::debug!("{}", self.redactor.redact(&text));
+                let new = self.tell_filter_failure(&why);
+                match self.repeats.failed("filter", "filter", now) {
+                    Some(more) => self.warn(&format!("{text}{more}")),
+                    None if new => self.warn(&text),
+                    None => log::debug!("{}", self.redactor.redact(&text)),
                 }
                 Err(why)
             }
             Ok(report) => {
+                let failed = self.repeats.ended("filter");
+                if !failed.is_empty() {
+                    self.info(&format!("#{change} the port mappings can be changed again{failed}"));
+                }
                 for (mapping, why) in &report.refused {
                     self.warn(&format!("#{change} mapping {mapping} stays closed: {why}"));
                 }
@@ -103,9 +109,9 @@ impl Agent {
         }
         self.set_droppers(droppers);
         if !look.intact && self.state.mapping.in_flight.is_none() {
-            self.warn(
-                "somebody changed or removed the port mappings in the packet filter; they are made anew",
-            );
+            let text =
+                "somebody changed or removed the port mappings in the packet filter; they are made anew";
+            self.fails("foreign changes", "foreign", text, clock::now());
             self.state.mapping.applied = None;
         }
         if look.freed && self.state.mapping.in_flight.is_none() {

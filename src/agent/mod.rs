@@ -31,6 +31,7 @@ use crate::mapping::hits::{label, Hits};
 use crate::mapping::nft::{MapReport, Program};
 use crate::model::{Event, Family, Mac, Now, Protection, RecordId, Time, TimeZone, World};
 use crate::paths::Paths;
+use crate::plan::repeat::Repeats;
 use crate::plan::upstream::{Report, UpstreamJob};
 use crate::plan::witness::{Standing, Testimony};
 use crate::plan::{
@@ -161,6 +162,8 @@ pub struct Agent {
     asking: Vec<Answer>,
     /// Why it cannot go on.
     failed: Option<String>,
+    /// Failures that repeat, so that each is told once and then counted.
+    pub(crate) repeats: Repeats,
     /// The configuration is to be read again, once for all who said so.
     reload_wanted: bool,
 }
@@ -224,6 +227,7 @@ impl Agent {
             reach_told: Map::new(),
             asking: Vec::new(),
             failed: None,
+            repeats: Repeats::default(),
             reload_wanted: false,
             paths,
         };

@@ -13,7 +13,7 @@ use crate::plan::{
     WitnessJob,
 };
 use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
-use crate::state::{Known, Pinned, Seen};
+use crate::state::{kind_word, Known, Pinned, Seen};
 use crate::status::BEHIND_PROXY;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -40,6 +40,14 @@ impl Agent {
 
     pub(super) fn warn(&self, text: &str) {
         log::warn!("{}", self.redactor.redact(text));
+    }
+
+    /// Tells a failure, unless that was done and it only repeats.
+    pub(super) fn fails(&mut self, what: &str, class: &'static str, text: &str, now: Now) {
+        match self.repeats.failed(what, class, now) {
+            Some(more) => self.warn(&format!("{text}{more}")),
+            None => log::debug!("{}", self.redactor.redact(text)),
+        }
     }
 
     /// Tells what changed at the WANs.
@@ -104,13 +112,22 @@ impl Agent {
             let memory = agent.state.hearings.lines.get(&key)?;
             (memory.last == Heard::Doubt && !memory.running).then(|| memory.doubt())
         };
-        let before = self.state.hearings.lines.get(&key).map(|memory| memory.last);
         if witness::answered(&mut self.state, &self.config, job, said, now, random()) {
+            let what = format!("wan {} {}", job.wan, job.family);
+            let agreed =
+                self.state.hearings.lines.get(&key).is_some_and(|memory| memory.last == Heard::Agreed);
             match doubted(self) {
-                Some(doubt) if before != Some(Heard::Doubt) => {
-                    self.warn(&format!("wan {}: {doubt}", job.wan))
+                Some(doubt) => self.fails(&what, "doubt", &format!("wan {}: {doubt}", job.wan), now),
+                None if agreed => {
+                    let failed = self.repeats.ended(&what);
+                    if !failed.is_empty() {
+                        self.info(&format!(
+                            "wan {}: witnesses of {} agree again{failed}",
+                            job.wan, job.family
+                        ));
+                    }
                 }
-                _ => {}
+                None => {}
             }
         }
     }
@@ -174,7 +191,7 @@ impl Agent {
                     log::debug!("#{change} {id}: {}", self.redactor.redact(&failure.to_string()));
                 }
                 Err(failure) => {
-                    self.record_failed(change, job, &id, &failure);
+                    self.record_failed(change, job, &id, &failure, now);
                     told.push(failure);
                 }
             }
@@ -197,12 +214,12 @@ impl Agent {
         effort: Effort,
         now: Now,
     ) {
-        let ms = millis(effort.took);
+        let (ms, failed) = (millis(effort.took), self.repeats.ended(&id.to_string()));
         if *outcome == Outcome::Unchanged {
-            return self.info(&format!("#{change} {id}: {addr} is published already ({ms} ms)"));
+            return self.info(&format!("#{change} {id}: {addr} is published already ({ms} ms){failed}"));
         }
         let text = format!("{id}: {addr} published in {ms} ms");
-        self.info(&format!("#{change} {text}"));
+        self.info(&format!("#{change} {text}{failed}"));
         self.state.remember(change, now.wall, text);
         notify::changed(&mut self.state.told, &self.config, id, addr, now.boot);
         if *outcome == Outcome::UpdatedBehindProxy {
@@ -214,12 +231,12 @@ impl Agent {
         }
     }
 
-    fn record_failed(&mut self, change: u64, job: &PublishJob, id: &RecordId, failure: &Failure) {
+    fn record_failed(&mut self, change: u64, job: &PublishJob, id: &RecordId, failure: &Failure, now: Now) {
         let account = self.state.accounts.get(&job.account).and_then(|account| account.retry.as_ref());
         let retry = self.state.records.get(id).and_then(|memory| memory.retry.as_ref()).or(account);
         let next = match retry.map(|retry| retry.next) {
             Some(Some(at)) => {
-                let wait = at.since(crate::sense::clock::now().boot);
+                let wait = at.since(now.boot);
                 format!("next try in {}.{} s", wait.as_secs(), wait.subsec_millis() / 100)
             }
             Some(None) => "it rests until the configuration changes".into(),
@@ -229,7 +246,8 @@ impl Agent {
             1 => id.to_string(),
             n => format!("{id} (and others of {n})"),
         };
-        self.warn(&format!("#{change} {what}: {failure}; {next}"));
+        let text = format!("#{change} {what}: {failure}; {next}");
+        self.fails(&id.to_string(), kind_word(failure.kind), &text, now);
     }
 
     pub(crate) fn looked(
@@ -248,12 +266,7 @@ impl Agent {
                 }
                 Err(failure) => {
                     let text = format!("{id}: what is published could not be told: {failure}");
-                    match self.state.records.get(id).and_then(|memory| memory.retry.as_ref()) {
-                        Some(retry) if retry.failure == *failure => {
-                            log::debug!("{}", self.redactor.redact(&text))
-                        }
-                        _ => self.warn(&text),
-                    }
+                    self.fails(&format!("look {id}"), kind_word(failure.kind), &text, now);
                 }
             }
         }
@@ -301,10 +314,18 @@ impl Agent {
         let (camera, was_proven) = (mapping.camera.clone(), self.is_proven(&job.mapping));
         let text = format!("camera {camera} at {} {found}", job.inquiry.target);
         let clear = found == Protection::Password(Scheme::Basic);
-        let good = matches!(found, Protection::Password(_));
-        if !probe::answered(&mut self.state, mapping, job, found, now.boot) {
-            return log::debug!("{text}");
+        let (good, class) = (matches!(found, Protection::Password(_)), class(&found));
+        let new = probe::answered(&mut self.state, mapping, job, found, now.boot);
+        let what = format!("mapping {}", job.mapping);
+        let failed = match good {
+            true => Some(self.repeats.ended(&what)),
+            false => self.repeats.failed(&what, class, now),
+        };
+        // What is new is told in any case: it may have closed the port.
+        if !new && (good || failed.is_none()) {
+            return;
         }
+        let text = format!("{text}{}", failed.unwrap_or_default());
         let fate = match (was_proven, self.is_proven(&job.mapping)) {
             (_, true) => "stays as it is for now",
             (true, false) => "is closed",
@@ -333,17 +354,16 @@ impl Agent {
                 let stays =
                     if addrs.is_some() { "who had its address still may" } else { "nobody may by it" };
                 let text = format!("list src_ip: {why}; {stays}, and it is looked up again");
-                match before.failure {
-                    None => self.warn(&text),
-                    Some(_) => log::debug!("{text}"),
-                }
+                self.fails(&format!("src_ip {}", job.name), "name", &text, now);
             }
             (None, Some(addrs)) if before.addrs.as_ref() != Some(addrs) => {
                 let addrs: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
-                self.info(&format!("list src_ip: {} is {}", job.name, addrs.join(" ")));
+                let failed = self.repeats.ended(&format!("src_ip {}", job.name));
+                self.info(&format!("list src_ip: {} is {}{failed}", job.name, addrs.join(" ")));
             }
             _ if before.failure.is_some() => {
-                self.info(&format!("list src_ip: {} can be looked up again", job.name));
+                let failed = self.repeats.ended(&format!("src_ip {}", job.name));
+                self.info(&format!("list src_ip: {} can be looked up again{failed}", job.name));
             }
             _ => {}
         }
@@ -360,7 +380,7 @@ impl Agent {
         }
     }
 
-    /// What became of a message: a failure is told once.
+    /// What became of a message.
     pub(crate) fn told(&mut self, job: &TellJob, result: Result<(), Failure>, now: Now) {
         if self.config.notifies.iter().all(|section| section.name != job.channel) {
             self.state.told.channels.remove(&job.channel);
@@ -370,11 +390,16 @@ impl Agent {
             Ok(()) => format!("notify {}: told ({})", job.channel, job.message.get("event").unwrap_or("?")),
             Err(failure) => format!("notify {}: {failure}; it is tried again", job.channel),
         };
-        let good = result.is_ok();
-        match notify::ended(&mut self.state.told, job, result, now.boot, random()) {
-            true if good => self.info(&text),
-            true => self.warn(&text),
-            false => log::debug!("{}", self.redactor.redact(&text)),
+        let what = format!("notify {}", job.channel);
+        let class = result.as_ref().err().map(|failure| kind_word(failure.kind));
+        let counts = notify::ended(&mut self.state.told, job, result, now.boot, random());
+        match class.filter(|_| counts) {
+            Some(class) => self.fails(&what, class, &text, now),
+            None if counts => {
+                let failed = self.repeats.ended(&what);
+                self.info(&format!("{text}{failed}"));
+            }
+            None => log::debug!("{}", self.redactor.redact(&text)),
         }
     }
 
@@ -403,6 +428,17 @@ impl Agent {
                 self.state.remember(change, now.wall, text);
             }
         }
+    }
+}
+
+/// In which way a camera is not as it should be.
+fn class(found: &Protection) -> &'static str {
+    match found {
+        Protection::Password(_) => "password",
+        Protection::Open => "open",
+        Protection::Unproven(_) => "unproven",
+        Protection::NoService => "no-service",
+        Protection::Silent => "silent",
     }
 }
 

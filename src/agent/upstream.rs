@@ -4,7 +4,7 @@ use super::report::draw;
 use super::{Agent, BackendChoice, Config, Message};
 use crate::act::net::{all, Work};
 use crate::mapping::upstream;
-use crate::model::Now;
+use crate::model::{millis, Now};
 use crate::plan::upstream::{above, answered, farewell, sentence, Report, UpstreamJob};
 use crate::state::State;
 use std::time::Duration;
@@ -23,7 +23,16 @@ impl Agent {
     pub(super) fn start_upstream(&mut self, job: UpstreamJob) {
         let (wan, tx) = (job.wan.clone(), self.tx.clone());
         let work = async move {
+            let start = std::time::Instant::now();
             let report = upstream::work(&job).await;
+            let by = report.way.map_or("nothing".into(), |way| way.to_string());
+            let (gateway, asks, drops) = (job.place.gateway, job.asks.len(), job.drops.len());
+            let (granted, ms) = (report.granted.len(), millis(start.elapsed()));
+            log::debug!(
+                "wan {}: {gateway} was asked for {asks} ports and told of {drops} to close: it answers by {by} and gives \
+                 {granted} ({ms} ms)",
+                job.wan
+            );
             let _ = tx.try_send(Message::Upstream(job, report));
         };
         self.asking_above.insert(wan, self.spawn(work));

@@ -14,6 +14,7 @@ pub mod publish;
 pub mod reach;
 pub mod refresh;
 pub mod reload;
+pub mod repeat;
 pub mod retry;
 pub mod schedule;
 pub mod settle;

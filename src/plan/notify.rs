@@ -303,7 +303,7 @@ pub(super) fn begin(told: &mut Told, job: &TellJob, now: Time) {
     channel.in_flight = Some((job.generation, now, channel.queue.len()));
 }
 
-/// Takes in what became of a message. Returns whether that is news; an older message's outcome is none.
+/// Takes in what became of a message. False for an older message's outcome, which says nothing of now.
 pub fn ended(told: &mut Told, job: &TellJob, result: Result<(), Failure>, now: Time, random: u32) -> bool {
     let Some(channel) = told.channels.get_mut(&job.channel) else { return false };
     let flying = channel.in_flight.take_if(|(generation, ..)| *generation == job.generation);
@@ -316,17 +316,15 @@ pub fn ended(told: &mut Told, job: &TellJob, result: Result<(), Failure>, now: T
             channel.sent.retain(|at| now.since(*at) < DAY);
             channel.sent.push(now);
             channel.sent.drain(..channel.sent.len().saturating_sub(A_DAY));
-            true
         }
         Err(failure) => {
             let attempt = Attempt { started, ended: now, floor: Duration::ZERO, random, requests: 1 };
-            let news = before.as_ref().is_none_or(|before| before.failure.kind != failure.kind);
             let mut retry = after(before.as_ref(), failure, attempt, &Spent::default());
             retry.next = retry.next.or(Some(now.plus(REFUSED_WAIT)));
             channel.retry = Some(retry);
-            news
         }
     }
+    true
 }
 
 /// A person says "try now".
