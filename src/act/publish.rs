@@ -70,10 +70,9 @@ impl Outside {
                 format!("{}, {} bytes: \"{quoted}\"", reply.status, reply.body.len())
             }
             (Request::Dns(_), Ok(reply)) => wire::dns::line(&reply.body),
-            (_, Err(failure)) => failure.to_string(),
+            (_, Err(failure)) => (self.redact)(&failure.to_string()),
         };
-        let text = format!("{} {what} -> {answer} ({} ms)", self.who, millis(took));
-        log::debug!("{}", (self.redact)(&text));
+        log::debug!("{} {what} -> {answer} ({} ms)", self.who, millis(took));
     }
 }
 

@@ -42,6 +42,8 @@ impl Agent {
     pub fn look_now(&mut self, nudge: Nudge, now: Now) {
         if nudge == Nudge::Person {
             settle::try_again(&mut self.state);
+            // Whoever tries wants to see what comes of it.
+            self.repeats.forget();
         }
         let event = if nudge == Nudge::Clock { Event::ClockSet } else { Event::Trigger };
         self.fold(event, now);
