@@ -19,6 +19,7 @@ pub mod powerdns;
 pub mod quickstart;
 pub mod ready;
 pub mod refresh;
+pub mod reload;
 pub mod route53;
 pub mod rtsp;
 pub mod scripts;
@@ -114,6 +115,7 @@ pub const SCENARIOS: &[Scenario] = &[
         run: idle::writes,
     },
     refresh::REFRESH,
+    reload::RELOAD,
     witness::WITNESS,
     witness::WAYS,
     notify::NOTIFY,
