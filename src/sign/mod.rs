@@ -6,6 +6,7 @@
 
 mod canonical;
 mod cloud;
+pub mod frp;
 mod legacy;
 mod robot;
 pub mod tsig;

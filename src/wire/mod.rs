@@ -3,6 +3,7 @@
 pub mod ctnetlink;
 pub mod dns;
 pub mod echo;
+pub mod frp;
 pub mod http;
 pub mod igd;
 pub mod json;
@@ -15,3 +16,4 @@ pub mod rtsp;
 pub mod tz;
 pub mod whoami;
 pub mod xml;
+pub mod yamux;
