@@ -7,6 +7,7 @@ mod report;
 mod sensors;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod upstream;
 
 pub(crate) use reload::{judge, read_bytes};
@@ -39,6 +40,7 @@ use crate::sense::network::Network;
 use crate::sense::signals::Signal;
 use crate::state::{self, State};
 use crate::status::View;
+use crate::tunnel::Tunnels;
 use smol::channel::{unbounded, Receiver, Sender};
 use smol::future::or;
 use smol::{LocalExecutor, Task, Timer};
@@ -78,6 +80,8 @@ pub enum Message {
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
     /// The router above a WAN answered, or did not.
     Upstream(UpstreamJob, Report),
+    /// Something became of a tunnel's line.
+    Tunnel(plan::tunnel::Report),
     /// Static leases were looked at.
     Leased(Result<Leased, String>),
     /// After the change of this generation: which tables drop what we let in.
@@ -128,6 +132,8 @@ pub struct Agent {
     pub(crate) changing_filter: Option<Task<()>>,
     /// Questions to the routers above us, by the WAN section's name.
     pub(crate) asking_above: Map<String, Task<()>>,
+    /// What runs of the tunnels.
+    pub(crate) tunnels: Tunnels,
     /// The look at the packet filter that is under way: a change ends it.
     pub(crate) checking_filter: Option<Task<()>>,
     /// It changed while it was being looked at: look again.
@@ -196,6 +202,7 @@ impl Agent {
             state,
             http,
             network: None,
+            tunnels: tunnel::none(executor.clone(), tx.clone()),
             executor,
             tx,
             confirming: Map::new(),
@@ -231,6 +238,7 @@ impl Agent {
         if mode != Mode::Daemon {
             // What is given has to be renewed.
             self.config.global.upstream = Upstream::Off;
+            self.config.tunnels = Vec::new();
         }
         self.start_sensors().await?;
         self.next_look = clock::now().boot.plus(self.config.global.check_interval);
@@ -278,6 +286,7 @@ impl Agent {
     fn decide(&mut self, now: Now) -> Time {
         camera::observe(&self.config, &self.world, &mut self.state, now.boot);
         refresh::observe(&self.config, &mut self.state, now);
+        plan::tunnel::observe(&self.config, &self.world, &mut self.state, now.boot);
         self.note_troubles(now);
         self.tell_interest();
         if now.boot >= self.next_look {
@@ -380,6 +389,7 @@ impl Agent {
             Message::Told(job, result) => self.told(&job, result, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
             Message::Upstream(job, report) => self.heard_above(&job, report, now),
+            Message::Tunnel(report) => self.tunnelled(&report, now),
             Message::Leased(result) => self.leased(result, now),
             Message::Droppers(generation, droppers) => {
                 if generation == self.state.mapping.generation {
@@ -573,6 +583,7 @@ impl Agent {
         let _ = std::fs::remove_file(&self.paths.socket);
         // A change or a look that is under way may wait for the firewall for longer than we are given to end.
         (self.changing_filter, self.checking_filter) = (None, None);
+        self.tunnels.reconfigured(&[]);
         self.leave_above().await;
         let open = plan::mapping::may_be_open(&self.config, &self.world, &self.state);
         // What is written in the firewall's configuration stays there, so that a restart does not wear the flash.
