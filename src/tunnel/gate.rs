@@ -88,6 +88,11 @@ impl Gate {
         self.told(News::Down(failure));
     }
 
+    /// Work that goes on beside; dropped, it ends.
+    pub(super) fn spawn(&self, work: BoxedLocal<()>) -> Task<()> {
+        self.0.executor.spawn(work)
+    }
+
     fn told(&self, news: News) {
         let Inside { tunnel, line, .. } = &*self.0;
         let (tunnel, mapping) = (tunnel.clone(), line.mapping.clone());

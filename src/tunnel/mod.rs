@@ -3,23 +3,42 @@
 //! `gate` is where a line's streams pass: to the camera's present address and nowhere else. `relay` passes their bytes.
 
 mod bore;
+mod frp;
 mod gate;
 mod relay;
+mod streams;
 
 pub(crate) use gate::{Gate, Tell};
 
+use crate::act::http::Http;
 use crate::config::tunnel::Kind;
 use crate::config::Tunnel;
 use crate::map::Map;
+use crate::paths::Paths;
 use crate::plan::tunnel::{Line, TunnelJob};
 use crate::provider::{self, Failure};
 use smol::{LocalExecutor, Task};
+use std::cell::RefCell;
 use std::rc::Rc;
+
+/// What stands around all of them.
+pub(crate) struct Around {
+    /// TLS.
+    pub(crate) http: Http,
+    /// Where files lie.
+    pub(crate) paths: Paths,
+    /// Fills it by chance, if the kernel can.
+    pub(crate) draw: fn(&mut [u8]) -> bool,
+    /// By which servers of frp know a line again, by the names of tunnel and mapping: the next session takes the place of
+    /// one whose end the server has not noticed.
+    pub(crate) run_ids: RefCell<Map<String, String>>,
+}
 
 /// All that run.
 pub(crate) struct Tunnels {
     executor: Rc<LocalExecutor<'static>>,
     tell: Tell,
+    around: Rc<Around>,
     running: Map<String, Running>,
 }
 
@@ -45,13 +64,13 @@ impl Drop for Open {
 
 impl Tunnels {
     /// None yet.
-    pub(crate) fn new(executor: Rc<LocalExecutor<'static>>, tell: Tell) -> Tunnels {
-        Tunnels { executor, tell, running: Map::new() }
+    pub(crate) fn new(executor: Rc<LocalExecutor<'static>>, tell: Tell, around: Around) -> Tunnels {
+        Tunnels { executor, tell, around: Rc::new(around), running: Map::new() }
     }
 
     /// Has a tunnel carry exactly these lines.
     pub(crate) fn apply(&mut self, section: &Tunnel, job: &TunnelJob) {
-        let Tunnels { executor, tell, running } = self;
+        let Tunnels { executor, tell, around, running } = self;
         if running.get(&job.tunnel).is_none() {
             let new = Running { section: Rc::new(section.clone()), lines: Map::new() };
             running.insert(job.tunnel.clone(), new);
@@ -67,7 +86,8 @@ impl Tunnels {
                 continue;
             }
             let gate = Gate::new(&job.tunnel, line, tell.clone(), executor.clone());
-            let open = Open { _task: executor.spawn(keep(running.section.clone(), gate.clone())), gate };
+            let work = keep(running.section.clone(), gate.clone(), around.clone());
+            let open = Open { _task: executor.spawn(work), gate };
             running.lines.insert(line.mapping.clone(), open);
         }
     }
@@ -79,11 +99,12 @@ impl Tunnels {
 }
 
 /// Keeps a line up until it fails, and says why.
-fn keep(section: Rc<Tunnel>, gate: Gate) -> smol::future::BoxedLocal<()> {
+fn keep(section: Rc<Tunnel>, gate: Gate, around: Rc<Around>) -> smol::future::BoxedLocal<()> {
     Box::pin(async move {
         let failure = match section.kind {
             Kind::Bore => bore::carry(&section, &gate).await,
-            Kind::Ssh | Kind::Frp | Kind::Script => {
+            Kind::Frp => frp::carry(&section, &gate, &around).await,
+            Kind::Ssh | Kind::Script => {
                 Failure::new(provider::Kind::Refused, format!("{} is not built yet", section.kind.word()))
             }
         };

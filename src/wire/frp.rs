@@ -9,7 +9,7 @@ pub const BODY_CAP: usize = 10_240;
 /// The byte before TLS's own by which a server knows it (`pkg/util/net/tls.go`); newer servers do without it.
 pub const TLS_BYTE: u8 = 0x17;
 /// A letter and eight bytes of length.
-const HEAD: usize = 9;
+pub const HEAD: usize = 9;
 /// The version that we give ourselves; servers write it into their log.
 const VERSION: &str = "0.61.0";
 
@@ -77,20 +77,28 @@ pub struct Login<'a> {
 /// # Errors
 /// See [`Fault`].
 pub fn read(bytes: &[u8]) -> Result<Option<(Message, usize)>, Fault> {
-    let Some((&[kind, length @ ..], rest)) = bytes.split_first_chunk::<HEAD>() else {
+    let Some((head, rest)) = bytes.split_first_chunk::<HEAD>() else {
         // A server of another kind would be waited for in vain.
         let known = bytes.first().is_none_or(u8::is_ascii_alphanumeric);
         return if known { Ok(None) } else { Err(Fault::Foreign) };
     };
-    if !kind.is_ascii_alphanumeric() || length.starts_with(&[0x80]) {
-        return Err(Fault::Foreign);
-    }
-    let length = usize::try_from(i64::from_be_bytes(length)).unwrap_or(usize::MAX);
-    if length > BODY_CAP {
-        return Err(Fault::TooLong);
-    }
+    let length = body_length(head)?;
     let Some(body) = rest.get(..length) else { return Ok(None) };
+    let [kind, ..] = *head;
     Ok(Some((message(kind, body)?, HEAD + length)))
+}
+
+/// How many bytes follow a message's head.
+///
+/// # Errors
+/// See [`Fault`].
+pub fn body_length(head: &[u8; HEAD]) -> Result<usize, Fault> {
+    let [kind, length @ ..] = *head;
+    match usize::try_from(u64::from_be_bytes(length)) {
+        _ if !kind.is_ascii_alphanumeric() => Err(Fault::Foreign),
+        Ok(length) if length <= BODY_CAP => Ok(length),
+        _ => Err(Fault::TooLong),
+    }
 }
 
 fn message(kind: u8, body: &[u8]) -> Result<Message, Fault> {

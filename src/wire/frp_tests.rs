@@ -161,9 +161,7 @@ fn lengths_have_a_cap() {
     assert_eq!(read(&head(BODY_CAP as u64)), Ok(None));
     assert_eq!(read(&head(BODY_CAP as u64 + 1)), Err(Fault::TooLong));
     assert_eq!(read(&head(i64::MAX as u64)), Err(Fault::TooLong));
-    for negative in [u64::MAX, 1 << 63] {
-        assert!(read(&head(negative)).is_err());
-    }
+    assert_eq!(read(&head(u64::MAX)), Err(Fault::TooLong), "below zero");
 }
 
 proptest! {

@@ -104,6 +104,11 @@ impl Mux {
         std::mem::take(&mut self.outbox)
     }
 
+    /// Whether something is to be sent.
+    pub fn has_output(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
     /// Takes in what the other side sent. Pings are answered by what is then to be sent.
     ///
     /// # Errors
