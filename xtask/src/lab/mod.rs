@@ -40,6 +40,7 @@
 
 pub mod agent;
 pub mod camera;
+pub mod frps;
 pub mod home;
 pub mod moto;
 pub mod named;

@@ -5,6 +5,7 @@ pub mod changes;
 pub mod control;
 pub mod doors;
 pub mod faults;
+pub mod frp;
 pub mod ground;
 pub mod hostile;
 pub mod idle;
@@ -83,6 +84,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ucifw::UCI_BACKEND,
     static_lease::STATIC_LEASE,
     upstream::UPSTREAM,
+    frp::FRP,
     faults::FAULTS,
     Scenario {
         name: "kill",
