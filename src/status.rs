@@ -1,5 +1,7 @@
 //! What the agent says of itself: one JSON document (pure), and the same as text for a person.
 
+mod tunnel;
+
 use crate::config::{Camera, Config, Mapping, Network, Notify, Ports, Problem, Record, Severity, Wan};
 use crate::map::Map;
 use crate::model::{
@@ -108,6 +110,7 @@ impl View<'_> {
             && self.config.records.iter().all(record_ok)
             && self.config.mappings.iter().all(mapping_ok)
             && self.state.mapping.retry.is_none()
+            && self.tunnels_are_well()
             && self.deaf.is_empty()
             && !self.world.wans.values().flat_map(|wan| &wan.interfaces).any(|interface| interface.trouble)
     }
@@ -144,6 +147,7 @@ impl View<'_> {
             .raw("records", &array(records))
             .raw("cameras", &array(self.config.cameras.iter().map(|camera| self.camera(camera))))
             .raw("mappings", &array(self.config.mappings.iter().map(|mapping| self.mapping(mapping))))
+            .raw("tunnels", &array(self.config.tunnels.iter().map(|tunnel| self.tunnel(tunnel))))
             .raw("filter", &self.filter())
             .raw("notify", &array(self.config.notifies.iter().map(|channel| self.channel(channel))))
             .raw("changes", &array(self.state.history.iter().map(change)))
@@ -623,6 +627,9 @@ pub fn render(status: &Json) -> String {
                 None => writeln!(out, "  mapping  {door} closed by {family}: {}", s(way, "closed")),
             };
         }
+    }
+    for tunnel in status.get("tunnels").items() {
+        tunnel::render(&mut out, tunnel);
     }
     let filter = status.get("filter");
     for table in filter.get("dropped_by").items() {

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use crate::state::{LineState, TunnelState};
 
 /// So long no WAN was publicly reachable before a tunnel is used ...
-const BEFORE: Duration = Duration::from_secs(60);
+pub const BEFORE: Duration = Duration::from_secs(60);
 /// ... and so long one was before it is not any more.
 const BACK: Duration = Duration::from_secs(300);
 /// A line that stood for so long begins its back-off anew.
@@ -126,6 +126,7 @@ pub fn observe(config: &Config, world: &World, state: &mut State, now: Time) {
             // That the line is down is no sign that it has another address when it is back.
             None => memory.reached = None,
         }
+        memory.begun = memory.needed;
         memory.needed = match (memory.unreached, memory.reached) {
             (Some(since), _) if now.since(since) >= BEFORE => true,
             (_, Some(since)) if now.since(since) >= BACK => false,
@@ -299,7 +300,7 @@ pub(super) fn followed(
 ) -> Option<Result<IpAddr, String>> {
     let needed = |tunnel: &&Tunnel| {
         let memory = state.tunnels.get(&tunnel.name);
-        memory.is_some_and(|memory| memory.needed) && leads_to(config, tunnel, record)
+        memory.is_some_and(|memory| memory.needed && memory.begun) && leads_to(config, tunnel, record)
     };
     let mut tunnels = config.tunnels.iter().filter(|_| record.follow_tunnel).filter(needed);
     let first = tunnels.clone().next()?;
@@ -307,7 +308,13 @@ pub(super) fn followed(
         let wans = config.wans.iter().filter(|wan| record.wans.contains(&wan.name));
         Family::of(*addr) == family && wans.into_iter().any(|wan| reach(*addr, &wan.accept) == Reach::Public)
     };
-    let Some(tunnel) = tunnels.find(|tunnel| carries(state, tunnel)) else {
+    // The first of them is not left for another one before it was tried.
+    let is_new = |tunnel: &Tunnel| {
+        let lines = state.tunnels.get(&tunnel.name).into_iter().flat_map(|memory| memory.lines.values());
+        lines.into_iter().any(|known| known.open.is_some() && known.retry.is_none())
+    };
+    let found = tunnels.find(|tunnel| carries(state, tunnel) || is_new(tunnel));
+    let Some(tunnel) = found.filter(|tunnel| carries(state, tunnel)) else {
         let reached = state.tunnels.get(&first.name).is_some_and(|memory| memory.reached.is_some());
         let wait = family == Family::V4 && !reached;
         return wait.then(|| Err(format!("tunnel {} does not carry yet", first.name)));

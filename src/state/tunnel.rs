@@ -16,8 +16,10 @@ pub struct TunnelState {
     pub unreached: Option<Time>,
     /// Since when one is.
     pub reached: Option<Time>,
-    /// It is used for want of a public address.
+    /// It is used for want of a public address ...
     pub needed: bool,
+    /// ... and was so at the last look: its lines have begun.
+    pub begun: bool,
     /// Number of the last line.
     pub attempts: u64,
     /// By the mapping section's name.
@@ -50,7 +52,8 @@ impl State {
     /// Reads one of the lines.
     pub(super) fn read_tunnel(&mut self, fields: &[&str]) -> Option<()> {
         let [_, name] = fields else { return None };
-        self.tunnels.entry((*name).to_string()).or_default().needed = true;
+        let memory = self.tunnels.entry((*name).to_string()).or_default();
+        (memory.needed, memory.begun) = (true, true);
         Some(())
     }
 }

@@ -23,6 +23,8 @@ const ALIVE_AFTER: Duration = Duration::from_secs(30);
 /// ... and then so often, at these intervals: what is gone is known after a minute.
 const ALIVE_TRIES: u32 = 3;
 const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// What is not acknowledged for so long was sent to nobody.
+const UNHEARD: Duration = Duration::from_secs(120);
 
 /// Takes what becomes of a line.
 pub(crate) type Tell = Rc<dyn Fn(Report)>;
@@ -135,4 +137,5 @@ pub(crate) fn keep_alive(stream: &Async<TcpStream>) {
     let _ = sockopt::set_tcp_keepidle(stream, ALIVE_AFTER);
     let _ = sockopt::set_tcp_keepintvl(stream, ALIVE_INTERVAL);
     let _ = sockopt::set_tcp_keepcnt(stream, ALIVE_TRIES);
+    let _ = sockopt::set_tcp_user_timeout(stream, UNHEARD.as_secs() as u32 * 1000);
 }

@@ -6,6 +6,7 @@ mod bore;
 mod frp;
 mod gate;
 mod relay;
+mod ssh;
 mod streams;
 
 pub(crate) use gate::{Gate, Tell};
@@ -17,9 +18,13 @@ use crate::map::Map;
 use crate::paths::Paths;
 use crate::plan::tunnel::{Line, TunnelJob};
 use crate::provider::{self, Failure};
+use crate::secret::printable;
 use smol::{LocalExecutor, Task};
 use std::cell::RefCell;
 use std::rc::Rc;
+
+/// The longest text of a server that is passed on, in characters.
+const TEXT_CAP: usize = 200;
 
 /// What stands around all of them.
 pub(crate) struct Around {
@@ -104,10 +109,16 @@ fn keep(section: Rc<Tunnel>, gate: Gate, around: Rc<Around>) -> smol::future::Bo
         let failure = match section.kind {
             Kind::Bore => bore::carry(&section, &gate).await,
             Kind::Frp => frp::carry(&section, &gate, &around).await,
-            Kind::Ssh | Kind::Script => {
+            Kind::Ssh => ssh::carry(&section, &gate, &around.paths).await,
+            Kind::Script => {
                 Failure::new(provider::Kind::Refused, format!("{} is not built yet", section.kind.word()))
             }
         };
         gate.down(failure);
     })
+}
+
+/// What a server says, harmless and short.
+fn quoted(text: &str) -> String {
+    printable(text.trim()).chars().take(TEXT_CAP).collect()
 }
