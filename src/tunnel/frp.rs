@@ -3,11 +3,10 @@
 
 use super::relay::Stream;
 use super::streams::Streams;
-use super::{Around, Gate};
+use super::{quoted, Around, Gate};
 use crate::act::{net, tls};
 use crate::config::Tunnel;
 use crate::provider::{Failure, Kind};
-use crate::secret::printable;
 use crate::sign::frp::{key, BLOCK};
 use crate::wire::frp::{self, Control, Fault, Login, Message, HEAD};
 use smol::future;
@@ -30,8 +29,6 @@ const SILENCE: Duration = Duration::from_secs(90);
 const PARKED_CAP: usize = 11;
 /// The piece in which the control connection is read.
 const PIECE: usize = 2 * 1024;
-/// The most characters of a server's own words.
-const QUOTE_CAP: usize = 200;
 
 /// Keeps a line up until it fails.
 pub(super) async fn carry(section: &Rc<Tunnel>, gate: &Gate, around: &Rc<Around>) -> Failure {
@@ -244,7 +241,7 @@ impl Client {
                 }
                 Message::WorkWanted => self.park(session),
                 Message::Pong { error } if !error.is_empty() => {
-                    let text = ["the server wants us no more: ", &quote(&error)].concat();
+                    let text = ["the server wants us no more: ", &quoted(&error)].concat();
                     return Err(self.failure(Kind::Unreachable, &text));
                 }
                 _ => {}
@@ -254,12 +251,12 @@ impl Client {
     }
 
     fn refused_login(&self, error: &str) -> Failure {
-        let quoted = quote(error);
+        let said = quoted(error);
         if error.contains("token") || error.contains("auth") {
-            let text = ["the server refuses the token; option token must be its auth.token (", &quoted, ")"];
+            let text = ["the server refuses the token; option token must be its auth.token (", &said, ")"];
             return self.failure(Kind::Credentials, &text.concat());
         }
-        self.failure(Kind::Unreachable, &["the server does not let us in: ", &quoted].concat())
+        self.failure(Kind::Unreachable, &["the server does not let us in: ", &said].concat())
     }
 
     fn refused_port(&self, port: u16, error: &str) -> Failure {
@@ -273,7 +270,7 @@ impl Client {
             "the server refuses it"
         };
         let port = if port == 0 { "a port".into() } else { format!("port {port}") };
-        self.failure(Kind::Refused, &format!("the server does not give us {port}: {why} ({})", quote(error)))
+        self.failure(Kind::Refused, &format!("the server does not give us {port}: {why} ({})", quoted(error)))
     }
 
     /// Has a connection wait for a visitor.
@@ -288,7 +285,7 @@ impl Client {
                 log::debug!(
                     "{}: a connection for a visitor ended: {}",
                     client.who,
-                    quote(&error.to_string())
+                    quoted(&error.to_string())
                 );
             }
         })));
@@ -315,11 +312,6 @@ impl Client {
             _ => Err(foreign()),
         }
     }
-}
-
-/// A server's own words.
-fn quote(text: &str) -> String {
-    printable(text).chars().take(QUOTE_CAP).collect()
 }
 
 /// An error in words: ours, or the system's.

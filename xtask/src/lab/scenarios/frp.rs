@@ -50,7 +50,11 @@ fn run(lab: &mut Lab) -> Result<Summary> {
     let dns = lab.nameserver()?;
     lab.wan_device()?;
     lab.internet.nft(CARRIER)?;
-    lab.internet.ip(&format!("addr add {SHARED_GATEWAY}/24 dev isp0"))?;
+    lab.internet.ip_batch(&[
+        &format!("addr add {SHARED_GATEWAY}/24 dev isp0"),
+        // Where answers go before the carrier's NAT is undone.
+        "route add 93.184.216.34/32 dev isp0",
+    ])?;
     lab.router.ip_batch(&[
         &format!("addr add {SHARED}/24 dev wan0"),
         &format!("route add default via {SHARED_GATEWAY} dev wan0"),
