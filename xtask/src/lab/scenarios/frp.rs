@@ -85,7 +85,11 @@ fn config(lab: &Lab, options: &str) -> String {
         "\nconfig tunnel 'out'\n\toption kind 'frp'\n\toption when 'always'\n\toption server '{SERVER}'\n\
          \toption token '{TOKEN}'\n\tlist mapping 'front_rtsp'\n\tlist mapping 'back_rtsp'\n{options}"
     );
-    lab.config().replace("\toption family 'any'\n", "\toption family 'ipv4'\n") + &mapping + &tunnel
+    let text = lab.config().replace("\toption family 'any'\n", "\toption family 'ipv4'\n");
+    // Nobody above us is asked, who would be waited for at each end.
+    let text =
+        text.replace("config porchlight 'global'\n", "config porchlight 'global'\n\toption upstream 'off'\n");
+    text + &mapping + &tunnel
 }
 
 /// An option of the tunnel.
@@ -263,6 +267,7 @@ fn unnoticed(lab: &Lab, server: &Frps, agent: &Agent) -> Result<String> {
         frps::PORT
     ))?;
     agent.wait_line(start, "the connection ended (", UP_LIMIT)?;
+    lab.verb(&["trigger"])?;
     let line = server.wait_line(start, "replaces the session before", AGAIN_LIMIT)?;
     visit(lab, PORT, "front", UP_LIMIT)?;
     visit(lab, SECOND_PORT, "back", UP_LIMIT)?;
@@ -271,5 +276,5 @@ fn unnoticed(lab: &Lab, server: &Frps, agent: &Agent) -> Result<String> {
     ensure!(!agent.lines().iter().any(refused), "the port was refused:\n{}", agent.tail(20));
     ensure!(server.count("login") >= 3, "{}", server.tail(20));
     let after = (line.at - start).as_secs_f64();
-    Ok(format!("cut without the server's knowledge: its session is replaced after {after:.1} s, and no port is refused"))
+    Ok(format!("cut without the server's knowledge: its session is replaced {after:.1} s later, and no port is refused"))
 }
