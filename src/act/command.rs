@@ -177,7 +177,8 @@ impl Watched {
     /// # Errors
     /// When it could not be started. That there is no such program shows as its first and last line.
     pub(crate) fn start(program: &str, args: &[&str], env: &[(&str, &Path)]) -> io::Result<Watched> {
-        let mut command = Command::new(std::env::current_exe()?);
+        // Not by our name: an upgrade may have put another file there.
+        let mut command = Command::new("/proc/self/exe");
         command.args([tether::NAME, &std::process::id().to_string(), program]).args(args);
         command.env("LC_ALL", "C").envs(env.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

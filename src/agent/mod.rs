@@ -242,6 +242,7 @@ impl Agent {
         }
         self.start_sensors().await?;
         self.next_look = clock::now().boot.plus(self.config.global.check_interval);
+        self.read_holes(clock::now());
         loop {
             let now = clock::now();
             let wake_at = self.decide(now);
@@ -286,7 +287,6 @@ impl Agent {
     fn decide(&mut self, now: Now) -> Time {
         camera::observe(&self.config, &self.world, &mut self.state, now.boot);
         refresh::observe(&self.config, &mut self.state, now);
-        plan::tunnel::observe(&self.config, &self.world, &mut self.state, now.boot);
         self.note_troubles(now);
         self.tell_interest();
         if now.boot >= self.next_look {
@@ -297,8 +297,10 @@ impl Agent {
             self.check_filter();
             lease::look_again(&mut self.state, &self.config);
             self.nudged = Set::new();
+            self.read_holes(now);
         }
         self.nudge_unheard();
+        plan::tunnel::observe(&self.config, &self.world, &mut self.state, now);
         self.report_reach();
         let plan = plan::plan(&self.config, &self.world, &self.state, now);
         let started: Vec<_> = plan

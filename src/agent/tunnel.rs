@@ -3,9 +3,13 @@
 use super::report::{draw, random};
 use super::{Agent, Message};
 use crate::act::http::Http;
-use crate::model::Now;
+use crate::config::tunnel::Kind;
+use crate::model::{Event, Now};
 use crate::paths::Paths;
+use crate::plan::fold;
 use crate::plan::tunnel::{self, News, Report, TunnelJob};
+use crate::sense::natmap;
+use crate::state::Retry;
 use crate::tunnel::{Around, Tunnels};
 use smol::channel::Sender;
 use smol::LocalExecutor;
@@ -25,6 +29,13 @@ pub(super) fn none(
 }
 
 impl Agent {
+    /// Reads where natmap's ways in are, if a tunnel is of that kind.
+    pub(super) fn read_holes(&mut self, now: Now) {
+        if self.config.tunnels.iter().any(|tunnel| tunnel.kind == Kind::Script) {
+            fold::event(&mut self.world, Event::Holes(natmap::read(&self.paths.root)), now);
+        }
+    }
+
     pub(super) fn start_tunnel(&mut self, job: &TunnelJob) {
         if let Some(section) = self.config.tunnels.iter().find(|section| section.name == job.tunnel) {
             self.tunnels.apply(section, job);
@@ -57,9 +68,9 @@ impl Agent {
             News::Down(failure) => {
                 let text =
                     self.redactor.redact(&format!("tunnel {name}: mapping {mapping}: {}", failure.text));
-                let told = before.retry.is_some_and(|retry| retry.failure.text == failure.text);
                 // Once a series, not at each try.
-                if told && after.retry.is_some_and(|retry| retry.tries > 1) {
+                let since = |retry: &Retry| (retry.since, retry.failure.text.clone());
+                if before.retry.as_ref().map(since) == after.retry.as_ref().map(since) {
                     log::debug!("{text}");
                 } else {
                     log::warn!("{text}");

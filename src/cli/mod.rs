@@ -100,7 +100,7 @@ pub const VERBS: [Verb; 11] = [
     },
     Verb {
         name: "trigger",
-        arguments: "[wan IF [DEV]|lease|clock]",
+        arguments: "[wan IF [DEV]|lease|clock|tunnel]",
         doc: "look now; without arguments, also try again\nwhat rests",
         run: trigger::run,
     },

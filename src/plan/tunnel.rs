@@ -112,7 +112,8 @@ fn mapping<'a>(config: &'a Config, name: &str) -> Option<&'a Mapping> {
 }
 
 /// Brings up to date since when the WANs are reachable, or not. Call it after each event.
-pub fn observe(config: &Config, world: &World, state: &mut State, now: Time) {
+pub fn observe(config: &Config, world: &World, state: &mut State, wall: Now) {
+    let now = wall.boot;
     state.tunnels.retain(|name, _| config.tunnels.iter().any(|tunnel| tunnel.name == *name));
     if !world.complete {
         return;
@@ -132,6 +133,28 @@ pub fn observe(config: &Config, world: &World, state: &mut State, now: Time) {
             (_, Some(since)) if now.since(since) >= BACK => false,
             _ => memory.needed,
         };
+        if tunnel.kind == TunnelKind::Script {
+            look_at_holes(config, world, state, tunnel, wall);
+        }
+    }
+}
+
+/// What somebody else carries: the hole that leads to a port of ours is that mapping's, while it is open.
+fn look_at_holes(config: &Config, world: &World, state: &mut State, tunnel: &Tunnel, now: Now) {
+    let mut found = Vec::new();
+    for (name, inner) in &tunnel.carries {
+        let hole = world.holes.iter().find(|hole| hole.inner == *inner);
+        let hole = hole.filter(|_| target(config, world, state, name, now).is_some());
+        found.push((name, hole));
+    }
+    let memory = state.tunnels.entry(tunnel.name.clone()).or_default();
+    memory.hole = found.iter().find_map(|(_, hole)| hole.map(|hole| hole.addr));
+    for (name, hole) in found {
+        let port = hole.map(|hole| hole.port);
+        let known = memory.lines.entry(name.clone()).or_default();
+        if known.port != port {
+            (known.port, known.since) = (port, now.boot);
+        }
     }
 }
 
@@ -272,6 +295,9 @@ pub(super) fn followed_names(config: &Config) -> impl Iterator<Item = &String> {
 
 /// The addresses of a tunnel's server.
 fn addresses<'a>(state: &'a State, tunnel: &'a Tunnel) -> Vec<IpAddr> {
+    if let Some(addr) = state.tunnels.get(&tunnel.name).and_then(|memory| memory.hole) {
+        return vec![addr];
+    }
     match tunnel.server.parse() {
         Ok(addr) => vec![addr],
         Err(_) => state.names.get(&tunnel.server).and_then(|memory| memory.addrs.clone()).unwrap_or_default(),
@@ -321,10 +347,9 @@ pub(super) fn followed(
     };
     match addresses(state, tunnel).into_iter().find(accept) {
         Some(addr) => Some(Ok(addr)),
-        None if family == Family::V4 => Some(Err(format!(
-            "no public {family} address is known of {}, the server of its tunnel",
-            tunnel.server
-        ))),
+        None if family == Family::V4 => {
+            Some(Err(format!("no public {family} address is known of the server of tunnel {}", tunnel.name)))
+        }
         None => None,
     }
 }

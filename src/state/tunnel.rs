@@ -5,6 +5,7 @@ use super::{Retry, State};
 use crate::map::Map;
 use crate::model::Time;
 use crate::plan::tunnel::Line;
+use std::net::IpAddr;
 
 /// The first field of this module's lines.
 pub(super) const LINE: &str = "tunnel";
@@ -22,6 +23,8 @@ pub struct TunnelState {
     pub begun: bool,
     /// Number of the last line.
     pub attempts: u64,
+    /// Of somebody else's: its address outside.
+    pub hole: Option<IpAddr>,
     /// By the mapping section's name.
     pub lines: Map<String, LineState>,
 }

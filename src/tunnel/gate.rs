@@ -52,7 +52,7 @@ impl Gate {
     }
 
     /// The mapping section's name.
-    pub(crate) fn mapping(&self) -> &str {
+    pub(super) fn mapping(&self) -> &str {
         &self.0.line.mapping
     }
 

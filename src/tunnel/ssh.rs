@@ -27,6 +27,9 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// After so many lines of a client the first of them are forgotten.
 const SAID_CAP: usize = 4;
 
+/// What OpenSSH says beside what went wrong.
+const CHATTER: [&str; 5] = ["debug1:", "OpenSSH_", "Authenticated to", "Transferred:", "Bytes per second"];
+
 /// Which client it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Client {
@@ -97,7 +100,7 @@ async fn watch(mut child: Watched, client: Client, section: &Tunnel, gate: &Gate
                     stands = true;
                     gate.up(port);
                 }
-                _ if line.is_empty() || line.starts_with("debug1:") || line.starts_with("OpenSSH_") => {}
+                _ if line.is_empty() || CHATTER.iter().any(|start| line.starts_with(start)) => {}
                 _ => {
                     said.push(line);
                     said.drain(..said.len().saturating_sub(SAID_CAP));

@@ -75,7 +75,13 @@ impl Loader<'_> {
         let (mut carries, any): (Vec<(String, u16)>, bool) = (Vec::new(), ports == [0]);
         for (index, name) in names.iter().enumerate() {
             let Some(usual) = self.carriable(fields, name) else { continue };
-            let port = if any { 0 } else { ports.get(index).copied().unwrap_or(usual) };
+            let port = if fields.one("kind") == Some("script") {
+                usual
+            } else if any {
+                0
+            } else {
+                ports.get(index).copied().unwrap_or(usual)
+            };
             if port != 0 && carries.iter().any(|(_, other)| *other == port) {
                 let text = format!("mapping {} would have the same port as another: {port}", quoted(name));
                 self.reader.fault(fields, "remote_port", &text);

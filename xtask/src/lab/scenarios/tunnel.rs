@@ -39,7 +39,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub const TUNNEL: Scenario = Scenario {
     name: "tunnel",
     about: "carrier-grade NAT: bore and ssh carry the camera, the name follows, failures are told and heal",
-    needs: &["ssh", "sshd", "ssh-keygen", "dbclient", "dropbearconvert"],
+    needs: &["busybox", "ssh", "sshd", "ssh-keygen", "dbclient", "dropbearconvert"],
     limit: Duration::from_secs(240),
     slow: true,
     run,
@@ -88,6 +88,7 @@ fn run(lab: &mut Lab) -> Result<Summary> {
     said.push(stage.dead_line()?);
     said.push(stage.moves()?);
     said.push(stage.other_client()?);
+    said.push(stage.natmap()?);
     said.push(stage.needed(&dns, begun)?);
     said.push(stage.neighbours()?);
     said.push(stage.killed()?);
@@ -312,6 +313,26 @@ impl<'a> Stage<'a> {
         Ok(format!("dropbear's client carries too; {} let no stranger be the server", words.join(" and ")))
     }
 
+    /// natmap's notify script says where a hole is; it counts as long as that natmap runs.
+    fn natmap(&self) -> Result<String> {
+        // What the script writes there lies below the agent's root.
+        symlink("/run/natmap", self.lab.root.join("var/run/natmap"))?;
+        let script = tools::workspace().join("openwrt/files/usr/lib/porchlight/natmap");
+        let text = format!("{} 198.51.100.90 31000 x {PORT} tcp; sleep 600", script.display());
+        let mut natmap =
+            self.lab.router.spawn("natmap", Command::new("busybox").args(["ash", "-c", &text]))?;
+        until("natmap's file is there", LIMIT, || {
+            Path::new("/run/natmap").join(format!("{}.json", natmap.pid())).exists().then_some(())
+        })?;
+        self.lab.verb(&["trigger", "tunnel"])?.success()?;
+        let line = self.wait_line("hole", "front_rtsp", "carries", LIMIT)?;
+        ensure!(line["port"] == 31000, "{line}");
+        natmap.kill();
+        self.lab.verb(&["trigger", "tunnel"])?.success()?;
+        self.wait_line("hole", "front_rtsp", "idle", LIMIT)?;
+        Ok("natmap's hole is shown by its notify script, as long as it runs".into())
+    }
+
     /// After a minute the tunnel is used for which that is needed, and the name follows it; nothing was published before.
     fn needed(&self, dns: &Nameserver, begun: Instant) -> Result<String> {
         let named = self.lab.wait_named(BORE4.into(), NEEDED_LIMIT)?;
@@ -351,9 +372,7 @@ impl<'a> Stage<'a> {
     fn killed(&mut self) -> Result<String> {
         let child = self.child()?;
         self.agent.kill();
-        until("the client ends with the agent", LIMIT, || {
-            (!Path::new("/proc").join(&child).exists()).then_some(())
-        })?;
+        until("the client ends with the agent", LIMIT, || (!runs(&child)).then_some(()))?;
         self.agent = start(self.lab, &self.bin)?;
         // The server has yet to notice that the last one is gone.
         self.wait_greeted("front", (BORE4, PORT), HEAL_LIMIT)?;
@@ -361,7 +380,7 @@ impl<'a> Stage<'a> {
         self.wait_greeted("front", (SSH4, BY_SSH), HEAL_LIMIT)?;
         let child = self.child()?;
         self.agent.stop(LIMIT)?;
-        ensure!(!Path::new("/proc").join(&child).exists(), "the client outlives a clean stop");
+        ensure!(!runs(&child), "the client outlives a clean stop");
         Ok("killed or stopped, the agent leaves no client; the next one uses the tunnel at once".into())
     }
 }
@@ -369,6 +388,12 @@ impl<'a> Stage<'a> {
 fn start(lab: &Lab, bin: &Path) -> Result<Agent> {
     let path = std::env::var("PATH").unwrap_or_default();
     lab.start_agent_as(lab.command().arg("run").env("PATH", format!("{}:{path}", bin.display())))
+}
+
+/// Whether a process of this number is there and is not only waited for.
+fn runs(pid: &str) -> bool {
+    let stat = fs::read_to_string(Path::new("/proc").join(pid).join("stat"));
+    stat.is_ok_and(|text| !text.rsplit(") ").next().unwrap_or_default().starts_with('Z'))
 }
 
 fn passed(from: Instant, to: Instant) -> f64 {
@@ -415,6 +440,11 @@ config tunnel 'side'
 \toption when 'always'
 \tlist mapping 'front_rtsp'
 \toption remote_port '{BY_SSH}'
+
+config tunnel 'hole'
+\toption kind 'script'
+\toption when 'always'
+\tlist mapping 'front_rtsp'
 "
     )
 }
