@@ -371,7 +371,7 @@ static TUNNEL: &[OptionRow] = &[
         "username",
         Kind::Text,
         "",
-        "For ssh: the account on the server; for frp: the user, whose name is put before the proxies'",
+        "For ssh: the account on the server; for frp: the user, if its server tells users apart",
     ),
     option("key_file", Kind::Path, "", "For ssh: the file of the private key, without a passphrase"),
     list(
@@ -398,7 +398,7 @@ static TUNNEL: &[OptionRow] = &[
         "tls_first_byte",
         Kind::Bool,
         "0",
-        "For frp: 1: begin TLS with byte 0x17, for servers before 0.37",
+        "For frp: 1: begin TLS with byte 0x17, for servers before 0.38",
     ),
     option("cacert", Kind::Path, "", "For frp: PEM file of who vouches for it; default: the global option"),
 ];

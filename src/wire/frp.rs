@@ -133,8 +133,8 @@ fn proven(body: Object, token: &str, now: u64) -> Object {
 /// The login; `now` in Unix seconds. One connection for work is kept waiting, so that a visitor need not wait for it.
 fn login(login: &Login, now: u64) -> Vec<u8> {
     let body = Object::new().str("version", VERSION).str("hostname", login.hostname).str("os", "linux");
-    let body = body.str("arch", std::env::consts::ARCH).str("user", login.user);
-    write(b'o', proven(body, login.token, now).str("run_id", login.run_id).num("pool_count", 1))
+    let body = proven(body.str("user", login.user), login.token, now);
+    write(b'o', body.str("run_id", login.run_id).num("pool_count", 1))
 }
 
 /// The first message of a connection for work.
