@@ -88,6 +88,11 @@ impl Http {
         })
     }
 
+    /// The same, with other trusted roots.
+    pub(crate) fn trusting(&self, roots: PathBuf) -> Http {
+        Http { roots, ..self.clone() }
+    }
+
     /// The trusted roots, where the clock is good enough to judge certificates by it.
     ///
     /// # Errors
@@ -261,7 +266,7 @@ impl Http {
     }
 
     /// What an error of TLS means: a bad certificate, a wrong clock, or no TLS at all.
-    fn judge_tls(
+    pub(super) fn judge_tls(
         &self,
         error: &rustls::Error,
         sent: bool,

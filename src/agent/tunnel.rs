@@ -1,7 +1,8 @@
 //! Tunnels: has them carry what the plan wants, and tells what becomes of them.
 
-use super::report::random;
+use super::report::{draw, random};
 use super::{Agent, Message};
+use crate::act::http::Http;
 use crate::config::tunnel::Kind;
 use crate::model::{Event, Now};
 use crate::paths::Paths;
@@ -9,15 +10,22 @@ use crate::plan::fold;
 use crate::plan::tunnel::{self, News, Report, TunnelJob};
 use crate::sense::natmap;
 use crate::state::kind_word;
-use crate::tunnel::Tunnels;
+use crate::tunnel::{Around, Tunnels};
 use smol::channel::Sender;
 use smol::LocalExecutor;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// None yet; what becomes of them is told by messages.
-pub(super) fn none(executor: Rc<LocalExecutor<'static>>, tx: Sender<Message>, paths: &Paths) -> Tunnels {
+pub(super) fn none(
+    executor: Rc<LocalExecutor<'static>>,
+    tx: Sender<Message>,
+    http: Http,
+    paths: Paths,
+) -> Tunnels {
     let tell = move |report| drop(tx.try_send(Message::Tunnel(report)));
-    Tunnels::new(executor, Rc::new(tell), paths)
+    let around = Around { http, paths, draw, run_ids: RefCell::default() };
+    Tunnels::new(executor, Rc::new(tell), around)
 }
 
 impl Agent {

@@ -41,6 +41,7 @@
 pub mod agent;
 pub mod camera;
 pub mod document;
+pub mod frps;
 pub mod home;
 pub mod moto;
 pub mod named;

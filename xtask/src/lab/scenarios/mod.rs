@@ -5,6 +5,7 @@ pub mod changes;
 pub mod control;
 pub mod doors;
 pub mod faults;
+pub mod frp;
 pub mod ground;
 pub mod hostile;
 pub mod idle;
@@ -89,6 +90,7 @@ pub const SCENARIOS: &[Scenario] = &[
     status::STATUS,
     upstream::UPSTREAM,
     tunnel::TUNNEL,
+    frp::FRP,
     faults::FAULTS,
     Scenario {
         name: "kill",
