@@ -1,5 +1,7 @@
 //! What the agent says of itself: one JSON document (pure), and the same as text for a person.
 
+mod outside;
+
 use crate::config::{Camera, Config, Mapping, Network, Notify, Ports, Problem, Record, Severity, Wan};
 use crate::map::Map;
 use crate::model::{
@@ -144,6 +146,7 @@ impl View<'_> {
             .raw("records", &array(records))
             .raw("cameras", &array(self.config.cameras.iter().map(|camera| self.camera(camera))))
             .raw("mappings", &array(self.config.mappings.iter().map(|mapping| self.mapping(mapping))))
+            .raw("outside", &self.outside())
             .raw("filter", &self.filter())
             .raw("notify", &array(self.config.notifies.iter().map(|channel| self.channel(channel))))
             .raw("changes", &array(self.state.history.iter().map(change)))
@@ -208,7 +211,8 @@ impl View<'_> {
         if let Some(seen) = found.seen {
             object = object.str("seen_as", &seen.to_string());
         }
-        if let Some(means) = found.means(family, witness::has_public_v6(self.world, self.state, wan)) {
+        let means = found.means(family, witness::has_public_v6(self.world, self.state, wan));
+        if let Some(means) = means.filter(|_| witness::is_wanted(self.config, wan, family)) {
             object = object.str("means", &means);
         }
         match witness::heard(self.world, self.state, wan, family) {
@@ -624,6 +628,7 @@ pub fn render(status: &Json) -> String {
             };
         }
     }
+    outside::lines(&mut out, status);
     let filter = status.get("filter");
     for table in filter.get("dropped_by").items() {
         let name = table.str().unwrap_or("?");

@@ -2,6 +2,7 @@
 //! what may block runs elsewhere and comes back as a [`Message`].
 
 mod acts;
+mod outside;
 mod reload;
 mod report;
 mod sensors;
@@ -26,6 +27,7 @@ use crate::mapping::hits::{label, Hits};
 use crate::mapping::nft::{MapReport, Program};
 use crate::model::{Event, Family, Mac, Now, Protection, RecordId, Time, TimeZone, World};
 use crate::paths::Paths;
+use crate::plan::outside::{OutsideJob, Verdict};
 use crate::plan::upstream::{Report, UpstreamJob};
 use crate::plan::witness::{Standing, Testimony};
 use crate::plan::{
@@ -76,6 +78,8 @@ pub enum Message {
     Told(TellJob, Result<(), Failure>),
     /// A change of the packet filter came back.
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
+    /// A service tried a port from the internet, or could not be asked.
+    Tried(OutsideJob, Result<Verdict, String>),
     /// The router above a WAN answered, or did not.
     Upstream(UpstreamJob, Report),
     /// Static leases were looked at.
@@ -229,8 +233,8 @@ impl Agent {
     /// Runs until it is to end. Returns whether all is well then.
     pub async fn run(mut self, rx: Receiver<Message>, mode: Mode) -> Result<bool, String> {
         if mode != Mode::Daemon {
-            // What is given has to be renewed.
-            self.config.global.upstream = Upstream::Off;
+            // What is given has to be renewed, and no pass waits for a port to be tried.
+            (self.config.global.upstream, self.config.global.probe_url) = (Upstream::Off, None);
         }
         self.start_sensors().await?;
         self.next_look = clock::now().boot.plus(self.config.global.check_interval);
@@ -379,6 +383,7 @@ impl Agent {
             Message::Resolved(job, result) => self.resolved(&job, result, now),
             Message::Told(job, result) => self.told(&job, result, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
+            Message::Tried(job, result) => self.tried(&job, result, now),
             Message::Upstream(job, report) => self.heard_above(&job, report, now),
             Message::Leased(result) => self.leased(result, now),
             Message::Droppers(generation, droppers) => {

@@ -72,7 +72,9 @@ impl Agent {
     pub(crate) fn report_reach(&mut self) {
         let mut texts = Vec::new();
         for wan in &self.config.wans {
-            for family in wan.families.iter().copied() {
+            for family in
+                Family::BOTH.into_iter().filter(|family| witness::is_wanted(&self.config, wan, *family))
+            {
                 let found = witness::standing(&self.world, &self.state, wan, family);
                 let (key, unsure) =
                     (witness::key(wan, family), matches!(found.reach, Reach::Unknown | Reach::Offline));

@@ -9,6 +9,7 @@ pub mod fold;
 pub mod lease;
 pub mod mapping;
 pub mod notify;
+pub mod outside;
 pub mod probe;
 pub mod publish;
 pub mod reach;
@@ -55,6 +56,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     lease::plan(config, world, state, now, &mut plan);
     upstream::plan(config, world, state, now, &mut plan);
     witness::plan(config, world, state, now, &mut plan);
+    outside::plan(config, world, state, now, &mut plan);
     notify::plan(config, world, state, now, &mut plan);
     plan
 }
@@ -80,6 +82,8 @@ pub enum Action {
     Lease(LeaseJob),
     /// Ask the router above a WAN for its address and for ports.
     Upstream(upstream::UpstreamJob),
+    /// Have a service try a port from the internet.
+    Outside(outside::OutsideJob),
 }
 
 /// [`Action::Publish`]. The agent adds the options, the time and the nonce.

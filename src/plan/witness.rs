@@ -237,7 +237,7 @@ fn believes_interface(wan: &Wan) -> bool {
 }
 
 /// Whether something is kept right by this line.
-fn is_wanted(config: &Config, wan: &Wan, family: Family) -> bool {
+pub fn is_wanted(config: &Config, wan: &Wan, family: Family) -> bool {
     let follows =
         |record: &crate::config::Record| record.wans.contains(&wan.name) && record.families.contains(&family);
     wan.families.contains(&family)

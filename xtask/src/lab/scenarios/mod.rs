@@ -15,6 +15,7 @@ pub mod mjpeg;
 pub mod moves;
 pub mod netifd;
 pub mod notify;
+pub mod outside;
 pub mod powerdns;
 pub mod ready;
 pub mod refresh;
@@ -111,6 +112,7 @@ pub const SCENARIOS: &[Scenario] = &[
     refresh::REFRESH,
     witness::WITNESS,
     witness::WAYS,
+    outside::OUTSIDE,
     notify::NOTIFY,
     import::IMPORT,
     Scenario {
