@@ -4,7 +4,7 @@
 
 use super::Scenario;
 use crate::lab::web::{Certificate, Face, Mood, Web, CACERT};
-use crate::lab::whoami::{Say, Whoami};
+use crate::lab::whoami::{Asked, Say, Whoami};
 use crate::lab::*;
 use anyhow::{ensure, Context, Result};
 use serde_json::Value;
@@ -34,6 +34,11 @@ pub const WAYS: Scenario = Scenario {
 const SEEN: Ipv4Addr = Ipv4Addr::new(93, 184, 216, 34);
 /// ... and of the second.
 const SEEN_B: Ipv4Addr = Ipv4Addr::new(93, 184, 216, 99);
+/// What it sees of the first WAN by IPv6, whose own network is private.
+const SEEN6: Ipv6Addr = Ipv6Addr::new(0x2606, 0x2800, 0x220, 1, 0x248, 0x1893, 0x25c8, 0x1946);
+const PRIVATE6: Ipv6Addr = Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 0x10);
+/// The web witnesses' address in IPv6.
+const WEB6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x80, 0, 0, 0, 0, 0x80);
 /// The owner's own web witnesses, each of another operator.
 const HOSTS: [&str; 3] = ["ip.alpha.test", "ip.beta.test", "ip.gamma.test"];
 /// A round in which nobody is slow.
@@ -58,6 +63,12 @@ table ip isp {
 		iifname \"isp1\" ip saddr != 10.8.0.0/16 counter name strays
 	}
 	counter strays { }
+}
+table ip6 isp {
+	chain in {
+		type nat hook input priority 100; policy accept;
+		ip6 saddr fd00:9::/64 snat to 2606:2800:220:1:248:1893:25c8:1946
+	}
 }
 ";
 
@@ -257,9 +268,11 @@ fn ways(lab: &mut Lab) -> Result<Summary> {
     ensure!(told == 2, "told {told} times of two addresses");
     agent.stop(SECOND)?;
     two_wans(lab, &mut stage)?;
-    Ok(Summary::line(
-        "public is confirmed by one question, a mismatch told, carrier-grade NAT publishes nothing",
-    ))
+    let six = private_six(lab, &mut stage)?;
+    Ok(Summary(vec![
+        "public is confirmed by one question, a mismatch told, carrier-grade NAT publishes nothing".into(),
+        six,
+    ]))
 }
 
 /// Each WAN is asked about by its own device; without the device nobody is asked, and nothing is published.
@@ -302,4 +315,42 @@ fn two_wans(lab: &Lab, stage: &mut Stage) -> Result<()> {
     ensure!(later.iter().all(|asked| asked.from == IpAddr::V4(SEEN)), "asked without the device: {later:?}");
     ensure!(stage.dns.count() == count, "published without the device: {:?}", stage.dns.updates());
     agent.stop(SECOND).map(drop)
+}
+
+/// By IPv6: behind a translator of prefixes what witnesses see is published; so it is where the owner does not want the
+/// interface to be believed.
+fn private_six(lab: &Lab, stage: &mut Stage) -> Result<String> {
+    let hosts = fs::read_to_string(lab.router.etc("hosts"))?;
+    let six: String = HOSTS.iter().map(|host| format!("{WEB6} {host}\n")).collect();
+    fs::write(lab.router.etc("hosts"), hosts + &six)?;
+    lab.internet.ip(&format!("addr add {WEB6}/128 dev lo"))?;
+    lab.internet.ip(&format!("route add {SEEN6}/128 dev isp0"))?;
+    stage.next([203, 0, 113])?;
+    lab.write_config(&stage.config("").replace("'ipv4'", "'ipv6'"))?;
+    let mut agent = lab.start_agent()?;
+    let start = Instant::now();
+    lab.wan_add6(PRIVATE6)?;
+    lab.wait_named(SEEN6.into(), ROUND)?;
+    let took = start.elapsed().as_millis();
+    let line = &lab.status()?["wans"][0]["ipv6"];
+    ensure!(line["address"] == PRIVATE6.to_string() && line["seen_as"] == SEEN6.to_string(), "{line}");
+    let by_six =
+        |asked: &[Asked], from: Ipv6Addr| !asked.is_empty() && asked.iter().all(|one| one.from == from);
+    let asked: Vec<Asked> = stage.whoami.asked().into_iter().filter(|asked| asked.server.is_ipv6()).collect();
+    ensure!(by_six(&asked, SEEN6), "asked: {asked:?}");
+    agent.stop(SECOND)?;
+    // A public address, which the owner wants to hear from witnesses.
+    let count = asked.len();
+    let text = stage.config("").replace("'ipv4'", "'ipv6'").replace("\tlist ip_source 'interface'\n", "");
+    lab.write_config(&text)?;
+    lab.wan_readdress6(WAN6)?;
+    lab.wait_dad(WAN6)?;
+    agent = lab.start_agent()?;
+    lab.wait_named(WAN6.into(), ROUND)?;
+    let line = &lab.status()?["wans"][0]["ipv6"];
+    ensure!(line["reach"] == "public" && line["known_by"] == "witnesses", "{line}");
+    let asked: Vec<Asked> = stage.whoami.asked().into_iter().filter(|asked| asked.server.is_ipv6()).collect();
+    ensure!(by_six(&asked[count..], WAN6), "asked: {asked:?}");
+    agent.stop(SECOND)?;
+    Ok(format!("IPv6 behind a translator: what is seen is published after {took} ms; a public one once witnesses say it"))
 }
