@@ -150,6 +150,7 @@ mod tests {
             generation: 1,
             device: "no-such-device".into(),
             own: IpAddr::from([127, 0, 0, 1]),
+            above: None,
             fresh: true,
             witnesses: source::all(&wan, Family::V4, 0),
         };

@@ -78,7 +78,8 @@ impl Agent {
                 let found = witness::standing(&self.world, &self.state, wan, family);
                 let (key, unsure) =
                     (witness::key(wan, family), matches!(found.reach, Reach::Unknown | Reach::Offline));
-                let same = |told: &Standing| (told.reach, told.known == KnownBy::Mismatch, told.own);
+                let same =
+                    |told: &Standing| (told.reach, told.known == KnownBy::Mismatch, told.own, told.refuted);
                 let told = self.reach_told.get(&key).map(same);
                 let open = witness::is_open(&self.config, &self.world, &self.state, wan, family);
                 // What witnesses say to a private address is waited for, so that it is said in one sentence.

@@ -134,6 +134,8 @@ pub struct WitnessJob {
     pub device: String,
     /// ... from this address, which the interface has.
     pub own: IpAddr,
+    /// What the router above us says of itself, which counts as a vote.
+    pub above: Option<IpAddr>,
     /// A new round begins.
     pub fresh: bool,
     /// Whom to ask, all at once.

@@ -3,8 +3,8 @@
 use super::account::{account_key, same_job};
 use super::reach::reach;
 use super::retry::due;
-use super::witness::standing;
-use super::{refresh, six, upstream};
+use super::witness::{outside, standing};
+use super::{refresh, six};
 use super::{Action, LookJob, Plan, PublishJob};
 use crate::config::{Config, Record, Wan};
 use crate::model::{Family, Now, Reach, RecordId, Time, World};
@@ -58,7 +58,7 @@ pub(super) fn address<'a>(
         let addr = world.wans.get(name).and_then(|world| world.line(family).addr.seen());
         let standing = standing(world, state, wan, family);
         let is_behind = family == Family::V4 && !matches!(standing.reach, Reach::Public | Reach::Offline);
-        if let Some(outside) = outside(world, wan).filter(|_| is_behind) {
+        if let Some(outside) = outside(world, state, wan).filter(|_| is_behind) {
             return Ok((wan, outside));
         }
         let reason = match (addr, standing.reach) {
@@ -81,11 +81,6 @@ pub(super) fn address<'a>(
         reasons.push(format!("wan {name}: {reason}"));
     }
     behind.ok_or(reasons)
-}
-
-/// The public address of the router above a WAN, if we can talk to that.
-fn outside(world: &World, wan: &Wan) -> Option<IpAddr> {
-    upstream::public(wan, world.wans.get(&wan.name)?)
 }
 
 /// The ids that a record section stands for.
