@@ -14,7 +14,7 @@ use porchlight::model::*;
 use porchlight::plan::mapping::{unheard, way, Exposure};
 use porchlight::plan::outside::{OutsideJob, Verdict};
 use porchlight::plan::publish::ids;
-use porchlight::plan::upstream::{Ask, Port, Report, UpstreamJob, Way, LIFETIME};
+use porchlight::plan::upstream::{Ask, Place, Port, Report, UpstreamJob, Way, LIFETIME};
 use porchlight::plan::witness::{self, standing};
 use porchlight::plan::{
     camera, fold, lease, notify, outside, plan, probe, refresh, settle, source, upstream,
@@ -154,6 +154,13 @@ impl Stage {
             ["fw4", "procd"] => (self.world.fw4, self.world.procd) = (true, true),
             ["fw4", "came"] => settle::firewall_came(&mut self.state),
             ["trigger"] => self.event(Event::Trigger),
+            // The router above a WAN says that something changed.
+            ["announced", wan, gateway] => {
+                let sensed = self.world.wans.get(*wan).and_then(|wan| wan.v4.addr.seen());
+                let Some(std::net::IpAddr::V4(local)) = sensed else { panic!("{line}: no address") };
+                let place = Place { gateway: gateway.parse().unwrap(), local };
+                upstream::announced(&mut self.state, wan, place, self.now.boot);
+            }
             // Somebody sets the clock; `clock TIME` to that Unix time.
             ["clock", wall] => {
                 self.since = wall.parse::<u64>().unwrap() - self.now.boot.0 / 1000;

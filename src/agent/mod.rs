@@ -28,7 +28,7 @@ use crate::mapping::nft::{MapReport, Program};
 use crate::model::{Event, Family, Mac, Now, Protection, RecordId, Time, TimeZone, World};
 use crate::paths::Paths;
 use crate::plan::outside::{OutsideJob, Verdict};
-use crate::plan::upstream::{Report, UpstreamJob};
+use crate::plan::upstream::{Place, Report, UpstreamJob};
 use crate::plan::witness::{Standing, Testimony};
 use crate::plan::{
     self, camera, fold, lease, refresh, settle, witness, Leased, LookJob, MapJob, ProbeJob, PublishJob,
@@ -82,6 +82,8 @@ pub enum Message {
     Tried(OutsideJob, Result<Verdict, String>),
     /// The router above a WAN answered, or did not.
     Upstream(UpstreamJob, Report),
+    /// The router above a WAN announced a change.
+    Announced(String, Place),
     /// Static leases were looked at.
     Leased(Result<Leased, String>),
     /// After the change of this generation: which tables drop what we let in.
@@ -132,6 +134,8 @@ pub struct Agent {
     pub(crate) changing_filter: Option<Task<()>>,
     /// Questions to the routers above us, by the WAN section's name.
     pub(crate) asking_above: Map<String, Task<()>>,
+    /// Those who listen to them, if that can be: to whom, and by which device.
+    pub(crate) listening_above: Map<String, ((Place, String), Option<Task<()>>)>,
     /// The look at the packet filter that is under way: a change ends it.
     pub(crate) checking_filter: Option<Task<()>>,
     /// It changed while it was being looked at: look again.
@@ -207,6 +211,7 @@ impl Agent {
             confirm_at_once: Arc::new(smol::lock::Semaphore::new(acts::CONFIRM_AT_ONCE)),
             changing_filter: None,
             asking_above: Map::new(),
+            listening_above: Map::new(),
             checking_filter: None,
             check_filter_again: false,
             filter_checked_at: None,
@@ -294,6 +299,7 @@ impl Agent {
             self.nudged = Set::new();
         }
         self.nudge_unheard();
+        self.listen_above();
         self.report_reach();
         let plan = plan::plan(&self.config, &self.world, &self.state, now);
         let started: Vec<_> = plan
@@ -385,6 +391,7 @@ impl Agent {
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
             Message::Tried(job, result) => self.tried(&job, result, now),
             Message::Upstream(job, report) => self.heard_above(&job, report, now),
+            Message::Announced(wan, place) => self.announced_above(&wan, place, now),
             Message::Leased(result) => self.leased(result, now),
             Message::Droppers(generation, droppers) => {
                 if generation == self.state.mapping.generation {

@@ -58,7 +58,7 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
             0
         }
         Action::Upstream(job) => {
-            upstream::begin(state, job);
+            upstream::begin(state, job, now.boot);
             0
         }
         Action::Outside(job) => {

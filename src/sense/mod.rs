@@ -3,8 +3,10 @@
 //! `netifd` asks OpenWrt which devices the WANs' interfaces are, whenever the network changes, and `heard` keeps the
 //! answers. `network` follows the kernel's links, addresses and routes (`view` keeps them, `choose` picks the address), and
 //! through `neighbours` the cameras' entries of the neighbour table (`filter` keeps the others out); both stand on
-//! `netlink`. `files` watches `leases` and the resolver's files.
+//! `netlink`. `files` watches `leases` and the resolver's files. `announced` hears
+//! the router above us.
 
+pub mod announced;
 pub mod choose;
 pub mod clock;
 pub mod files;
