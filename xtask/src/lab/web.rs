@@ -2,6 +2,7 @@
 //! small stand-in speaks Cloudflare's and the dyndns2 protocol, one *face* a host name, each with its mood.
 
 use super::process::{self, until, Daemon};
+use super::published::PUBLISHED;
 use super::{seal, Lab, Ns};
 use anyhow::{ensure, Context, Result};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
@@ -402,6 +403,7 @@ impl Account {
         let path = request.path.trim_start_matches("/client/v4/").trim_end_matches('/');
         let records = format!("zones/{ZONE_ID}/dns_records");
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        note_contents(&body);
         match (request.method.as_str(), path.strip_prefix(&records)) {
             ("GET", None) if path == "zones" => {
                 let wanted = request.query.get("name").is_none_or(|name| name == zone);
@@ -471,6 +473,7 @@ impl Account {
         if request.authorization != self.authorization {
             return (401, "badauth\n".into());
         }
+        addr.parse().iter().for_each(|addr| PUBLISHED.note("dyndns2", *addr));
         if request.path != "/nic/update" || addr.parse::<IpAddr>().is_err() {
             return (200, "notfqdn\n".into());
         }
@@ -481,6 +484,19 @@ impl Account {
         self.records = vec![record];
         (200, format!("good {addr}\n"))
     }
+}
+
+/// Every address in a request that writes, at whatever depth.
+fn note_contents(body: &Value) {
+    let parts: Vec<&Value> = match body {
+        Value::Array(parts) => parts.iter().collect(),
+        Value::Object(parts) => parts.values().collect(),
+        Value::String(text) => {
+            return text.parse().iter().for_each(|addr| PUBLISHED.note("Cloudflare", *addr))
+        }
+        _ => return,
+    };
+    parts.into_iter().for_each(note_contents);
 }
 
 fn success(result: Value) -> (u16, String) {
