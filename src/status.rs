@@ -1,6 +1,7 @@
 //! What the agent says of itself: one JSON document (pure), and the same as text for a person.
 
 mod outside;
+mod tunnel;
 
 use crate::config::{Camera, Config, Mapping, Network, Notify, Ports, Problem, Record, Severity, Wan};
 use crate::map::Map;
@@ -110,6 +111,7 @@ impl View<'_> {
             && self.config.records.iter().all(record_ok)
             && self.config.mappings.iter().all(mapping_ok)
             && self.state.mapping.retry.is_none()
+            && self.tunnels_are_well()
             && self.deaf.is_empty()
             && !self.world.wans.values().flat_map(|wan| &wan.interfaces).any(|interface| interface.trouble)
     }
@@ -147,6 +149,7 @@ impl View<'_> {
             .raw("cameras", &array(self.config.cameras.iter().map(|camera| self.camera(camera))))
             .raw("mappings", &array(self.config.mappings.iter().map(|mapping| self.mapping(mapping))))
             .raw("outside", &self.outside())
+            .raw("tunnels", &array(self.config.tunnels.iter().map(|tunnel| self.tunnel(tunnel))))
             .raw("filter", &self.filter())
             .raw("notify", &array(self.config.notifies.iter().map(|channel| self.channel(channel))))
             .raw("changes", &array(self.state.history.iter().map(change)))
@@ -629,6 +632,9 @@ pub fn render(status: &Json) -> String {
         }
     }
     outside::lines(&mut out, status);
+    for tunnel in status.get("tunnels").items() {
+        tunnel::render(&mut out, tunnel);
+    }
     let filter = status.get("filter");
     for table in filter.get("dropped_by").items() {
         let name = table.str().unwrap_or("?");

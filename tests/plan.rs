@@ -17,7 +17,7 @@ use porchlight::plan::publish::ids;
 use porchlight::plan::upstream::{Ask, Place, Port, Report, UpstreamJob, Way, LIFETIME};
 use porchlight::plan::witness::{self, standing};
 use porchlight::plan::{
-    camera, fold, lease, notify, outside, plan, probe, refresh, settle, source, upstream,
+    camera, fold, lease, notify, outside, plan, probe, refresh, settle, source, tunnel, upstream,
 };
 use porchlight::plan::{Action, Carried, LeaseJob, Leased, Plan, ProbeJob, StaticLease};
 use porchlight::provider::{Failure, Kind, Outcome};
@@ -78,6 +78,7 @@ impl Stage {
     fn decide(&mut self) {
         camera::observe(&self.config, &self.world, &mut self.state, self.now.boot);
         refresh::observe(&self.config, &mut self.state, self.now);
+        tunnel::observe(&self.config, &self.world, &mut self.state, self.now);
         if !self.config.notifies.is_empty() {
             let (config, state, deaf) = (&self.config, &self.state, &Map::new());
             let view = View { config, problems: &[], deaf, world: &self.world, state, now: self.now };
@@ -92,7 +93,10 @@ impl Stage {
             settle::begin(&mut self.state, &action, self.now);
             let line = show(&action);
             self.say(&line);
-            self.flying.push(action);
+            // A tunnel goes on; what becomes of it comes by itself.
+            if !matches!(action, Action::Tunnel(_)) {
+                self.flying.push(action);
+            }
         }
         if refresh::is_owed(&self.config, &self.state, &self.kept) {
             self.kept = State::from_text(&self.state.to_kept_text(), "").unwrap();
@@ -213,6 +217,17 @@ impl Stage {
                 self.state = State::default();
                 self.flying.clear();
             }
+            ["tunnel", name, mapping, rest @ ..] => self.tunnel(name, mapping, rest),
+            // `holes ADDRESS:PORT=INNER ...`: what natmap says.
+            ["holes", rest @ ..] => {
+                let hole = |text: &&str| {
+                    let (outside, inner) = text.split_once('=').unwrap();
+                    let outside: SocketAddr = outside.parse().unwrap();
+                    Hole { addr: outside.ip(), port: outside.port(), inner: inner.parse().unwrap() }
+                };
+                self.event(Event::Holes(rest.iter().map(hole).collect()));
+            }
+            ["tunnels?"] => self.tunnels(),
             ["done", rest @ ..] => self.done(rest),
             // The outcome of an older job than the one in flight, about the same.
             ["late", "done", rest @ ..] => {
@@ -227,7 +242,7 @@ impl Stage {
                     Action::Upstream(job) => job.generation -= 1,
                     Action::Outside(job) => job.generation -= 1,
                     Action::Tell(job) => job.generation -= 1,
-                    Action::Lease(_) => panic!("there is one at a time"),
+                    Action::Lease(_) | Action::Tunnel(_) => panic!("there is one at a time"),
                 }
                 self.flying.insert(0, late);
                 self.done(rest);
@@ -340,6 +355,36 @@ impl Stage {
         self.world.wans.get_mut(&job.wan).unwrap().above = upstream::above(&self.state, &job.wan);
         if let Some((_, text)) = upstream::sentence(self.state.upstream.get(&job.wan).unwrap(), wan) {
             self.say(&text);
+        }
+    }
+
+    /// `tunnel NAME MAPPING up PORT`, `tunnel NAME MAPPING CLASS`: what becomes of its last line; `late` in front of either:
+    /// of an older one.
+    fn tunnel(&mut self, name: &str, mapping: &str, words: &[&str]) {
+        let (late, words) = match words {
+            ["late", rest @ ..] => (1, rest),
+            rest => (0, rest),
+        };
+        let news = match words {
+            ["up", port] => tunnel::News::Up(port.parse().unwrap()),
+            [class] => tunnel::News::Down(Failure::new(kind(class), "said so")),
+            other => panic!("script: tunnel {other:?}"),
+        };
+        let attempt = self.state.tunnels.get(name).map_or(0, |memory| memory.attempts) - late;
+        let report = tunnel::Report { tunnel: name.into(), mapping: mapping.into(), attempt, news };
+        if !tunnel::answered(&mut self.state, &report, self.now.boot, u32::MAX) {
+            self.say("it is an older line's");
+        }
+    }
+
+    /// By which port of which tunnel a mapping is reached.
+    fn tunnels(&mut self) {
+        for section in self.config.tunnels.clone() {
+            for (mapping, _) in &section.carries {
+                let port = tunnel::port(&self.state, &section, mapping);
+                let port = port.map_or("nowhere".into(), |port| format!("at port {port}"));
+                self.say(&format!("{mapping} by {} {port}", section.name));
+            }
         }
     }
 
@@ -567,6 +612,7 @@ impl Stage {
                 notify::ended(&mut self.state.told, &job, result, self.now.boot, u32::MAX);
             }
             Action::Lease(job) => self.leased(&job, words),
+            Action::Tunnel(_) => unreachable!("it is not kept"),
             Action::Upstream(job) => self.above(&job, words),
             // `done open`, `done closed`, or why it could not be told.
             Action::Outside(job) => {
@@ -583,7 +629,12 @@ impl Stage {
             Action::Resolve(job) => {
                 let result = match kind_of(words[0]) {
                     Some(_) => Err(failure(words[0])),
-                    None => Ok(words.iter().map(|addr| addr.parse().unwrap()).collect()),
+                    None => Ok(words
+                        .iter()
+                        .map(|addr| {
+                            addr.parse().unwrap_or_else(|_| panic!("no address {addr}\n{}", self.out))
+                        })
+                        .collect()),
                 };
                 source::answered(&mut self.state, &job, result, self.now.boot);
             }
@@ -646,6 +697,12 @@ fn show(action: &Action) -> String {
             format!("have {mapping} tried by {device} ({family}): {addr} port {port}")
         }
         Action::Resolve(job) => format!("look up {}", job.name),
+        Action::Tunnel(job) => {
+            let line =
+                |line: &tunnel::Line| format!("{} to {} at {}", line.mapping, line.target, line.remote);
+            let lines: Vec<String> = job.lines.iter().map(line).collect();
+            format!("tunnel {} carries [{}]", job.tunnel, lines.join(", "))
+        }
         Action::Map(job) => {
             let rules: Vec<String> = job
                 .rules

@@ -1,5 +1,6 @@
 //! A bounded child process: its input, its output, and a deadline.
 
+use crate::cli::tether;
 use async_io::{Async, Timer};
 use rustix::io::Errno;
 use smol::future::{or, try_zip};
@@ -157,6 +158,57 @@ async fn converse(Reaped(child): &mut Reaped, input: &[u8]) -> io::Result<(Vec<u
         Async::new(gone)?.readable().await?;
     }
     Ok(outputs)
+}
+
+/// A child that goes on by itself, of whose standard error each line is heard; it ends when this is dropped, or when this
+/// process does.
+pub(crate) struct Watched {
+    child: Reaped,
+    complaints: Async<OwnedFd>,
+    heard: Vec<u8>,
+}
+
+/// The longest line of a [`Watched`] child that is taken whole, in bytes.
+const LINE_CAP: usize = 1024;
+
+impl Watched {
+    /// Starts a program that is found by PATH, with no input, its output thrown away.
+    ///
+    /// # Errors
+    /// When it could not be started. That there is no such program shows as its first and last line.
+    pub(crate) fn start(program: &str, args: &[&str], env: &[(&str, &Path)]) -> io::Result<Watched> {
+        // Not by our name: an upgrade may have put another file there.
+        let mut command = Command::new("/proc/self/exe");
+        command.args([tether::NAME, &std::process::id().to_string(), program]).args(args);
+        command.env("LC_ALL", "C").envs(env.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = Reaped(command.spawn()?);
+        let complaints = child.0.stderr.take().ok_or(ErrorKind::BrokenPipe)?;
+        Ok(Watched { child, complaints: Async::new(OwnedFd::from(complaints))?, heard: Vec::new() })
+    }
+
+    /// The next line that it says; `None` when it has ended.
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        loop {
+            let end = self.heard.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+            if let Some(end) = end.or_else(|| (self.heard.len() >= LINE_CAP).then_some(LINE_CAP)) {
+                let rest = self.heard.split_off(end);
+                let line = std::mem::replace(&mut self.heard, rest);
+                return Some(String::from_utf8_lossy(&line).trim().to_string());
+            }
+            self.heard.reserve(LINE_CAP);
+            match rustix::io::read(&self.complaints, rustix::buffer::spare_capacity(&mut self.heard)) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => self.complaints.readable().await.ok()?,
+                Err(_) => break,
+            }
+        }
+        // It closed its standard error: it has ended, or will not say so.
+        let _ = self.child.0.kill();
+        let last = std::mem::take(&mut self.heard);
+        (!last.is_empty()).then(|| String::from_utf8_lossy(&last).trim().to_string())
+    }
 }
 
 async fn write(pipe: Option<Async<OwnedFd>>, mut input: &[u8]) -> io::Result<()> {

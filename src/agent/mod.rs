@@ -8,6 +8,7 @@ mod report;
 mod sensors;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod upstream;
 
 pub(crate) use reload::{judge, read_bytes};
@@ -41,6 +42,7 @@ use crate::sense::network::Network;
 use crate::sense::signals::Signal;
 use crate::state::{self, State};
 use crate::status::View;
+use crate::tunnel::Tunnels;
 use smol::channel::{unbounded, Receiver, Sender};
 use smol::future::or;
 use smol::{LocalExecutor, Task, Timer};
@@ -84,6 +86,8 @@ pub enum Message {
     Upstream(UpstreamJob, Report),
     /// The router above a WAN announced a change.
     Announced(String, Place),
+    /// Something became of a tunnel's line.
+    Tunnel(plan::tunnel::Report),
     /// Static leases were looked at.
     Leased(Result<Leased, String>),
     /// After the change of this generation: which tables drop what we let in.
@@ -136,6 +140,8 @@ pub struct Agent {
     pub(crate) asking_above: Map<String, Task<()>>,
     /// Those who listen to them, if that can be: to whom, and by which device.
     pub(crate) listening_above: Map<String, ((Place, String), Option<Task<()>>)>,
+    /// What runs of the tunnels.
+    pub(crate) tunnels: Tunnels,
     /// The look at the packet filter that is under way: a change ends it.
     pub(crate) checking_filter: Option<Task<()>>,
     /// It changed while it was being looked at: look again.
@@ -204,6 +210,7 @@ impl Agent {
             state,
             http,
             network: None,
+            tunnels: tunnel::none(executor.clone(), tx.clone(), &paths),
             executor,
             tx,
             confirming: Map::new(),
@@ -240,9 +247,11 @@ impl Agent {
         if mode != Mode::Daemon {
             // What is given has to be renewed, and no pass waits for a port to be tried.
             (self.config.global.upstream, self.config.global.probe_url) = (Upstream::Off, None);
+            self.config.tunnels = Vec::new();
         }
         self.start_sensors().await?;
         self.next_look = clock::now().boot.plus(self.config.global.check_interval);
+        self.read_holes(clock::now());
         loop {
             let now = clock::now();
             let wake_at = self.decide(now);
@@ -297,9 +306,11 @@ impl Agent {
             self.check_filter();
             lease::look_again(&mut self.state, &self.config);
             self.nudged = Set::new();
+            self.read_holes(now);
         }
         self.nudge_unheard();
         self.listen_above();
+        plan::tunnel::observe(&self.config, &self.world, &mut self.state, now);
         self.report_reach();
         let plan = plan::plan(&self.config, &self.world, &self.state, now);
         let started: Vec<_> = plan
@@ -392,6 +403,7 @@ impl Agent {
             Message::Tried(job, result) => self.tried(&job, result, now),
             Message::Upstream(job, report) => self.heard_above(&job, report, now),
             Message::Announced(wan, place) => self.announced_above(&wan, place, now),
+            Message::Tunnel(report) => self.tunnelled(&report, now),
             Message::Leased(result) => self.leased(result, now),
             Message::Droppers(generation, droppers) => {
                 if generation == self.state.mapping.generation {
@@ -585,6 +597,7 @@ impl Agent {
         let _ = std::fs::remove_file(&self.paths.socket);
         // A change or a look that is under way may wait for the firewall for longer than we are given to end.
         (self.changing_filter, self.checking_filter) = (None, None);
+        self.tunnels.reconfigured(&[]);
         self.leave_above().await;
         let open = plan::mapping::may_be_open(&self.config, &self.world, &self.state);
         // What is written in the firewall's configuration stays there, so that a restart does not wear the flash.

@@ -144,10 +144,11 @@ impl Agent {
         if !after.global.enabled {
             log::info!("option enabled is '0': nothing to do until it is '1' and reloaded");
             (after.records, after.cameras, after.mappings) = Default::default();
-            after.notifies = Vec::new();
+            (after.tunnels, after.notifies) = Default::default();
         }
         let before = std::mem::replace(&mut self.config, after);
         self.redactor = Arc::new(reading.redactor);
+        self.tunnels.reconfigured(&self.config.tunnels);
         settle::reconfigured(&mut self.state, &before, &self.config);
         if let Some(network) = &self.network {
             network.set_wans(&self.config.wans);

@@ -10,6 +10,7 @@ mod output;
 mod providers;
 mod run;
 mod status;
+pub(crate) mod tether;
 mod trigger;
 mod unmap;
 
@@ -99,7 +100,7 @@ pub const VERBS: [Verb; 11] = [
     },
     Verb {
         name: "trigger",
-        arguments: "[wan IF [DEV]|lease|clock]",
+        arguments: "[wan IF [DEV]|lease|clock|tunnel]",
         doc: "look now; without arguments, also try again\nwhat rests",
         run: trigger::run,
     },
@@ -120,6 +121,13 @@ pub const VERBS: [Verb; 11] = [
 
 /// Reads the arguments of this process and runs the verb.
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == tether::NAME) {
+        if let Err(why) = tether::run(words) {
+            complain(&why);
+        }
+        return ExitCode::from(FAILED);
+    }
     let done = parse(lexopt::Parser::from_env()).map_err(Fault::Usage);
     let code = match done.and_then(|(verb, paths, arguments)| (verb.run)(&paths, &arguments)) {
         Ok(code) => code,

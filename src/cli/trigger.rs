@@ -18,10 +18,10 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
             }
             Nudge::World
         }
-        ["lease"] => Nudge::World,
+        ["lease" | "tunnel"] => Nudge::World,
         ["clock"] => Nudge::Clock,
         _ => {
-            let text = "trigger takes nothing, `wan INTERFACE [DEVICE]`, `lease` or `clock`";
+            let text = "trigger takes nothing, `wan INTERFACE [DEVICE]`, `lease`, `clock` or `tunnel`";
             return Err(Fault::Usage(text.into()));
         }
     };

@@ -6,6 +6,7 @@ mod notify;
 mod outside;
 mod record;
 mod resident;
+mod tunnel;
 mod witness;
 
 use super::nearest::did_you_mean;
@@ -136,6 +137,7 @@ impl<'a> Loader<'a> {
             "record" => self.record(&mut fields, &name),
             "camera" => self.camera(&mut fields, &name),
             "mapping" => self.mapping(&mut fields, &name),
+            "tunnel" => self.tunnel(&mut fields, &name),
             "notify" => self.notify(&mut fields, &name),
             _ => None,
         };

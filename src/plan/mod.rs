@@ -19,6 +19,7 @@ pub mod schedule;
 pub mod settle;
 pub mod six;
 pub mod source;
+pub mod tunnel;
 pub mod upstream;
 pub mod witness;
 
@@ -51,6 +52,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     let mut plan = Plan::default();
     mapping::plan(config, world, state, now, &mut plan);
     probe::plan(config, world, state, now, &mut plan);
+    tunnel::plan(config, world, state, now, &mut plan);
     source::plan(config, world, state, now.boot, &mut plan);
     publish::plan(config, world, state, now, &mut plan);
     lease::plan(config, world, state, now, &mut plan);
@@ -84,6 +86,8 @@ pub enum Action {
     Upstream(upstream::UpstreamJob),
     /// Have a service try a port from the internet.
     Outside(outside::OutsideJob),
+    /// Have a tunnel carry exactly these mappings.
+    Tunnel(tunnel::TunnelJob),
 }
 
 /// [`Action::Publish`]. The agent adds the options, the time and the nonce.

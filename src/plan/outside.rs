@@ -2,8 +2,8 @@
 //! to try it, and what its answers mean. It decides nothing: what it says is shown.
 
 use super::mapping::{way, Exposure};
-use super::{publish, Action, Plan};
-use crate::config::{Config, Mapping, ProbeUrl, Proto, Wan};
+use super::{publish, tunnel, Action, Plan};
+use crate::config::{Config, Mapping, ProbeUrl, Proto, Tunnel, Wan};
 use crate::model::{Family, Now, Time, World};
 use crate::provider::CLOCK_FLOOR;
 use crate::state::State;
@@ -94,7 +94,7 @@ pub struct OutsideState {
 }
 
 /// What is to be tried of a mapping in one family: its first port, where it is open to anyone and the packet filter carries
-/// it, at the address by which the internet gets in.
+/// it, at the address by which the internet gets in, be it that of a tunnel's server.
 pub fn target(
     config: &Config,
     world: &World,
@@ -112,17 +112,16 @@ pub fn target(
     let Exposure::Open(rules) = way(config, world, state, mapping, family, now) else { return None };
     let applied = state.mapping.applied.as_deref()?;
     let rule = rules.iter().find(|rule| rule.proto == Proto::Tcp).filter(|rule| applied.contains(rule))?;
-    let wans = config.wans.iter();
-    let (wan, addr, port) = match family {
-        Family::V4 => {
-            let (wan, addr) = publish::address(world, state, wans, family).ok()?;
+    let has_route = |wan: &&Wan| world.wans.get(&wan.name).is_some_and(|sensed| sensed.line(family).route);
+    let routed = || config.wans.iter().find(has_route);
+    let elsewhere = service.url.contains(IP);
+    let (wan, addr, port) = match (family, by_tunnel(config, state, mapping)) {
+        (Family::V4, Some((addr, port))) => (routed().filter(|_| elsewhere)?, addr, port),
+        (Family::V4, None) => {
+            let (wan, addr) = publish::address(world, state, config.wans.iter(), family).ok()?;
             (wan, addr, outside_port(world, state, wan, addr, mapping.src_dport.0)?)
         }
-        Family::V6 if !service.url.contains(IP) => return None,
-        Family::V6 => {
-            let has = |wan: &&Wan| world.wans.get(&wan.name).is_some_and(|sensed| sensed.v6.route);
-            (wans.into_iter().find(has)?, rule.target, mapping.src_dport.0)
-        }
+        (Family::V6, _) => (routed().filter(|_| elsewhere)?, rule.target, mapping.src_dport.0),
     };
     let sensed = world.wans.get(&wan.name)?;
     let device = match family {
@@ -130,6 +129,15 @@ pub fn target(
         Family::V6 => sensed.device6.clone().or_else(|| sensed.device.clone())?,
     };
     Some(Target { addr, port, device, own: sensed.line(family).addr.seen()? })
+}
+
+/// Where a tunnel carries a mapping for want of a public address.
+fn by_tunnel(config: &Config, state: &State, mapping: &Mapping) -> Option<(IpAddr, u16)> {
+    let needed = |tunnel: &&Tunnel| state.tunnels.get(&tunnel.name).is_some_and(|memory| memory.needed);
+    let place = |tunnel: &Tunnel| {
+        Some((*tunnel::addresses(state, tunnel).first()?, tunnel::port(state, tunnel, &mapping.name)?))
+    };
+    config.tunnels.iter().filter(needed).find_map(place)
 }
 
 /// The port outside that leads to ours: another one, perhaps, where the router above us has the address; `None` while

@@ -3,8 +3,8 @@
 use super::account::account_key;
 use super::retry::{after, Attempt, Spent};
 use super::{
-    lease, mapping, notify, outside, probe, refresh, source, upstream, witness, Action, Carried, LookJob,
-    MapJob, PublishJob, Rule,
+    lease, mapping, notify, outside, probe, refresh, source, tunnel, upstream, witness, Action, Carried,
+    LookJob, MapJob, PublishJob, Rule,
 };
 use crate::config::Config;
 use crate::map::Map;
@@ -63,6 +63,10 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
         }
         Action::Outside(job) => {
             outside::begin(state, job, now.boot);
+            0
+        }
+        Action::Tunnel(job) => {
+            tunnel::begin(state, job, now.boot);
             0
         }
         Action::Resolve(job) => {
@@ -412,6 +416,7 @@ pub fn try_again(state: &mut State) {
     upstream::try_again(state);
     source::try_again(state);
     outside::try_again(state);
+    tunnel::try_again(state);
     // Not forgotten: until a change of the packet filter succeeds, what is in force is in doubt.
     if let Some(retry) = &mut state.mapping.retry {
         retry.next = None;
@@ -428,6 +433,7 @@ pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
     upstream::reconfigured(state, now);
     source::reconfigured(state, now);
     outside::reconfigured(state, before, now);
+    tunnel::reconfigured(state, before, now);
     state.hits.retain(|name, _| now.mappings.iter().any(|mapping| mapping.name == *name));
     let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();
     state.records.retain(|id, _| keep.contains(id));

@@ -191,7 +191,7 @@ impl Standing {
             (Reach::Cgnat, _) => {
                 let way = match v6_is_public {
                     true => "IPv6 is the way in here: use an IPv6 record and mapping",
-                    false => "ask the provider for a public address or for IPv6",
+                    false => "use a tunnel (config tunnel), or ask the provider for a public address or for IPv6",
                 };
                 format!(
                     "{own} is behind carrier-grade NAT{seen}: many homes share one address, so nobody reaches the \

@@ -3,8 +3,8 @@
 //! `netifd` asks OpenWrt which devices the WANs' interfaces are, whenever the network changes, and `heard` keeps the
 //! answers. `network` follows the kernel's links, addresses and routes (`view` keeps them, `choose` picks the address), and
 //! through `neighbours` the cameras' entries of the neighbour table (`filter` keeps the others out); both stand on
-//! `netlink`. `files` watches `leases` and the resolver's files. `announced` hears
-//! the router above us.
+//! `netlink`. `files` watches `leases` and the resolver's files; `natmap` reads where a hole in a carrier's NAT is.
+//! `announced` hears the router above us.
 
 pub mod announced;
 pub mod choose;
@@ -13,6 +13,7 @@ pub mod files;
 pub mod filter;
 pub mod heard;
 pub mod leases;
+pub mod natmap;
 pub mod neighbours;
 pub mod netifd;
 pub mod netlink;

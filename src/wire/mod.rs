@@ -1,5 +1,6 @@
 //! Protocols as data: one a file, bytes to meaning and back. No sockets, no clock.
 
+pub mod bore;
 pub mod ctnetlink;
 pub mod dns;
 pub mod echo;

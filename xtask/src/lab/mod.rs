@@ -55,6 +55,7 @@ pub mod seal;
 pub mod stream;
 pub mod things;
 pub mod tools;
+pub mod tunnels;
 pub mod web;
 pub mod whoami;
 pub mod wire;

@@ -45,6 +45,11 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("miniupnpd", "miniupnpd-nftables"),
     ("upnpc", "miniupnpc"),
     ("natpmpc", "natpmpc"),
+    ("ssh", "openssh-client"),
+    ("ssh-keygen", "openssh-client"),
+    ("sshd", "openssh-server"),
+    ("dbclient", "dropbear-bin"),
+    ("dropbearconvert", "dropbear-bin"),
 ];
 
 /// No program, but found like one beside /usr/bin: the module without which ddclient has no HTTPS.

@@ -26,6 +26,7 @@ pub mod service;
 pub mod six;
 pub mod static_lease;
 pub mod ten;
+pub mod tunnel;
 pub mod ucifw;
 pub mod upstream;
 pub mod witness;
@@ -84,6 +85,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ucifw::UCI_BACKEND,
     static_lease::STATIC_LEASE,
     upstream::UPSTREAM,
+    tunnel::TUNNEL,
     faults::FAULTS,
     Scenario {
         name: "kill",
