@@ -139,7 +139,7 @@ pub struct Agent {
     /// Questions to the routers above us, by the WAN section's name.
     pub(crate) asking_above: Map<String, Task<()>>,
     /// Those who listen to them, if that can be: to whom, and by which device.
-    pub(crate) listening_above: Map<String, ((Place, String), Option<Task<()>>)>,
+    pub(crate) listening_above: Map<String, upstream::Listener>,
     /// What runs of the tunnels.
     pub(crate) tunnels: Tunnels,
     /// The look at the packet filter that is under way: a change ends it.

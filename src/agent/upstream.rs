@@ -15,6 +15,9 @@ use crate::state::State;
 use smol::Task;
 use std::time::Duration;
 
+/// To whom is listened, by which device, and who does, if that can be.
+pub(crate) type Listener = ((Place, String), Option<Task<()>>);
+
 /// How long the routers may take at the end to let go of what they gave.
 const LEAVE_LIMIT: Duration = Duration::from_secs(3);
 
