@@ -12,6 +12,7 @@ mod run;
 mod screen;
 mod status;
 pub(crate) mod tether;
+mod topics;
 mod trigger;
 mod unmap;
 
@@ -124,8 +125,18 @@ pub const VERBS: [Verb; 11] = [
         doc: "close the mappings that a killed agent left;\n--leases: its static leases too",
         run: unmap::run,
     },
-    Verb { name: "help", arguments: "", doc: "this text", run: help::run },
+    Verb {
+        name: "help",
+        arguments: "[TOPIC]",
+        doc: "this text, or a page: help quickstart, symptoms",
+        run: help::run,
+    },
 ];
+
+/// All that `porchlight help` has a page about.
+pub fn topics() -> Vec<&'static str> {
+    help::names().collect()
+}
 
 /// Reads the arguments of this process and runs the verb.
 pub fn main() -> ExitCode {

@@ -193,6 +193,8 @@ fn lines(
 ) -> Vec<Line> {
     match (memory.needed, memory.unreached, memory.reached) {
         (false, Some(since), _) => plan.wake(since.plus(BEFORE)),
+        // Names follow at the next look.
+        (true, ..) if !memory.begun => plan.wake(now.boot),
         (true, _, Some(since)) => plan.wake(since.plus(BACK)),
         _ => {}
     }

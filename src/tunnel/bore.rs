@@ -11,7 +11,6 @@ use crate::sign;
 use crate::wire::bore::{accept, authenticate, hello, read, Said, FRAME_CAP};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::Async;
-use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
@@ -111,27 +110,27 @@ impl Control {
         })
     }
 
-    fn next(&mut self) -> impl Future<Output = Result<Said, Failure>> + '_ {
-        async {
-            loop {
-                if let Some(end) = self.heard.iter().position(|byte| *byte == 0) {
-                    let rest = self.heard.split_off(end + 1);
-                    let frame = std::mem::replace(&mut self.heard, rest);
-                    let said = read(frame.get(..end).unwrap_or_default());
-                    return said
-                        .ok_or_else(|| self.failure(Kind::Garbled, "what it says is not bore's protocol"));
-                }
-                if self.heard.len() > FRAME_CAP {
-                    return Err(self.failure(Kind::Garbled, "what it says is not bore's protocol"));
-                }
-                let mut piece = [0; FRAME_CAP];
-                match self.stream.read(&mut piece).await {
-                    Ok(0) => return Err(self.failure(Kind::Unreachable, "it closed the connection")),
-                    Ok(count) => self.heard.extend_from_slice(piece.get(..count).unwrap_or_default()),
-                    Err(error) => return Err(self.broken(&error)),
-                }
+    async fn next(&mut self) -> Result<Said, Failure> {
+        loop {
+            if let Some(end) = self.heard.iter().position(|byte| *byte == 0) {
+                let rest = self.heard.split_off(end + 1);
+                let frame = std::mem::replace(&mut self.heard, rest);
+                return read(frame.get(..end).unwrap_or_default()).ok_or_else(|| self.garbled());
+            }
+            if self.heard.len() > FRAME_CAP {
+                return Err(self.garbled());
+            }
+            let mut piece = [0; FRAME_CAP];
+            match self.stream.read(&mut piece).await {
+                Ok(0) => return Err(self.failure(Kind::Unreachable, "it closed the connection")),
+                Ok(count) => self.heard.extend_from_slice(piece.get(..count).unwrap_or_default()),
+                Err(error) => return Err(self.broken(&error)),
             }
         }
+    }
+
+    fn garbled(&self) -> Failure {
+        self.failure(Kind::Garbled, "what it says is not bore's protocol")
     }
 
     /// What a message means that is not the one that was due.

@@ -38,6 +38,7 @@ const OTHER: &str = "second.example.com";
 struct Place<'a> {
     lab: &'a Lab,
     dns: Nameserver,
+    host: Host,
     _front: Camera,
     next: u8,
 }
@@ -51,7 +52,7 @@ impl<'a> Place<'a> {
         lab.write_leases(&[camera.lease(PLACE)])?;
         let front = Camera::start(&camera.ns, 554, "front")?;
         lab.write_config(&lab.config())?;
-        Ok(Place { lab, dns, _front: front, next: 10 })
+        Ok(Place { lab, dns, host: camera, _front: front, next: 10 })
     }
 
     fn addr(&self) -> Ipv4Addr {

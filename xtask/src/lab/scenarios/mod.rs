@@ -5,6 +5,7 @@ pub mod changes;
 pub mod control;
 pub mod doors;
 pub mod faults;
+pub mod frp;
 pub mod ground;
 pub mod hostile;
 pub mod idle;
@@ -16,8 +17,10 @@ pub mod moves;
 pub mod netifd;
 pub mod notify;
 pub mod powerdns;
+pub mod quickstart;
 pub mod ready;
 pub mod refresh;
+pub mod reload;
 pub mod route53;
 pub mod rtsp;
 pub mod scripts;
@@ -87,6 +90,7 @@ pub const SCENARIOS: &[Scenario] = &[
     status::STATUS,
     upstream::UPSTREAM,
     tunnel::TUNNEL,
+    frp::FRP,
     faults::FAULTS,
     Scenario {
         name: "kill",
@@ -113,6 +117,7 @@ pub const SCENARIOS: &[Scenario] = &[
         run: idle::writes,
     },
     refresh::REFRESH,
+    reload::RELOAD,
     witness::WITNESS,
     witness::WAYS,
     notify::NOTIFY,
@@ -145,4 +150,5 @@ pub const SCENARIOS: &[Scenario] = &[
     story::MIPS,
     story::ARM,
     scripts::SCRIPTS,
+    quickstart::QUICKSTART,
 ];
