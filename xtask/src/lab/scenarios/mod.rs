@@ -16,6 +16,7 @@ pub mod mjpeg;
 pub mod moves;
 pub mod netifd;
 pub mod notify;
+pub mod outside;
 pub mod powerdns;
 pub mod quickstart;
 pub mod ready;
@@ -120,6 +121,7 @@ pub const SCENARIOS: &[Scenario] = &[
     reload::RELOAD,
     witness::WITNESS,
     witness::WAYS,
+    outside::OUTSIDE,
     notify::NOTIFY,
     import::IMPORT,
     Scenario {
