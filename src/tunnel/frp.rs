@@ -94,7 +94,7 @@ impl Client {
         let mut socket = net::connect(who, &addrs, until).await?;
         super::gate::keep_alive(&socket);
         if !section.flag("tls", true) {
-            return Ok(Box::new(socket));
+            return Ok(super::relay::tcp(socket));
         }
         if section.flag("tls_first_byte", false) {
             let sent = socket.write_all(&[frp::TLS_BYTE]).await;
