@@ -101,7 +101,7 @@ impl Client {
             let _ = sockopt::set_socket_send_buffer_size(&socket, QUEUE);
         }
         if !section.flag("tls", true) {
-            return Ok(Box::new(socket));
+            return Ok(super::relay::tcp(socket));
         }
         if section.flag("tls_first_byte", false) {
             let sent = socket.write_all(&[frp::TLS_BYTE]).await;
