@@ -61,6 +61,8 @@ pub enum Nudge {
     Clock,
     /// A person: every wait and every rest.
     Person,
+    /// A person who changed records elsewhere, or has found them changed: what is known of them, too.
+    Records,
 }
 
 impl Question {
@@ -71,6 +73,7 @@ impl Question {
             Question::Trigger(Nudge::World) => "{\"verb\":\"trigger\",\"by\":\"world\"}\n",
             Question::Trigger(Nudge::Clock) => "{\"verb\":\"trigger\",\"by\":\"clock\"}\n",
             Question::Trigger(Nudge::Person) => "{\"verb\":\"trigger\",\"by\":\"person\"}\n",
+            Question::Trigger(Nudge::Records) => "{\"verb\":\"trigger\",\"by\":\"records\"}\n",
             Question::Once => "{\"verb\":\"once\"}\n",
         }
     }
@@ -86,6 +89,7 @@ impl Question {
             Some("trigger") => Ok(Question::Trigger(match json.get("by").str() {
                 Some("clock") => Nudge::Clock,
                 Some("person") => Nudge::Person,
+                Some("records") => Nudge::Records,
                 _ => Nudge::World,
             })),
             Some("once") => Ok(Question::Once),

@@ -11,7 +11,7 @@ mod upstream;
 
 pub(crate) use reload::{judge, read_bytes};
 pub use reload::{read_config, understand, Reading};
-pub(crate) use report::random;
+pub(crate) use report::{draw, random};
 
 use crate::act::http::Http;
 use crate::act::nudge;
@@ -471,8 +471,11 @@ impl Agent {
 
     /// Ends the waits that `nudge` says are over, and looks.
     pub fn look_now(&mut self, nudge: Nudge, now: Now) {
-        if nudge == Nudge::Person {
+        if matches!(nudge, Nudge::Person | Nudge::Records) {
             settle::try_again(&mut self.state);
+        }
+        if nudge == Nudge::Records {
+            settle::doubt(&mut self.state);
         }
         let event = if nudge == Nudge::Clock { Event::ClockSet } else { Event::Trigger };
         self.fold(event, now);

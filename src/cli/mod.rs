@@ -2,6 +2,7 @@
 
 mod cameras;
 mod check;
+mod doctor;
 mod help;
 mod import;
 mod notify;
@@ -64,7 +65,7 @@ pub struct Verb {
 }
 
 /// All verbs, in the order of the help.
-pub const VERBS: [Verb; 11] = [
+pub const VERBS: [Verb; 12] = [
     Verb {
         name: "run",
         arguments: "",
@@ -73,6 +74,12 @@ pub const VERBS: [Verb; 11] = [
     },
     Verb { name: "once", arguments: "", doc: "one pass; exit code 0 if all is well then", run: once::run },
     Verb { name: "status", arguments: "[--json|--prometheus]", doc: "how things are", run: status::run },
+    Verb {
+        name: "doctor",
+        arguments: "[--json]",
+        doc: "walk the chain from the line to the camera: the\nfirst broken link, and its mend",
+        run: doctor::run,
+    },
     Verb {
         name: "check",
         arguments: "[--mode]",
@@ -99,8 +106,8 @@ pub const VERBS: [Verb; 11] = [
     },
     Verb {
         name: "trigger",
-        arguments: "[wan IF [DEV]|lease|clock]",
-        doc: "look now; without arguments, also try again\nwhat rests",
+        arguments: "[wan IF [DEV]|lease|clock|records]",
+        doc: "look now; without arguments, also try again\nwhat rests; records: also ask for what is published",
         run: trigger::run,
     },
     Verb {

@@ -63,7 +63,7 @@ pub(super) fn is_awaited(state: &State, mapping: &Mapping, addr: IpAddr) -> bool
 }
 
 /// What the owner can do about it.
-fn mend(found: &Protection) -> &'static str {
+pub fn mend(found: &Protection) -> &'static str {
     match found {
         Protection::Open => {
             "set a password on the camera, also for RTSP and ONVIF; option allow_open '1' exposes it all the same"

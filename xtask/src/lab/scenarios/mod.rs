@@ -3,6 +3,7 @@
 pub mod cameras;
 pub mod changes;
 pub mod control;
+pub mod doctor;
 pub mod doors;
 pub mod faults;
 pub mod ground;
@@ -113,6 +114,7 @@ pub const SCENARIOS: &[Scenario] = &[
     witness::WAYS,
     notify::NOTIFY,
     import::IMPORT,
+    doctor::DOCTOR,
     Scenario {
         name: "control",
         about: "the control socket, one instance, reloads, a clean end",
