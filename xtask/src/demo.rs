@@ -65,7 +65,7 @@ pub fn run(options: &Options) -> Result<i32> {
     println!("{FAINT}Building Porchlight ...{FAINT:#}");
     let program = tools::build_agent(options.release)?;
     let args: [OsString; 3] = ["__demo".into(), "--program".into(), program.into()];
-    Ok(seal::exit_code(seal::run(&args, LIMIT)?))
+    Ok(seal::exit_code(seal::run(&args, LIMIT, None)?))
 }
 
 /// The sealed part; the exit status is 1 if a step of the story went wrong.

@@ -8,7 +8,8 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{anyhow, ensure, Context, Result};
 use std::env;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read as _, Seek as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -69,7 +70,7 @@ pub fn run(options: &Options) -> Result<i32> {
         SCENARIOS.iter().for_each(|scenario| anstream::println!("{}: {}", scenario.name, scenario.about));
         return Ok(0);
     }
-    let scenarios: Vec<&Scenario> =
+    let scenarios: Vec<&'static Scenario> =
         SCENARIOS.iter().filter(|scenario| options.wants(scenario.name)).collect();
     let mut total = Tally::default();
     let needs: Vec<&str> = scenarios.iter().flat_map(|s| s.needs).chain(UNIT_NEEDS).copied().collect();
@@ -97,28 +98,63 @@ pub fn run(options: &Options) -> Result<i32> {
     Ok(i32::from(failed > 0 || unwelcome))
 }
 
-fn run_scenarios(scenarios: &[&Scenario], options: &Options, total: &mut Tally) {
+/// How one scenario ended, in how many seconds.
+type Outcome = (&'static Scenario, Result<()>, f64);
+
+/// Machines that are emulated take one processor and minutes: they run beside the other scenarios, which mostly wait.
+/// What they print comes when all are done.
+const BESIDE: [&str; 3] = ["emulated", "machine-mips", "machine-arm"];
+
+fn run_scenarios(scenarios: &[&'static Scenario], options: &Options, total: &mut Tally) {
     let program = match tools::build_agent(options.release) {
         Ok(program) => program,
         Err(error) => return total.fail("lab", &format!("{error:#}")),
     };
-    for scenario in scenarios {
-        anstream::println!("== lab {}: {}", scenario.name, scenario.about);
-        let start = Instant::now();
-        match run_scenario(scenario, &program, options) {
-            Ok(()) => {
-                total.passed += 1;
-                anstream::println!("{GOOD}passed{GOOD:#} in {:.1} s", start.elapsed().as_secs_f64());
-            }
-            Err(error) => match error.downcast_ref::<Skipped>() {
-                Some(why) => total.skip(scenario.name, &why.to_string()),
-                None => total.fail(scenario.name, &format!("{error:#}")),
-            },
+    let (beside, mut rest): (Vec<_>, Vec<_>) =
+        scenarios.iter().copied().partition(|scenario| BESIDE.contains(&scenario.name));
+    let two = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+    let beside = if two && !rest.is_empty() {
+        beside
+    } else {
+        rest.extend(beside);
+        Vec::new()
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| run_beside(&beside, &program, options));
+        for scenario in rest {
+            anstream::println!("== lab {}: {}", scenario.name, scenario.about);
+            let outcome = timed(scenario, &program, options, None);
+            total.take(&outcome);
         }
-    }
+        for (text, outcome) in other.join().unwrap_or_default() {
+            anstream::println!("== lab {}: {}", outcome.0.name, outcome.0.about);
+            anstream::print!("{text}");
+            total.take(&outcome);
+        }
+    });
 }
 
-fn run_scenario(scenario: &Scenario, program: &Path, options: &Options) -> Result<()> {
+/// Runs scenarios one after the other and keeps what they print.
+fn run_beside(scenarios: &[&'static Scenario], program: &Path, options: &Options) -> Vec<(String, Outcome)> {
+    let run = |scenario: &'static Scenario| -> Result<(String, Outcome)> {
+        let mut out = tempfile::tempfile()?;
+        let outcome = timed(scenario, program, options, Some(&out));
+        let mut text = String::new();
+        out.rewind()?;
+        out.read_to_string(&mut text)?;
+        Ok((text, outcome))
+    };
+    let kept = |scenario| run(scenario).unwrap_or_else(|error| (String::new(), (scenario, Err(error), 0.0)));
+    scenarios.iter().copied().map(kept).collect()
+}
+
+fn timed(scenario: &'static Scenario, program: &Path, options: &Options, out: Option<&File>) -> Outcome {
+    let start = Instant::now();
+    let result = run_scenario(scenario, program, options, out);
+    (scenario, result, start.elapsed().as_secs_f64())
+}
+
+fn run_scenario(scenario: &Scenario, program: &Path, options: &Options, out: Option<&File>) -> Result<()> {
     if scenario.slow && options.quick {
         return lab::skip("left out by --quick");
     }
@@ -134,7 +170,7 @@ fn run_scenario(scenario: &Scenario, program: &Path, options: &Options) -> Resul
         lab::things::prepare(!options.no_install)?;
     }
     let args: [OsString; 4] = ["__scenario".into(), scenario.name.into(), "--program".into(), program.into()];
-    match seal::exit_code(seal::run(&args, scenario.limit)?) {
+    match seal::exit_code(seal::run(&args, scenario.limit, out)?) {
         0 => Ok(()),
         SKIPPED => lab::skip("see the line above"),
         seal::INTERRUPTED => std::process::exit(seal::INTERRUPTED),
@@ -170,6 +206,19 @@ impl Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
+    }
+
+    fn take(&mut self, (scenario, result, seconds): &Outcome) {
+        match result {
+            Ok(()) => {
+                self.passed += 1;
+                anstream::println!("{GOOD}passed{GOOD:#} in {seconds:.1} s");
+            }
+            Err(error) => match error.downcast_ref::<Skipped>() {
+                Some(why) => self.skip(scenario.name, &why.to_string()),
+                None => self.fail(scenario.name, &format!("{error:#}")),
+            },
+        }
     }
 
     fn fail(&mut self, name: &str, why: &str) {

@@ -100,7 +100,7 @@ pub fn main(args: &[String]) -> Result<i32> {
     if let Some(path) = order.json {
         again.extend(["--json".into(), path.into()]);
     }
-    Ok(seal::exit_code(seal::run(&again, LIMIT)?))
+    Ok(seal::exit_code(seal::run(&again, LIMIT, None)?))
 }
 
 /// The sealed part.

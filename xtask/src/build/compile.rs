@@ -43,7 +43,8 @@ fn command(target: &Target, tools: &Tools, router: &Path, out: &Path) -> Result<
     // Its name tells cargo when the link is another; where it lies is for the linker's script alone to know, for
     // what cargo is told goes into the names of functions.
     let mut hash = DefaultHasher::new();
-    (LAYOUT, link::FLAGS, link::MUSL_SOURCE, link::TIME_SOURCE, target.link_flags).hash(&mut hash);
+    (LAYOUT, link::FLAGS, link::MUSL_SOURCE, link::REST_SOURCE, link::TIME_SOURCE, target.link_flags)
+        .hash(&mut hash);
     let layout = format!("layout-{:016x}.ld", hash.finish());
     fs::write(out.join(&layout), LAYOUT).with_context(|| format!("cannot write {layout}"))?;
     let env_name = target.rust.replace('-', "_");

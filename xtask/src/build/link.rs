@@ -8,13 +8,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// For ld.lld. Functions whose code is alike become one.
-pub const FLAGS: &str = "--icf=all --nostdlib --build-id=none -z noexecstack -z norelro";
+pub const FLAGS: &str = "--icf=all --nostdlib --build-id=none -z noexecstack -z norelro --wrap=epoll_wait";
 /// The map's file name.
 pub const MAP: &str = "porchlight.map";
 /// Words of zig's call that are not wanted: the unwinding tables' index and what is stripped.
 const UNWANTED: [&str; 3] = ["--eh-frame-hdr", "-s", "--as-needed"];
 /// Smaller ones of musl's functions, see there.
 pub const MUSL_SOURCE: &str = include_str!("musl.c");
+/// What an agent at rest gives back, see there.
+pub const REST_SOURCE: &str = include_str!("rest.c");
 /// Two calls set right, see there.
 pub const TIME_SOURCE: &str = include_str!("time.c");
 /// What it becomes.
@@ -30,6 +32,7 @@ const PROBE: &str = "int main(void) { return 0; }\n";
 pub fn script(target: &Target, zig: &str, out: &Path) -> Result<String> {
     let (flags, objects) = split(&probe(target, zig, out)?).context("zig did not say how it links")?;
     compile(target, zig, out, "musl", MUSL_SOURCE)?;
+    compile(target, zig, out, "rest", REST_SOURCE)?;
     if target.is_big() {
         compile(target, zig, out, "time", TIME_SOURCE)?;
     }
@@ -45,7 +48,7 @@ for argument do
     *) set -- \"$@\" \"$argument\" ;;
     esac
 done
-exec {zig} ld.lld {flags} {FLAGS} {more} -L'{out}' -Map='{out}/{MAP}' \"$@\" '{out}/musl.o' --start-group {objects} --end-group
+exec {zig} ld.lld {flags} {FLAGS} {more} -L'{out}' -Map='{out}/{MAP}' \"$@\" '{out}/musl.o' '{out}/rest.o' --start-group {objects} --end-group
 "
     ))
 }

@@ -13,6 +13,7 @@ use nix::unistd::{getegid, geteuid, Pid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -33,10 +34,11 @@ const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 /// How often a child is looked at while a deadline runs.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Runs `xtask ARGS` sealed, with our standard output and error, and waits for it. At the deadline
-/// everything inside is killed and an error returned.
-pub fn run(args: &[OsString], limit: Duration) -> Result<ExitStatus> {
-    // The handlers of signals outlive their registration: between runs they must end us again.
+/// Runs `xtask ARGS` sealed and waits for it; what it prints goes to `out`, or to where our own output goes. At the
+/// deadline everything inside is killed and an error returned.
+pub fn run(args: &[OsString], limit: Duration, out: Option<&File>) -> Result<ExitStatus> {
+    // The handlers of signals outlive their registration: between runs they must end us again. Where two run at a
+    // time, the end of the first has a signal end us at once; what runs dies with us.
     static BETWEEN: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| {
         let between = Arc::new(AtomicBool::new(false));
         for signal in ENDING {
@@ -48,6 +50,9 @@ pub fn run(args: &[OsString], limit: Duration) -> Result<ExitStatus> {
     let signals = Signals::new(ENDING)?;
     let mut command = Command::new(own_program()?);
     command.arg(HOLD).args(args).stdin(Stdio::null());
+    if let Some(out) = out {
+        command.stdout(out.try_clone()?).stderr(out.try_clone()?);
+    }
     let child = command.spawn().context("cannot start the sealed part")?;
     let status = tend(child, signals, Some(Instant::now() + limit));
     BETWEEN.store(true, Ordering::SeqCst);

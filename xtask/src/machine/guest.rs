@@ -109,6 +109,16 @@ impl Guest {
         said.trim().parse().with_context(|| format!("{field} of the agent is '{said}'"))
     }
 
+    /// Waits until the agent at rest has given back what it needs no longer; its resident memory then, in KiB.
+    ///
+    /// # Errors
+    /// When it still has more than `most` KiB at the end of `limit`.
+    pub fn at_rest(&mut self, most: u64, limit: Duration) -> Result<u64> {
+        let resident = "$(sed -n 's/^VmRSS:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$(pidof porchlight)/status)";
+        self.wait("memory given back at rest", &format!("[ {resident} -le {most} ]"), limit)?;
+        self.memory("VmRSS")
+    }
+
     /// The processor's time that the agent took so far, in seconds (`utime` and `stime` of `/proc/PID/stat`,
     /// which count hundredths).
     ///

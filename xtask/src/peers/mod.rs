@@ -41,7 +41,7 @@ pub fn main(args: &[String]) -> Result<i32> {
         bail!("say record or check");
     }
     tools::require(&TOOLS, true)?;
-    Ok(seal::exit_code(seal::run(&[SEALED.into(), what.into()], LIMIT)?))
+    Ok(seal::exit_code(seal::run(&[SEALED.into(), what.into()], LIMIT, None)?))
 }
 
 /// The sealed part.
