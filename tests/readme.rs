@@ -3,6 +3,7 @@
 
 use porchlight::cli::VERBS;
 use porchlight::config::schema::{Built, Kind, SECTIONS};
+use porchlight::doctor::LINKS;
 use porchlight::model::Family;
 use porchlight::notify::{Channel, CHANNELS};
 use porchlight::provider::{aliases, Entry, PROVIDERS};
@@ -128,6 +129,15 @@ fn channels() -> String {
     out
 }
 
+fn links() -> String {
+    let mut table =
+        "\n| link | what must hold | without which it is not asked |\n|---|---|---|\n".to_string();
+    for link in &LINKS {
+        let _ = writeln!(table, "| `{}` | {} | {} |", link.name, link.about, link.needs.join(", "));
+    }
+    table
+}
+
 /// Puts a table between its marks.
 fn put(page: &str, what: &str, table: &str) -> String {
     let start = page.find(&format!("<!-- {what}:")).unwrap_or_else(|| panic!("there is no mark for {what}"));
@@ -154,6 +164,7 @@ fn tables_are_the_codes() {
         "docs/providers.md",
         &[("provider options", provider_options()), ("refresh", refreshes()), ("other names", other_names())],
     );
+    check("docs/doctor.md", &[("links", links())]);
 }
 
 #[test]

@@ -51,7 +51,13 @@ fn one_camera(facts: &Facts, mapping: &Mapping, said: &[(String, Protection)]) -
     }
     let addr = match asked_at(config, world, state, mapping, *now) {
         Ok(addr) => addr,
-        Err((_, why)) => return Some(Finding::broken(format!("mapping {name}: {why}"), BY_KERNEL, place_mend(facts, camera))),
+        Err((_, why)) => {
+            return Some(Finding::broken(
+                format!("mapping {name}: {why}"),
+                BY_KERNEL,
+                place_mend(facts, camera),
+            ))
+        }
     };
     if let (Err(why), false) = (inquiry(mapping, addr), mapping.allow_open) {
         let mend = format!("set option probe 'rtsp' or 'http' in mapping '{name}'; or option allow_open '1' to expose it all the same");
@@ -91,7 +97,9 @@ pub fn rules(facts: &Facts, said: &[(String, Protection)]) -> Vec<Rule> {
     let one = |mapping: &Mapping| {
         // Without an agent, what a camera just said is what it would hear.
         let mut mapping = mapping.clone();
-        mapping.allow_open |= said.iter().any(|(name, found)| *name == mapping.name && matches!(found, Protection::Password(_)));
+        mapping.allow_open |= said
+            .iter()
+            .any(|(name, found)| *name == mapping.name && matches!(found, Protection::Password(_)));
         match exposure(config, world, state, &mapping, *now) {
             Exposure::Open(rules) => rules,
             Exposure::Closed(_) | Exposure::Until(..) => Vec::new(),
@@ -104,10 +112,20 @@ pub fn rules(facts: &Facts, said: &[(String, Protection)]) -> Vec<Rule> {
 pub fn port(facts: &Facts, conflicts: &[(String, String)]) -> Finding {
     let one = |(mapping, why): &(String, String)| {
         let what = why.rsplit_once(": ").map_or(why.as_str(), |(what, _)| what);
-        let mend = format!("set another option src_dport in mapping '{mapping}', or free that port; then `{}`", facts.again());
-        Finding::broken(format!("mapping {mapping}: {what}"), "redirects, UPnP leases and listening sockets were read", mend)
+        let mend = format!(
+            "set another option src_dport in mapping '{mapping}', or free that port; then `{}`",
+            facts.again()
+        );
+        Finding::broken(
+            format!("mapping {mapping}: {what}"),
+            "redirects, UPnP leases and listening sockets were read",
+            mend,
+        )
     };
-    Finding::worst(conflicts.iter().map(one).collect(), "no other redirect, UPnP lease or program has a port of ours")
+    Finding::worst(
+        conflicts.iter().map(one).collect(),
+        "no other redirect, UPnP lease or program has a port of ours",
+    )
 }
 
 /// The mappings in the packet filter.
@@ -115,15 +133,29 @@ pub fn rule(facts: &Facts, rules: &[Rule], present: &Result<Present, String>) ->
     let carrier = match carrier(&facts.config, &facts.world) {
         Ok(carrier) => carrier,
         Err(why) if facts.config.mappings.is_empty() => return Finding::not_asked(why),
-        Err(why) => return Finding::broken(why, "by option mapping_backend and what is here", "set option mapping_backend 'auto'"),
+        Err(why) => {
+            return Finding::broken(
+                why,
+                "by option mapping_backend and what is here",
+                "set option mapping_backend 'auto'",
+            )
+        }
     };
     let waits = |mapping: &&Mapping| rules.iter().all(|rule| rule.mapping != mapping.name);
     if let Some((name, why)) = facts.state.mapping.refused.first() {
-        return Finding::broken(format!("mapping {name}: {why}"), "the agent was refused it", facts.again_mend());
+        return Finding::broken(
+            format!("mapping {name}: {why}"),
+            "the agent was refused it",
+            facts.again_mend(),
+        );
     }
     match present {
         _ if rules.is_empty() => Finding::not_asked("no mapping is to be open now"),
-        Err(why) => Finding::broken(why, "nft was to list it", "`nft list ruleset` as root shows what is wrong; install the package nftables"),
+        Err(why) => Finding::broken(
+            why,
+            "nft was to list it",
+            "`nft list ruleset` as root shows what is wrong; install the package nftables",
+        ),
         Ok(present) => match present.missing.first() {
             Some(name) => {
                 let table = if carrier == Carrier::Nft { "table inet porchlight" } else { "table inet fw4" };
@@ -146,7 +178,11 @@ pub fn rule(facts: &Facts, rules: &[Rule], present: &Result<Present, String>) ->
 pub fn drops(rules: &[Rule], droppers: &Result<Vec<String>, String>) -> Finding {
     match droppers {
         _ if rules.is_empty() => Finding::not_asked("no mapping is to be open now"),
-        Err(why) => Finding::warning(why, "nft was to list all tables", "`nft list ruleset` as root shows what is wrong"),
+        Err(why) => Finding::warning(
+            why,
+            "nft was to list all tables",
+            "`nft list ruleset` as root shows what is wrong",
+        ),
         Ok(droppers) => match droppers.first() {
             None => Finding::ok("no other table drops it"),
             Some(dropper) => {
@@ -177,7 +213,9 @@ pub fn hairpin(rules: &[Rule], present: &Result<Present, String>, bridged: bool)
     let closed = present.as_ref().ok().and_then(|present| present.no_hairpin.first());
     if let Some(name) = closed {
         return Finding::broken(
-            format!("mapping {name} has no way in from the LAN: at home the name does not lead to the camera"),
+            format!(
+                "mapping {name} has no way in from the LAN: at home the name does not lead to the camera"
+            ),
             "nft does not show the rule that turns packets round",
             "`porchlight trigger`",
         );
@@ -194,6 +232,8 @@ pub fn hairpin(rules: &[Rule], present: &Result<Present, String>, bridged: bool)
 
 /// The cameras' addresses, and those of them that packets are sent to as they are.
 pub fn targets(rules: &[Rule]) -> (Vec<IpAddr>, Vec<IpAddr>) {
-    let of = |plain: bool| rules.iter().filter(move |rule| !plain || rule.is_plain()).map(|rule| rule.target).collect();
+    let of = |plain: bool| {
+        rules.iter().filter(move |rule| !plain || rule.is_plain()).map(|rule| rule.target).collect()
+    };
     (of(false), of(true))
 }

@@ -2,6 +2,8 @@
 //! one, and how that is told (docs/doctor.md). Pure: what is sensed is handed in by `cli/doctor`.
 
 pub mod door;
+#[cfg(test)]
+mod judgements;
 pub mod names;
 pub mod ways;
 
@@ -141,7 +143,9 @@ pub fn blocked(link: &Link, told: &[Told]) -> Option<&'static str> {
         let grade = told.iter().find(|told| told.link == *name).map(|told| told.finding.grade);
         match grade {
             Some(Grade::Broken) => Some(*name),
-            Some(Grade::NotAsked) => LINKS.iter().find(|link| link.name == *name).and_then(|link| blocked(link, told)),
+            Some(Grade::NotAsked) => {
+                LINKS.iter().find(|link| link.name == *name).and_then(|link| blocked(link, told))
+            }
             _ => None,
         }
     };
@@ -282,12 +286,15 @@ impl Facts {
             let line = self.world.wans.get(&wan.name).map(|world| world.v4).unwrap_or_default();
             line.route && line.addr.seen().is_some_and(|addr| reach(addr, &wan.accept) == Reach::Nat)
         };
-        self.status.is_null() && self.config.wans.iter().any(|wan| record.wans.contains(&wan.name) && is_private(wan))
+        self.status.is_null()
+            && self.config.wans.iter().any(|wan| record.wans.contains(&wan.name) && is_private(wan))
     }
 
     /// Every record with what it should say; those left out that have nothing to say.
     pub fn wanted(&self) -> Vec<(&Record, RecordId, IpAddr)> {
-        let of = |record| ids(record).filter_map(move |id| Some((record, id.clone(), self.want(record, &id).ok()?)));
+        let of = |record| {
+            ids(record).filter_map(move |id| Some((record, id.clone(), self.want(record, &id).ok()?)))
+        };
         self.config.records.iter().flat_map(of).collect()
     }
 
@@ -317,7 +324,11 @@ mod tests {
         for (at, link) in LINKS.iter().enumerate() {
             assert!(link.name.len() < COLUMN);
             let before = &LINKS[..at];
-            assert!(link.needs.iter().all(|need| before.iter().any(|one| one.name == *need)), "{}", link.name);
+            assert!(
+                link.needs.iter().all(|need| before.iter().any(|one| one.name == *need)),
+                "{}",
+                link.name
+            );
         }
     }
 

@@ -44,7 +44,9 @@ pub fn shadow(facts: &Facts, looked: &[Looked], wild: &[(String, Vec<IpAddr>)]) 
                 let parent = domain.split_once('.').map(|(_, parent)| parent).unwrap_or_default();
                 if is_wild {
                     all.push(Finding::broken(
-                        format!("{domain} has no record of its own: a wildcard (*.{parent}) answers in its place"),
+                        format!(
+                            "{domain} has no record of its own: a wildcard (*.{parent}) answers in its place"
+                        ),
                         "a name beside it that cannot be there has the same address",
                         format!("{AGAIN} makes the record; or delete the wildcard first"),
                     ));
@@ -52,14 +54,21 @@ pub fn shadow(facts: &Facts, looked: &[Looked], wild: &[(String, Vec<IpAddr>)]) 
             }
             _ => {}
         }
-        for family in Family::BOTH.into_iter().filter(|family| !facts.keeps(domain, *family) && !is_proxied(record)) {
+        for family in
+            Family::BOTH.into_iter().filter(|family| !facts.keeps(domain, *family) && !is_proxied(record))
+        {
             if let Some(Seen::Address(addrs)) = seen(looked, domain, family) {
                 let addrs: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
                 let rtype = family.rtype();
                 all.push(Finding::broken(
-                    format!("{domain} has an {rtype} record, {}, which nobody keeps right", addrs.join(" and ")),
+                    format!(
+                        "{domain} has an {rtype} record, {}, which nobody keeps right",
+                        addrs.join(" and ")
+                    ),
                     format!("{BY_SERVERS}; phones and browsers may take that address first"),
-                    format!("delete the {rtype} record at the provider; or have it kept: option family 'any'"),
+                    format!(
+                        "delete the {rtype} record at the provider; or have it kept: option family 'any'"
+                    ),
                 ));
             }
         }
@@ -82,15 +91,25 @@ pub enum Answer {
 }
 
 /// The providers, by record. `why`: what became of the agent's own last try, if that failed.
-pub fn provider(facts: &Facts, answers: &[(RecordId, Answer)], why: &dyn Fn(&RecordId) -> Option<Failure>) -> Finding {
+pub fn provider(
+    facts: &Facts,
+    answers: &[(RecordId, Answer)],
+    why: &dyn Fn(&RecordId) -> Option<Failure>,
+) -> Finding {
     let one = |(id, answer): &(RecordId, Answer)| {
-        let name = facts.config.records.iter().find(|record| record.name == id.record).map(|record| &record.provider);
+        let name = facts
+            .config
+            .records
+            .iter()
+            .find(|record| record.name == id.record)
+            .map(|record| &record.provider);
         let name = name.map(String::as_str).unwrap_or_default();
         match answer {
             Answer::Failed(failure) => Some(refused(facts, id, name, failure, BY_READING)),
             Answer::Right => None,
             Answer::Writes | Answer::Mute => {
-                let failure = why(id).filter(|failure| *answer == Answer::Mute || is_lasting(failure.kind))?;
+                let failure =
+                    why(id).filter(|failure| *answer == Answer::Mute || is_lasting(failure.kind))?;
                 Some(refused(facts, id, name, &failure, "the agent's last try ended so"))
             }
         }
@@ -152,7 +171,11 @@ pub fn record(facts: &Facts, looked: &[Looked], answers: &[(RecordId, Answer)]) 
             Some(other) => (format!("{id} {other}; it should be {addr}"), right || busy),
         };
         all.push(match only_late {
-            true => Finding::warning(what, BY_SERVERS, "wait some minutes; then look at the name servers of the zone"),
+            true => Finding::warning(
+                what,
+                BY_SERVERS,
+                "wait some minutes; then look at the name servers of the zone",
+            ),
             false => Finding::broken(what, BY_SERVERS, AGAIN),
         });
     }

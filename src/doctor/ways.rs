@@ -16,7 +16,8 @@ const LOW_MEMORY: u64 = 4 * 1024;
 /// Less room than this in tmpfs is soon none, in KiB.
 const LOW_ROOM: u64 = 64;
 /// How a carrier's NAT is lived with.
-const CGNAT_MEND: &str = "ask the provider for a public IPv4 address of your own (a bridge, a fixed address); or go by \
+const CGNAT_MEND: &str =
+    "ask the provider for a public IPv4 address of your own (a bridge, a fixed address); or go by \
                           IPv6 (option family of record and mapping), or by a tunnel";
 
 /// What the agent says of a router in front of this one that is itself behind another NAT.
@@ -27,13 +28,16 @@ pub fn config(problems: Result<&[Problem], &str>, config: &Config, file: &str) -
     let problems = match problems {
         Ok(problems) => problems,
         Err(why) => {
-            let mend = format!("write {file}: `porchlight cameras` finds the camera, the README has an example");
+            let mend =
+                format!("write {file}: `porchlight cameras` finds the camera, the README has an example");
             return Finding::broken(why, "the file was to be read", mend);
         }
     };
     let known = format!("{file} was read; `porchlight check` tells all of {}", problems.len());
     let of = |severity| problems.iter().find(move |problem| problem.severity == severity);
-    let place = |problem: &Problem| format!("line {} of {file}: correct it, then `service porchlight reload`", problem.line);
+    let place = |problem: &Problem| {
+        format!("line {} of {file}: correct it, then `service porchlight reload`", problem.line)
+    };
     if let Some(problem) = of(Severity::Error) {
         return Finding::broken(&problem.text, known, place(problem));
     }
@@ -44,7 +48,11 @@ pub fn config(problems: Result<&[Problem], &str>, config: &Config, file: &str) -
     let (records, mappings) = (config.records.len(), config.mappings.len());
     if records + mappings == 0 {
         let mend = "add a record for the name and a mapping for the camera; `porchlight cameras` prints sections to paste";
-        return Finding::broken("no record and no mapping: there is nothing to do", format!("{file} was read"), mend);
+        return Finding::broken(
+            "no record and no mapping: there is nothing to do",
+            format!("{file} was read"),
+            mend,
+        );
     }
     if let Some(problem) = of(Severity::Warning) {
         return Finding::warning(&problem.text, known, place(problem));
@@ -58,10 +66,14 @@ pub fn agent(status: Result<&Json, &str>, one_shot: bool, passed: bool) -> Findi
     let restart = "`service porchlight restart`, and look at `logread -e porchlight`";
     match status {
         Err(why) => Finding::broken(why, asked, restart),
-        Ok(Json::Null) if one_shot && passed => Finding::ok("no daemon stays (option resident '0'), and a pass was made"),
-        Ok(Json::Null) if one_shot => {
-            Finding::broken("no pass was made since the boot (option resident '0')", "it has left no state", "`porchlight once`")
+        Ok(Json::Null) if one_shot && passed => {
+            Finding::ok("no daemon stays (option resident '0'), and a pass was made")
         }
+        Ok(Json::Null) if one_shot => Finding::broken(
+            "no pass was made since the boot (option resident '0')",
+            "it has left no state",
+            "`porchlight once`",
+        ),
         Ok(Json::Null) => Finding::broken("no agent is running", asked, "`service porchlight start`"),
         Ok(status) => {
             let problems = status.get("problems").items();
@@ -89,7 +101,9 @@ fn one_is_enough(all: Vec<Finding>, none: &str) -> Finding {
     match (well, all) {
         (None, all) => Finding::worst(all, none),
         (Some(_), all) if all.len() > 1 => {
-            let others = all.into_iter().map(|finding| Finding { grade: finding.grade.min(super::Grade::Warning), ..finding });
+            let others = all
+                .into_iter()
+                .map(|finding| Finding { grade: finding.grade.min(super::Grade::Warning), ..finding });
             Finding::worst(others.collect(), none)
         }
         (Some(well), _) => well,
@@ -102,7 +116,11 @@ fn one_device(facts: &Facts, wan: &Wan) -> Finding {
     let known = "the kernel lists its devices";
     if let Some(interface) = world.interfaces.iter().find(|interface| interface.trouble) {
         let mend = format!("`ifup {0}`, and look at `ifstatus {0}`", interface.name);
-        return Finding::broken(format!("wan {name}: {}: {}", interface.name, interface.standing), "netifd says so", mend);
+        return Finding::broken(
+            format!("wan {name}: {}: {}", interface.name, interface.standing),
+            "netifd says so",
+            mend,
+        );
     }
     let wished = match &wan.device {
         crate::config::Device::Named(device) => Some(device),
@@ -112,7 +130,11 @@ fn one_device(facts: &Facts, wan: &Wan) -> Finding {
         return match &wan.device {
             crate::config::Device::Interfaces(names) => {
                 let names = names.join(" and ");
-                Finding::broken(format!("wan {name}: no device is up for {names}"), "netifd was asked", format!("`ifup {names}`"))
+                Finding::broken(
+                    format!("wan {name}: no device is up for {names}"),
+                    "netifd was asked",
+                    format!("`ifup {names}`"),
+                )
             }
             _ => Finding::broken(
                 format!("wan {name}: no device has a default route"),
@@ -163,7 +185,11 @@ pub fn address(facts: &Facts) -> Finding {
             let line = facts.world.wans.get(&wan.name).map(|wan| wan.v4).unwrap_or_default();
             match line.addr.seen().filter(|addr| reach(*addr, &wan.accept) == Reach::Public) {
                 Some(addr) => found.push(addr),
-                None => all.push(no_address(facts, Some(wan), &format!("wan {}: no public IPv4 address", wan.name))),
+                None => all.push(no_address(
+                    facts,
+                    Some(wan),
+                    &format!("wan {}: no public IPv4 address", wan.name),
+                )),
             }
         }
     }
@@ -186,7 +212,10 @@ fn no_address(facts: &Facts, wan: Option<&Wan>, why: &str) -> Finding {
         }
         Some(_) => "have the agent look again: `porchlight trigger`".into(),
     };
-    Finding::broken(why, known, mend)
+    match is_tunnelled(facts) {
+        true => Finding::warning(format!("{why}; a tunnel is the way in"), known, mend),
+        false => Finding::broken(why, known, mend),
+    }
 }
 
 /// What was heard of the next hop of one WAN.
@@ -213,7 +242,8 @@ pub fn gateway(hops: &[Hop]) -> Finding {
             ),
             (Some(answer), _) => Finding::ok(format!("{answer} answers")),
             (None, gateway) => {
-                let hop = gateway.map_or("whatever is behind the line".into(), |hop| format!("the next hop {hop}"));
+                let hop =
+                    gateway.map_or("whatever is behind the line".into(), |hop| format!("the next hop {hop}"));
                 Finding::broken(
                     format!("wan {name}: {hop} does not answer"),
                     "it was asked, and so were the resolvers and three public ones behind it",
@@ -228,7 +258,8 @@ pub fn gateway(hops: &[Hop]) -> Finding {
 /// The resolvers, each with what became of a question; and one that gave an address for a name that cannot be.
 pub fn resolver(asked: &[(SocketAddr, Result<(), String>)], lie: Option<(SocketAddr, IpAddr)>) -> Finding {
     let known = "each of /etc/resolv.conf was asked";
-    let mend = "set another one: option dns of the wan interface, or `nameserver 9.9.9.9` in /etc/resolv.conf";
+    let mend =
+        "set another one: option dns of the wan interface, or `nameserver 9.9.9.9` in /etc/resolv.conf";
     if asked.is_empty() {
         return Finding::broken("/etc/resolv.conf names no resolver", "the file was read", mend);
     }
@@ -241,7 +272,10 @@ pub fn resolver(asked: &[(SocketAddr, Result<(), String>)], lie: Option<(SocketA
     }
     let bad: Vec<&String> = asked.iter().filter_map(|(_, told)| told.as_ref().err()).collect();
     match bad.as_slice() {
-        [] => Finding::ok(format!("{} answers", asked.first().map(|(who, _)| who.to_string()).unwrap_or_default())),
+        [] => Finding::ok(format!(
+            "{} answers",
+            asked.first().map(|(who, _)| who.to_string()).unwrap_or_default()
+        )),
         [first, ..] if bad.len() == asked.len() => Finding::broken(first.as_str(), known, mend),
         [first, ..] => Finding::warning(first.as_str(), known, mend),
     }
@@ -258,7 +292,11 @@ pub fn servers(looked: &[(String, Family, Result<Published, Failure>)]) -> Findi
                 return Some(Finding::broken(&failure.text, known, mend));
             }
             Err(failure) => {
-                return Some(Finding::broken(&failure.text, known, "look at the zone's name servers; it may pass by itself"))
+                return Some(Finding::broken(
+                    &failure.text,
+                    known,
+                    "look at the zone's name servers; it may pass by itself",
+                ))
             }
         };
         let unknown = published.servers.iter().filter(|(_, seen)| matches!(seen, Seen::Unknown(_)));
@@ -296,7 +334,8 @@ pub fn trust(read: Result<(), Failure>, needed: bool) -> Finding {
         Ok(()) => Finding::ok("the trusted certificates can be read"),
         Err(_) if !needed => Finding::ok("nothing here needs certificates"),
         Err(failure) => {
-            let (what, mend) = failure.text.rsplit_once("; ").unwrap_or((&failure.text, "install the package ca-bundle"));
+            let (what, mend) =
+                failure.text.rsplit_once("; ").unwrap_or((&failure.text, "install the package ca-bundle"));
             Finding::broken(what, "the file was to be read", mend)
         }
     }
@@ -327,20 +366,45 @@ pub fn upstream(facts: &Facts) -> Finding {
 
 /// The tunnels, as the agent says.
 pub fn tunnel(facts: &Facts) -> Finding {
-    let one = |tunnel: &Json| {
-        let text = |key| tunnel.get(key).str().unwrap_or_default();
-        let (name, says) = (text("name"), text("says"));
-        if tunnel.get("well").bool() != Some(false) {
-            return Finding::ok(format!("{name}: {says}"));
-        }
-        let mend = "look at its server, and at `logread -e porchlight`";
-        Finding::broken(format!("tunnel {name}: {says}"), "the agent says so", mend)
-    };
-    let all: Vec<_> = facts.status.get("tunnels").items().iter().map(one).collect();
-    match all.is_empty() {
+    let tunnels = facts.status.get("tunnels").items();
+    let all: Vec<_> = tunnels.iter().flat_map(one_tunnel).collect();
+    match tunnels.is_empty() {
         true => Finding::not_asked("no tunnel is configured, or no agent runs"),
-        false => Finding::worst(all, ""),
+        false => Finding::worst(all, "no tunnel is needed"),
     }
+}
+
+/// What each mapping of a tunnel that is used comes to.
+fn one_tunnel(tunnel: &Json) -> Vec<Finding> {
+    let text = |json: &Json, key: &str| json.get(key).str().unwrap_or_default().to_string();
+    let used = tunnel.get("used").bool() == Some(true);
+    let one = |mapping: &Json| {
+        let what = format!("tunnel {}, mapping {}: ", text(tunnel, "name"), text(mapping, "mapping"));
+        let known = "the agent says so";
+        match mapping.get("state").str() {
+            Some("failing") => Finding::broken(
+                what + &text(mapping.get("failure"), "text"),
+                known,
+                format!(
+                    "do what it says, or look at the server {}; then `porchlight trigger`",
+                    text(tunnel, "server")
+                ),
+            ),
+            Some("connecting") => {
+                Finding::warning(what + "it is being connected", known, "wait, and ask again")
+            }
+            _ => Finding::ok(what + mapping.get("state").str().unwrap_or("idle")),
+        }
+    };
+    tunnel.get("mappings").items().iter().filter(|_| used).map(one).collect()
+}
+
+/// Whether a tunnel brings callers in, whatever the address is.
+fn is_tunnelled(facts: &Facts) -> bool {
+    let carries = |tunnel: &Json| {
+        tunnel.get("mappings").items().iter().any(|mapping| mapping.get("state").str() == Some("carries"))
+    };
+    facts.status.get("tunnels").items().iter().any(carries)
 }
 
 /// What a file system and the memory have left.

@@ -48,7 +48,8 @@ fn one_account(
 ) -> Vec<(RecordId, Answer)> {
     let mut nonce = [0; 16];
     draw(&mut nonce);
-    let ids: Vec<(RecordId, IpAddr)> = records.iter().map(|wanted| (wanted.id.clone(), wanted.addr)).collect();
+    let ids: Vec<(RecordId, IpAddr)> =
+        records.iter().map(|wanted| (wanted.id.clone(), wanted.addr)).collect();
     let mut job = Job {
         zone: record.zone.clone(),
         ttl: record.ttl,
@@ -84,7 +85,9 @@ fn one_account(
     let of = |(id, _): (RecordId, IpAddr)| {
         let told = match &result {
             Err(failure) => answer(&Err(failure.clone())),
-            Ok(verdicts) => verdicts.iter().find(|(told, _)| *told == id).map_or(Answer::Mute, |(_, v)| answer(v)),
+            Ok(verdicts) => {
+                verdicts.iter().find(|(told, _)| *told == id).map_or(Answer::Mute, |(_, v)| answer(v))
+            }
         };
         (id, told)
     };

@@ -44,7 +44,8 @@ const NAMES: Duration = Duration::from_secs(15);
 /// The longest time for one camera.
 const CAMERA: Duration = Duration::from_secs(5);
 /// Resolvers that anybody may ask: of different operators, one of them in China.
-const PUBLIC: [Ipv4Addr; 3] = [Ipv4Addr::new(1, 1, 1, 1), Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::new(223, 5, 5, 5)];
+const PUBLIC: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(1, 1, 1, 1), Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::new(223, 5, 5, 5)];
 /// The most bytes of a file that is looked into.
 const FILE_CAP: usize = 16 * 1024;
 
@@ -53,9 +54,27 @@ type Check = fn(&mut Walk) -> Finding;
 
 /// In the order of [`LINKS`].
 const CHECKS: [Check; LINKS.len()] = [
-    config, agent, |walk| ways::device(&walk.facts), |walk| ways::address(&walk.facts), gateway, resolver, servers,
-    |walk| ways::clock(walk.facts.now.wall), trust, shadow, provider, record, public, camera, port, rule, drops, hairpin,
-    |walk| ways::upstream(&walk.facts), |walk| ways::tunnel(&walk.facts), room,
+    config,
+    agent,
+    |walk| ways::device(&walk.facts),
+    |walk| ways::address(&walk.facts),
+    gateway,
+    resolver,
+    servers,
+    |walk| ways::clock(walk.facts.now.wall),
+    trust,
+    shadow,
+    provider,
+    record,
+    public,
+    camera,
+    port,
+    rule,
+    drops,
+    hairpin,
+    |walk| ways::upstream(&walk.facts),
+    |walk| ways::tunnel(&walk.facts),
+    room,
 ];
 
 /// What is known so far.
@@ -120,9 +139,17 @@ async fn facts(paths: &Paths, config: Config, status: Json) -> Facts {
     let boot_id = clock::boot_id(&paths.root).unwrap_or_default();
     let mut state = state::peek(&paths.state, &boot_id);
     let known = state.cameras.values();
-    let (bound, addrs): (Vec<Option<Mac>>, Vec<Option<IpAddr>>) = known.map(|camera| (camera.bound, camera.addr)).unzip();
-    let macs: Vec<Mac> = config.cameras.iter().flat_map(|camera| &camera.macs).copied().chain(bound.into_iter().flatten()).collect();
-    let ips: Vec<IpAddr> = config.cameras.iter().filter_map(|camera| camera.ip).chain(addrs.into_iter().flatten()).collect();
+    let (bound, addrs): (Vec<Option<Mac>>, Vec<Option<IpAddr>>) =
+        known.map(|camera| (camera.bound, camera.addr)).unzip();
+    let macs: Vec<Mac> = config
+        .cameras
+        .iter()
+        .flat_map(|camera| &camera.macs)
+        .copied()
+        .chain(bound.into_iter().flatten())
+        .collect();
+    let ips: Vec<IpAddr> =
+        config.cameras.iter().filter_map(|camera| camera.ip).chain(addrs.into_iter().flatten()).collect();
     let mut world = lan::look(paths, &config, (&macs, &ips)).await.unwrap_or_default();
     let found = Backend::new(&paths.root).find().await;
     (world.fw4, world.procd, world.complete) = (found.fw4, found.procd, true);
@@ -157,7 +184,8 @@ impl Walk<'_> {
 
     /// The names of the records, each once.
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.facts.config.records.iter().flat_map(|record| record.domains.clone()).collect();
+        let mut names: Vec<String> =
+            self.facts.config.records.iter().flat_map(|record| record.domains.clone()).collect();
         names.sort();
         names.dedup();
         names.truncate(MAX_NAMES);
@@ -184,7 +212,9 @@ fn agent(walk: &mut Walk) -> Finding {
 
 fn gateway(walk: &mut Walk) -> Finding {
     let upstream = readback::resolvers(&text(&walk.paths.root, "tmp/resolv.conf.d/resolv.conf.auto"));
-    let own = |addr: &SocketAddr| addr.ip().is_loopback() || walk.facts.world.own.iter().any(|own| own.addr == addr.ip());
+    let own = |addr: &SocketAddr| {
+        addr.ip().is_loopback() || walk.facts.world.own.iter().any(|own| own.addr == addr.ip())
+    };
     let public = PUBLIC.map(|addr| SocketAddr::new(addr.into(), PORT));
     let behind = upstream.iter().chain(&walk.servers.resolvers).filter(|addr| !own(addr)).chain(&public);
     let behind: Vec<SocketAddr> = behind.copied().collect();
@@ -211,7 +241,8 @@ fn resolver(walk: &mut Walk) -> Finding {
             Err(failure) => Err(failure.text.replace("name server", "resolver")),
         };
         if told.is_ok() {
-            let invented = question(&cannot_be, TYPE_A).ok().and_then(|answer| addresses(&answer).0.first().copied());
+            let invented =
+                question(&cannot_be, TYPE_A).ok().and_then(|answer| addresses(&answer).0.first().copied());
             lie = lie.or(invented.map(|addr| (*resolver, addr)));
         }
         asked.push((*resolver, told));
@@ -306,7 +337,9 @@ fn public(walk: &mut Walk) -> Finding {
             let (heard, resolver, id) = (&heard, *resolver, id.clone());
             works.push(Box::pin(async move {
                 let rtype = if id.family == Family::V4 { TYPE_A } else { TYPE_AAAA };
-                let Ok(answer) = dns::query(resolver, &id.domain, rtype, true, QUESTION).await else { return };
+                let Ok(answer) = dns::query(resolver, &id.domain, rtype, true, QUESTION).await else {
+                    return;
+                };
                 if matches!(answer.rcode(), RCODE_NOERROR | RCODE_NXDOMAIN) {
                     let (addrs, ttl) = addresses(&answer);
                     heard.borrow_mut().push(Heard { id, want, resolver, addrs, ttl });
@@ -363,7 +396,9 @@ fn room(walk: &mut Walk) -> Finding {
     ways::room(&Room {
         dir: dir.display().to_string(),
         free: disk.as_ref().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) / 1024),
-        read_only: disk.as_ref().is_some_and(|disk| disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY)),
+        read_only: disk
+            .as_ref()
+            .is_some_and(|disk| disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY)),
         memory: line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse().ok()),
     })
 }

@@ -54,6 +54,7 @@ pub mod seal;
 pub mod stream;
 pub mod things;
 pub mod tools;
+pub mod wallclock;
 pub mod web;
 pub mod whoami;
 pub mod wire;

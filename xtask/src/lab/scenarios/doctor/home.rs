@@ -22,6 +22,10 @@ const TOKEN: &str = "a-token-of-the-lab-0123456789";
 /// A resolver that is not the zone's own server.
 pub const OTHER_DNS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 54);
 
+/// Resolvers that anybody may ask.
+pub const PUBLIC: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(1, 1, 1, 1), Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::new(223, 5, 5, 5)];
+
 /// Everything that stands.
 pub struct Home<'a> {
     pub lab: &'a Lab,
@@ -33,6 +37,8 @@ pub struct Home<'a> {
     pub listener: Option<TcpListener>,
     pub meddler: Option<Meddler>,
     pub other: Option<Nameserver>,
+    /// What the doctor sees the clock say, if it is wrong, in Unix time.
+    pub wall: Option<u32>,
     config: String,
     _named: Named,
 }
@@ -43,6 +49,10 @@ impl Home<'_> {
         let named = Named::start(lab, Software::Bind)?;
         lab.wan_up()?;
         lab.wait_dad(WAN6)?;
+        // The public resolvers that it asks: hosts that serve no DNS.
+        for addr in PUBLIC {
+            lab.internet.ip(&format!("addr add {addr}/32 dev lo"))?;
+        }
         let face = Face {
             host: API.into(),
             addr: WEB4,
@@ -68,6 +78,7 @@ impl Home<'_> {
             listener: None,
             meddler: None,
             other: None,
+            wall: None,
             config,
             _named: named,
         };
@@ -83,16 +94,12 @@ impl Home<'_> {
         self.lab.write_config(&self.config.replacen(old, new, 1))
     }
 
-    /// A pass that may fail.
-    pub fn pass(&self) -> Result<()> {
-        self.lab.verb(&["trigger"]).map(drop)
-    }
-
     /// Changes the zone by hand.
     pub fn update(&self, script: &str) -> Result<()> {
         let text = format!("server {DNS4}\nzone {ZONE}\nkey hmac-sha256:{KEY} {SECRET}\n{script}\nsend\n");
         let mut command = Command::new("nsupdate");
-        let done = self.lab.internet.enter(|| process::run(command.args(["-t", "5"]), Some(&text), 10 * SECOND))?;
+        let done =
+            self.lab.internet.enter(|| process::run(command.args(["-t", "5"]), Some(&text), 10 * SECOND))?;
         done.success().map(drop)
     }
 
@@ -144,7 +151,12 @@ impl Home<'_> {
 
     /// Runs it.
     pub fn doctor(&self) -> Result<Report> {
-        let done = self.lab.router.run(self.lab.command().args(["doctor", "--json"]), SLOW)?;
+        let mut command = self.lab.command();
+        command.args(["doctor", "--json"]);
+        let done = match self.wall {
+            None => self.lab.router.run(&mut command, SLOW)?,
+            Some(wall) => self.lab.router.enter(|| wallclock::run(&command, wall))?,
+        };
         ensure!(done.stderr.is_empty(), "it complains: {}", done.stderr);
         let json: serde_json::Value =
             serde_json::from_str(&done.stdout).with_context(|| format!("not JSON: {}", done.stdout))?;
@@ -165,6 +177,14 @@ impl Home<'_> {
         let report = self.doctor()?;
         ensure!(report.first.is_none() && report.code == 0, "the doctor is not content:\n{}", report.text);
         Ok(())
+    }
+
+    /// After a case that failed: makes all well again as far as that can be, for the next one.
+    pub fn heal(&mut self, case: &super::Case) {
+        let _ = (case.mends)(self);
+        let _ = (case.after)(self);
+        let _ = self.configure("", "");
+        let _ = self.lab.verb(&["trigger", "records"]);
     }
 
     /// Runs what stands between back quotes in a mend, and can be run here.

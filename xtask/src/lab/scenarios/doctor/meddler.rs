@@ -61,7 +61,8 @@ fn invented(question: &[u8]) -> Vec<u8> {
     answer[2] |= 0x80;
     answer[7] = 1;
     // What follows the question (EDNS) goes.
-    let end = question.windows(INVALID.len()).position(|part| part == INVALID).unwrap_or(12) + INVALID.len() + 4;
+    let end =
+        question.windows(INVALID.len()).position(|part| part == INVALID).unwrap_or(12) + INVALID.len() + 4;
     answer.truncate(end);
     (answer[10], answer[11]) = (0, 0);
     answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 198, 51, 100, 80]);
