@@ -37,11 +37,20 @@ pub async fn answers(gateway: Option<IpAddr>, behind: &[SocketAddr], name: &str)
             near
         }));
     }
-    let hop = gateway.map(|gateway| SocketAddr::new(gateway, dns::PORT));
-    for addr in hop.iter().chain(behind) {
+    if let Some(gateway) = gateway {
+        let who = &who;
+        ways.push(Box::pin(async move {
+            let there = refuses(SocketAddr::new(gateway, dns::PORT)).await;
+            if there {
+                *who.borrow_mut() = Some(format!("the next hop {gateway}"));
+            }
+            there
+        }));
+    }
+    for addr in behind {
         let (who, addr) = (&who, *addr);
         ways.push(Box::pin(async move {
-            let there = speaks(addr, name).await;
+            let there = dns::query(addr, name, TYPE_A, true, QUESTION).await.is_ok();
             if there {
                 *who.borrow_mut() = Some(addr.ip().to_string());
             }
@@ -52,12 +61,10 @@ pub async fn answers(gateway: Option<IpAddr>, behind: &[SocketAddr], name: &str)
     who.into_inner()
 }
 
-/// Whether anything comes back from there, be it that nobody serves DNS.
-async fn speaks(addr: SocketAddr, name: &str) -> bool {
-    match dns::query(addr, name, TYPE_A, true, QUESTION).await {
-        Ok(_) => true,
-        Err(failure) => failure.text.contains("refused"),
-    }
+/// Whether somebody takes or refuses a connection there.
+async fn refuses(addr: SocketAddr) -> bool {
+    let connected = net::connect("", &[addr], Instant::now() + QUESTION).await;
+    connected.map_or_else(|failure| failure.text.contains("refused"), |_| true)
 }
 
 /// Whether the kernel hears it, from now on.

@@ -5,7 +5,7 @@ use crate::lab::*;
 use anyhow::Result;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 /// The authoritative bit, in the third octet of a message (RFC 1035 section 4.1.1).
 const AA: u8 = 0x04;
@@ -13,7 +13,10 @@ const AA: u8 = 0x04;
 const INVALID: &[u8] = b"\x07invalid\x00";
 
 /// It. Dropped, it answers no more.
-pub struct Meddler(Arc<AtomicBool>);
+pub struct Meddler {
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl Meddler {
     /// Answers at this address; invents, if it `lies`.
@@ -29,7 +32,7 @@ impl Meddler {
         })?;
         let ended = Arc::new(AtomicBool::new(false));
         let over = ended.clone();
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             let (mut question, mut answer) = ([0; 4096], [0; 4096]);
             while !over.load(Ordering::Acquire) {
                 let Ok((length, from)) = socket.recv_from(&mut question) else { continue };
@@ -45,13 +48,15 @@ impl Meddler {
                 let _ = socket.send_to(&told, from);
             }
         });
-        Ok(Meddler(ended))
+        Ok(Meddler { ended, thread: Some(thread) })
     }
 }
 
 impl Drop for Meddler {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
+        self.ended.store(true, Ordering::Release);
+        // Its port is free then.
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
