@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// For rustc: one static file at a fixed address, without the text of panics and of `{:?}`; on 32 bits, time
-/// still has 64; SHA-2 in the form without unrolled loops, for signing a request is all that it does.
+/// still has 64; SHA-2 in the form without unrolled loops, for signing a request is all that it does; system calls by
+/// musl on every processor, for one of them is wrapped (`rest.c`).
 const RUST: &str =
     "-C linker-flavor=ld -C link-self-contained=no -C target-feature=+crt-static -C relocation-model=static \
     -Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=none \
-    --cfg=libc_unstable_musl_v1_2 --cfg=sha2_backend=\"soft\" --cfg=sha2_backend_soft=\"compact\"";
+    --cfg=libc_unstable_musl_v1_2 --cfg=rustix_use_libc --cfg=sha2_backend=\"soft\" --cfg=sha2_backend_soft=\"compact\"";
 /// For the C code of the TLS library.
 const C: &str = "-Os -DNDEBUG -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-pic";
 /// The standard library, compiled with us.
