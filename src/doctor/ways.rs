@@ -57,7 +57,10 @@ pub fn config(problems: Result<&[Problem], &str>, config: &Config, file: &str) -
     if let Some(problem) = of(Severity::Warning) {
         return Finding::warning(&problem.text, known, place(problem));
     }
-    Finding::ok(format!("{records} records, {} cameras, {mappings} mappings, no fault", config.cameras.len()))
+    Finding::ok(format!(
+        "records: {records}, cameras: {}, mappings: {mappings}; no fault",
+        config.cameras.len()
+    ))
 }
 
 /// The agent. `status`: what it said. `one_shot`: passes are made in place of a daemon. `passed`: one has left its state.
@@ -261,6 +264,7 @@ pub fn resolver(asked: &[(SocketAddr, Result<(), String>)], lie: Option<(SocketA
     let mend =
         "set another one: option dns of the wan interface, or `nameserver 9.9.9.9` in /etc/resolv.conf";
     if asked.is_empty() {
+        let mend = mend.replacen("another one", "one", 1);
         return Finding::broken("/etc/resolv.conf names no resolver", "the file was read", mend);
     }
     if let Some((who, addr)) = lie {

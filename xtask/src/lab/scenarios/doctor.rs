@@ -99,8 +99,18 @@ fn one(home: &mut Home, case: &Case) -> Result<String> {
     home.follow(&report.mend).context("to follow the mend")?;
     (case.after)(home).context("after the mend")?;
     home.green().with_context(|| format!("after the mend: {}", report.mend))?;
-    let plain = |text: &str| text.replace(&home.lab.root.display().to_string(), "").replace('|', "\\|");
+    let plain = |text: &str| plain(text, &home.lab.root.display().to_string());
     Ok(format!("| {} | {} | {} | {} |", case.about, case.link, plain(&report.what), plain(&report.mend)))
+}
+
+/// Without what is of this run alone: the lab's directory and program, and today's date.
+fn plain(text: &str, root: &str) -> String {
+    const TODAY: &str = "the clock here says ";
+    let mut text = text.replace(root, "").replace("by xtask on", "by PROGRAM on").replace('|', "\\|");
+    if let Some(at) = text.find(TODAY).map(|at| at + TODAY.len()) {
+        text.replace_range(at..at + "2026-01-01".len(), "TODAY");
+    }
+    text
 }
 
 /// The table in the page, which must be this one; it is written where that is asked for.

@@ -69,7 +69,7 @@ const OLD: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
 const NO_ZONE: Web = Web::Say(
     200,
     "Content-Type: application/json\r\n",
-    r#"{"success":true,"errors":[],"messages":[],"result":[]}"#,
+    r#"{"success":true,"errors":[],"messages":[],"result":[],"result_info":{"page":1,"per_page":50,"total_pages":0,"count":0,"total_count":0}}"#,
 );
 /// And of a token that it does not know.
 const DENIED: Web = Web::Say(
@@ -279,7 +279,7 @@ pub const CASES: &[Case] = &[
     case(
         "the zone is somebody else's",
         "provider",
-        &["cloud"],
+        &["cloud", "option zone"],
         |home| {
             home.mood(NO_ZONE);
             Ok(())
