@@ -206,7 +206,7 @@ fn accept(dropper: &str) -> String {
 }
 
 /// The way from inside. `bridged`: bridged frames pass the packet filter.
-pub fn hairpin(rules: &[Rule], present: &Result<Present, String>, bridged: bool) -> Finding {
+pub fn hairpin(facts: &Facts, rules: &[Rule], present: &Result<Present, String>, bridged: bool) -> Finding {
     if !rules.iter().any(|rule| rule.target.is_ipv4()) {
         return Finding::not_asked("no mapping in IPv4 is to be open now");
     }
@@ -217,7 +217,10 @@ pub fn hairpin(rules: &[Rule], present: &Result<Present, String>, bridged: bool)
                 "mapping {name} has no way in from the LAN: at home the name does not lead to the camera"
             ),
             "nft does not show the rule that turns packets round",
-            "`porchlight trigger`",
+            match carrier(&facts.config, &facts.world).is_ok_and(Carrier::reloads) {
+                true => "`service firewall restart`; the LAN must be a zone of its own, with reflection on",
+                false => "`porchlight trigger`",
+            },
         );
     }
     if bridged {

@@ -300,11 +300,11 @@ fn the_way_in() {
     assert!(door::rules(&facts, &[]).is_empty(), "not proven");
     let there = || Ok(Present::default());
     fine(&door::rule(&facts, &rules, &there()));
-    fine(&door::hairpin(&rules, &there(), false));
+    fine(&door::hairpin(&facts, &rules, &there(), false));
     let gone = Ok(Present { missing: vec!["front_rtsp".into()], no_hairpin: vec!["front_rtsp".into()] });
     broken(&door::rule(&facts, &rules, &gone), &["front_rtsp", "`porchlight trigger`", "inet porchlight"]);
-    broken(&door::hairpin(&rules, &gone, false), &["at home"]);
-    assert_eq!(door::hairpin(&rules, &there(), true).grade, Grade::Warning);
+    broken(&door::hairpin(&facts, &rules, &gone, false), &["at home"]);
+    assert_eq!(door::hairpin(&facts, &rules, &there(), true).grade, Grade::Warning);
     broken(&door::rule(&facts, &rules, &Err("no nft".into())), &["no nft", "nftables"]);
     assert_eq!(door::rule(&facts, &[], &there()).grade, Grade::NotAsked);
     fine(&door::drops(&rules, &Ok(Vec::new())));

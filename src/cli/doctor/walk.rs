@@ -382,7 +382,7 @@ fn drops(walk: &mut Walk) -> Finding {
 
 fn hairpin(walk: &mut Walk) -> Finding {
     let bridged = text(&walk.paths.root, "proc/sys/net/bridge/bridge-nf-call-iptables").trim() == "1";
-    door::hairpin(&walk.rules, &walk.present, bridged)
+    door::hairpin(&walk.facts, &walk.rules, &walk.present, bridged)
 }
 
 fn room(walk: &mut Walk) -> Finding {

@@ -30,7 +30,12 @@ pub fn run(command: &Command, wall: u32) -> Result<Finished> {
     child.stdin.take().context("it has no standard input")?.write_all(b"go\n")?;
     loop {
         match waitpid(pid, None)? {
-            WaitStatus::PtraceEvent(_, _, event) if event == Event::PTRACE_EVENT_EXEC as i32 => break,
+            // The shell's own beginning may be told too.
+            WaitStatus::PtraceEvent(_, _, event)
+                if event == Event::PTRACE_EVENT_EXEC as i32 && is_it(child.id(), command)? =>
+            {
+                break
+            }
             WaitStatus::PtraceEvent(..) => ptrace::cont(pid, None)?,
             WaitStatus::Stopped(_, signal) => ptrace::cont(pid, signal)?,
             other => bail!("it came to {other:?} before it ran"),
@@ -42,6 +47,12 @@ pub fn run(command: &Command, wall: u32) -> Result<Finished> {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let line = format!("{command:?} at {wall}");
     Ok(Finished { line, status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) })
+}
+
+/// Whether a process is this program by now.
+fn is_it(pid: u32, command: &Command) -> Result<bool> {
+    let arguments = fs::read(format!("/proc/{pid}/cmdline"))?;
+    Ok(arguments.split(|byte| *byte == 0).next() == Some(command.get_program().as_encoded_bytes()))
 }
 
 /// Writes over the function in a process that is stopped.

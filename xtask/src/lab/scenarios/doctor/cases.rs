@@ -489,6 +489,24 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
+/// Those on OpenWrt, whose firewall carries the mapping.
+pub const ON_OPENWRT: &[Case] = &[
+    case(
+        "OpenWrt: the mapping was flushed by hand",
+        "rule",
+        &["service firewall restart"],
+        |home| home.lab.router.nft("flush chain inet fw4 dstnat_wan"),
+        nothing,
+    ),
+    case(
+        "OpenWrt: the way from inside was taken out",
+        "hairpin",
+        &["at home"],
+        |home| home.lab.router.nft("flush chain inet fw4 dstnat_lan"),
+        nothing,
+    ),
+];
+
 fn resolver_again(home: &mut Home) -> Result<()> {
     home.meddler = None;
     home.lab.write_resolver(&format!("nameserver {DNS4}\n"))

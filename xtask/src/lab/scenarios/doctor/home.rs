@@ -2,6 +2,7 @@
 //! broken stays broken until somebody mends it.
 
 use super::{Report, SLOW};
+use crate::lab::openwrt::Openwrt;
 use crate::lab::web::{Certificate, Face, Mood as WebMood, Web, CACERT};
 use crate::lab::*;
 use anyhow::{bail, ensure, Context, Result};
@@ -37,6 +38,8 @@ pub struct Home<'a> {
     pub listener: Option<TcpListener>,
     pub meddler: Option<Meddler>,
     pub other: Option<Nameserver>,
+    /// OpenWrt's firewall and bus, if they are here.
+    pub openwrt: Option<Openwrt>,
     /// What the doctor sees the clock say, if it is wrong, in Unix time.
     pub wall: Option<u32>,
     config: String,
@@ -79,6 +82,7 @@ impl Home<'_> {
             listener: None,
             meddler: None,
             other: None,
+            openwrt: None,
             wall: None,
             config,
             _named: named,
@@ -152,11 +156,10 @@ impl Home<'_> {
 
     /// Runs it.
     pub fn doctor(&self) -> Result<Report> {
-        let mut command = self.lab.command();
-        command.args(["doctor", "--json"]);
+        let command = &mut self.command(&["doctor", "--json"]);
         let done = match self.wall {
-            None => self.lab.router.run(&mut command, SLOW)?,
-            Some(wall) => self.lab.router.enter(|| wallclock::run(&command, wall))?,
+            None => self.lab.router.run(command, SLOW)?,
+            Some(wall) => self.lab.router.enter(|| wallclock::run(command, wall))?,
         };
         ensure!(done.stderr.is_empty(), "it complains: {}", done.stderr);
         let json: serde_json::Value =
@@ -173,6 +176,33 @@ impl Home<'_> {
         })
     }
 
+    /// A verb of the agent's, where it finds OpenWrt's programs if they are here.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.lab.command();
+        command.args(args);
+        self.openwrt.iter().for_each(|openwrt| drop(command.env("PATH", openwrt.path())));
+        command
+    }
+
+    /// Runs one that must go well.
+    pub fn verb(&self, args: &[&str]) -> Result<()> {
+        self.lab.router.run(&mut self.command(args), 60 * SECOND)?.success().map(drop)
+    }
+
+    /// The same home on OpenWrt, whose firewall carries the mapping.
+    pub fn on_openwrt(&mut self) -> Result<()> {
+        self.agent = None;
+        self.write("var/run/porchlight/one-shot", "")?;
+        self.config =
+            self.config.replacen("option mapping_backend 'nft'", "option mapping_backend 'auto'", 1);
+        self.configure("", "")?;
+        for table in ["porchlight", "home"] {
+            self.lab.router.nft(&format!("delete table inet {table}"))?;
+        }
+        self.openwrt = Some(Openwrt::start(self.lab, WAN4)?);
+        self.verb(&["trigger"])
+    }
+
     /// The doctor must find nothing.
     pub fn green(&self) -> Result<()> {
         let report = self.doctor()?;
@@ -185,7 +215,7 @@ impl Home<'_> {
         let _ = (case.mends)(self);
         let _ = (case.after)(self);
         let _ = self.configure("", "");
-        let _ = self.lab.verb(&["trigger", "records"]);
+        let _ = self.verb(&["trigger", "records"]);
     }
 
     /// Runs what stands between back quotes in a mend, and can be run here.
@@ -196,14 +226,16 @@ impl Home<'_> {
                 ["service", "porchlight", verb] => self.service(verb)?,
                 // Only told: what to look at.
                 ["porchlight", "cameras" | "check"] => {}
-                ["porchlight", verb @ ..] => {
-                    self.lab.verb(verb)?.success()?;
-                }
+                ["porchlight", verb @ ..] => self.verb(verb)?,
                 ["ip", "link", "set", ..] | ["nft", "insert", ..] | ["mount", "-o", ..] => {
                     self.lab.router.sh(command)?;
                 }
+                ["service", "firewall", "restart"] => {
+                    self.openwrt.as_ref().context("no firewall")?.wan_is(self.lab, WAN4)?;
+                }
                 ["service", "sysntpd", ..]
-                | ["ifup" | "ifstatus" | "logread" | "ip" | "du" | "ntpd" | "date" | "nameserver", ..] => {}
+                | ["fw4" | "ifup" | "ifstatus" | "logread" | "ip" | "du" | "ntpd" | "date" | "nameserver", ..] =>
+                    {}
                 _ => bail!("the mend has a command that nobody knows here: {command}"),
             }
         }
@@ -214,14 +246,12 @@ impl Home<'_> {
     fn service(&mut self, verb: &str) -> Result<()> {
         let resident = !fs::read_to_string(self.lab.config_file())?.contains("option resident '0'");
         match (verb, &self.agent) {
-            _ if !resident => {
-                self.lab.verb(&["trigger"])?.success()?;
-            }
+            _ if !resident => self.verb(&["trigger"])?,
             ("reload", Some(agent)) => agent.signal(Signal::SIGHUP)?,
             _ => {
                 self.agent = None;
                 self.agent = Some(self.lab.start_agent()?);
-                self.lab.verb(&["once"])?.success()?;
+                self.verb(&["once"])?;
             }
         }
         Ok(())
