@@ -39,4 +39,5 @@ pub mod sense;
 pub mod sign;
 pub mod state;
 pub mod status;
+pub(crate) mod tunnel;
 pub mod wire;

@@ -323,6 +323,8 @@ pub struct World {
     pub neighbours: Map<IpAddr, Neighbour>,
     /// DHCP leases of the LAN.
     pub leases: Vec<Lease>,
+    /// Ways in that natmap keeps open, sorted.
+    pub holes: Vec<Hole>,
     /// True once every sensor has spoken: before that nothing is mapped, so that a restart changes nothing.
     pub complete: bool,
     /// Whether the resolver file names a server.
@@ -341,6 +343,17 @@ pub struct World {
     pub droppers: Vec<String>,
     /// Counts changes to the packet filter that were not ours (nfnetlink NEWGEN).
     pub foreign_ruleset: u64,
+}
+
+/// A way in through a carrier's NAT, kept open by natmap: TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hole {
+    /// The address outside.
+    pub addr: IpAddr,
+    /// The port there.
+    pub port: u16,
+    /// The port of the WAN's own address that it leads to.
+    pub inner: u16,
 }
 
 /// Names one thing to keep right: a record section's domain in one family.
@@ -436,6 +449,8 @@ pub enum Event {
     Resolver(bool),
     /// The time zone's file was read anew.
     TimeZone(TimeZone),
+    /// What natmap says was read anew.
+    Holes(Vec<Hole>),
     /// The wall clock was set.
     ClockSet,
     /// The packet filter was changed by someone else.

@@ -7,9 +7,11 @@
 
 mod opened;
 mod told;
+mod tunnel;
 mod upstream;
 
 pub use told::{ChannelState, Told, Trouble};
+pub use tunnel::{LineState, TunnelState};
 
 use crate::config::Probe;
 use crate::map::{Map, Set};
@@ -35,7 +37,7 @@ const SIZE_CAP: u64 = 1 << 20;
 pub const HISTORY: usize = 5;
 
 /// Lines that mean nothing after a reboot: the packet filter and the neighbour table are empty then.
-const OF_THE_BOOT: [&str; 13] = [
+const OF_THE_BOOT: [&str; 14] = [
     "moved",
     "lease",
     "leased",
@@ -49,6 +51,7 @@ const OF_THE_BOOT: [&str; 13] = [
     "nonce",
     "above",
     "granted",
+    tunnel::LINE,
 ];
 
 /// Everything that was done.
@@ -78,6 +81,8 @@ pub struct State {
     pub leases: LeaseState,
     /// The routers above us, by the WAN section's name.
     pub upstream: Map<String, UpstreamState>,
+    /// The tunnels, by their section's name.
+    pub tunnels: Map<String, TunnelState>,
     /// By which a router above us knows us again (PCP).
     pub nonce: Nonce,
     /// The last changes, oldest first, at most [`HISTORY`].
@@ -425,6 +430,7 @@ impl State {
             line(&["pinned", name, &addr.to_string(), &at.0.to_string()]);
         }
         self.add_upstream(&mut line);
+        self.add_tunnels(&mut line);
         for (name, memory) in &self.names {
             // Not asked when it was answered: after a restart it is looked up again, and until then all stays as it is.
             let addrs: Vec<String> = memory.addrs.iter().flatten().map(IpAddr::to_string).collect();
@@ -600,6 +606,7 @@ impl State {
                 (probe.at, probe.next) = (at, next);
             }
             ["nonce" | "above" | "granted", ..] => self.read_upstream(fields)?,
+            [tunnel::LINE, ..] => self.read_tunnel(fields)?,
             ["name", name, addrs] => {
                 let addrs: Option<Vec<IpAddr>> = addrs.split(' ').map(|addr| addr.parse().ok()).collect();
                 self.names.entry((*name).to_string()).or_default().addrs = Some(addrs?);

@@ -1,5 +1,7 @@
 //! A bounded child process: its input, its output, and a deadline.
 
+use crate::cli::tether;
+use crate::model::millis;
 use async_io::{Async, Timer};
 use rustix::io::Errno;
 use smol::future::{or, try_zip};
@@ -7,7 +9,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest output that is read from a child.
 const MAX_OUTPUT: usize = 4 * 1024 * 1024;
@@ -98,6 +100,7 @@ async fn run_in(
     input: &str,
     deadline: Duration,
 ) -> io::Result<Ran> {
+    let start = Instant::now();
     let mut ran = run_at(env, program, args, input, deadline).await;
     let others = SYSTEM_PATH.iter().filter(|_| program.is_relative());
     for dir in others {
@@ -108,7 +111,21 @@ async fn run_in(
         }
         ran = run_at(env, &Path::new(dir).join(program), args, input, deadline).await;
     }
+    if log::log_enabled!(log::Level::Debug) {
+        tell(program, args, input, &ran, start.elapsed());
+    }
     ran
+}
+
+/// Logs a run. What was said is told by who asked, who knows what in it is secret.
+fn tell(program: &Path, args: &[&str], input: &str, ran: &io::Result<Ran>, took: Duration) {
+    let line: String = args.join(" ").chars().take(MAX_COMPLAINT).collect();
+    let end = match ran {
+        Ok(ran) => format!("{}, {} bytes", if ran.ok { "done" } else { "failed" }, ran.out.len()),
+        Err(error) => error.to_string(),
+    };
+    let (program, given, ms) = (program.display(), input.len(), millis(took));
+    log::debug!("{program} {line} (given {given} bytes) -> {end} ({ms} ms)");
 }
 
 /// Errors of kind `NotFound` mean that there is no such program, `TimedOut` that it was killed.
@@ -157,6 +174,57 @@ async fn converse(Reaped(child): &mut Reaped, input: &[u8]) -> io::Result<(Vec<u
         Async::new(gone)?.readable().await?;
     }
     Ok(outputs)
+}
+
+/// A child that goes on by itself, of whose standard error each line is heard; it ends when this is dropped, or when this
+/// process does.
+pub(crate) struct Watched {
+    child: Reaped,
+    complaints: Async<OwnedFd>,
+    heard: Vec<u8>,
+}
+
+/// The longest line of a [`Watched`] child that is taken whole, in bytes.
+const LINE_CAP: usize = 1024;
+
+impl Watched {
+    /// Starts a program that is found by PATH, with no input, its output thrown away.
+    ///
+    /// # Errors
+    /// When it could not be started. That there is no such program shows as its first and last line.
+    pub(crate) fn start(program: &str, args: &[&str], env: &[(&str, &Path)]) -> io::Result<Watched> {
+        // Not by our name: an upgrade may have put another file there.
+        let mut command = Command::new("/proc/self/exe");
+        command.args([tether::NAME, &std::process::id().to_string(), program]).args(args);
+        command.env("LC_ALL", "C").envs(env.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = Reaped(command.spawn()?);
+        let complaints = child.0.stderr.take().ok_or(ErrorKind::BrokenPipe)?;
+        Ok(Watched { child, complaints: Async::new(OwnedFd::from(complaints))?, heard: Vec::new() })
+    }
+
+    /// The next line that it says; `None` when it has ended.
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        loop {
+            let end = self.heard.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+            if let Some(end) = end.or_else(|| (self.heard.len() >= LINE_CAP).then_some(LINE_CAP)) {
+                let rest = self.heard.split_off(end);
+                let line = std::mem::replace(&mut self.heard, rest);
+                return Some(String::from_utf8_lossy(&line).trim().to_string());
+            }
+            self.heard.reserve(LINE_CAP);
+            match rustix::io::read(&self.complaints, rustix::buffer::spare_capacity(&mut self.heard)) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => self.complaints.readable().await.ok()?,
+                Err(_) => break,
+            }
+        }
+        // It closed its standard error: it has ended, or will not say so.
+        let _ = self.child.0.kill();
+        let last = std::mem::take(&mut self.heard);
+        (!last.is_empty()).then(|| String::from_utf8_lossy(&last).trim().to_string())
+    }
 }
 
 async fn write(pipe: Option<Async<OwnedFd>>, mut input: &[u8]) -> io::Result<()> {

@@ -106,7 +106,7 @@ pub(super) async fn race(ways: Vec<Work<'_, bool>>, pause: Duration) -> bool {
 ///
 /// # Errors
 /// As [`lookup`].
-pub(super) async fn resolve(
+pub(crate) async fn resolve(
     who: &str,
     host: &str,
     port: u16,
@@ -196,7 +196,7 @@ fn take_turns(addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
 ///
 /// # Errors
 /// [`Kind::NotReady`] when no address has a route from here, else [`Kind::Unreachable`].
-pub(super) async fn connect(
+pub(crate) async fn connect(
     who: &str,
     addrs: &[SocketAddr],
     until: Instant,

@@ -10,7 +10,10 @@ mod once;
 mod output;
 mod providers;
 mod run;
+mod screen;
 mod status;
+pub(crate) mod tether;
+mod topics;
 mod trigger;
 mod unmap;
 
@@ -26,6 +29,8 @@ pub const OK: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The configuration or the command line is faulty.
 pub const USAGE: u8 = 2;
+/// `status`: no agent runs, or it gives no answer.
+pub const NO_AGENT: u8 = 3;
 
 /// What is said where a daemon is needed and none is there.
 const NOBODY: &str = "no agent is running; start it with `/etc/init.d/porchlight start` or `porchlight run`";
@@ -73,7 +78,12 @@ pub const VERBS: [Verb; 12] = [
         run: run::run,
     },
     Verb { name: "once", arguments: "", doc: "one pass; exit code 0 if all is well then", run: once::run },
-    Verb { name: "status", arguments: "[--json|--prometheus]", doc: "how things are", run: status::run },
+    Verb {
+        name: "status",
+        arguments: "[--json|--prometheus [FILE]] [--watch]",
+        doc: "whether cameras are reached, and how all stands;\n--watch: again at each change",
+        run: status::run,
+    },
     Verb {
         name: "doctor",
         arguments: "[--json]",
@@ -106,8 +116,8 @@ pub const VERBS: [Verb; 12] = [
     },
     Verb {
         name: "trigger",
-        arguments: "[wan IF [DEV]|lease|clock|records]",
-        doc: "look now; without arguments, also try again\nwhat rests; records: also ask for what is published",
+        arguments: "[wan IF [DEV]|lease|clock|tunnel|records]",
+        doc: "look now; without arguments, also try again\nwhat rests; records: also ask what is published",
         run: trigger::run,
     },
     Verb {
@@ -122,11 +132,28 @@ pub const VERBS: [Verb; 12] = [
         doc: "close the mappings that a killed agent left;\n--leases: its static leases too",
         run: unmap::run,
     },
-    Verb { name: "help", arguments: "", doc: "this text", run: help::run },
+    Verb {
+        name: "help",
+        arguments: "[TOPIC]",
+        doc: "this text, or a page: help quickstart, symptoms",
+        run: help::run,
+    },
 ];
+
+/// All that `porchlight help` has a page about.
+pub fn topics() -> Vec<&'static str> {
+    help::names().collect()
+}
 
 /// Reads the arguments of this process and runs the verb.
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == tether::NAME) {
+        if let Err(why) = tether::run(words) {
+            complain(&why);
+        }
+        return ExitCode::from(FAILED);
+    }
     let done = parse(lexopt::Parser::from_env()).map_err(Fault::Usage);
     let code = match done.and_then(|(verb, paths, arguments)| (verb.run)(&paths, &arguments)) {
         Ok(code) => code,

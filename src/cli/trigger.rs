@@ -18,11 +18,12 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
             }
             Nudge::World
         }
-        ["lease"] => Nudge::World,
+        ["lease" | "tunnel"] => Nudge::World,
         ["clock"] => Nudge::Clock,
         ["records"] => Nudge::Records,
         _ => {
-            let text = "trigger takes nothing, `wan INTERFACE [DEVICE]`, `lease`, `clock` or `records`";
+            let text =
+                "trigger takes nothing, `wan INTERFACE [DEVICE]`, `lease`, `clock`, `tunnel` or `records`";
             return Err(Fault::Usage(text.into()));
         }
     };

@@ -1,7 +1,10 @@
 //! What a configuration means, in plain words, for `porchlight check`. Never a secret.
 
+use super::tunnel::Kind;
 use super::value::span;
-use super::{BackendChoice, Camera, Config, Device, IpSource, Mapping, Notify, Ports, Record, Wan, AGREE};
+use super::{
+    BackendChoice, Camera, Config, Device, IpSource, Mapping, Notify, Ports, Record, Tunnel, Wan, AGREE,
+};
 use crate::model::Family;
 use crate::plan::probe::inquiry;
 use std::fmt::Display;
@@ -29,6 +32,9 @@ pub fn describe(config: &Config) -> String {
     }
     if !config.mappings.is_empty() {
         out.push_str(&about_backend(config));
+    }
+    for tunnel in &config.tunnels {
+        line(&mut out, "tunnel", &tunnel.name, &about_tunnel(tunnel));
     }
     for channel in &config.notifies {
         line(&mut out, "notify", &channel.name, &about_notify(channel));
@@ -105,6 +111,9 @@ fn about_record(record: &Record, config: &Config) -> String {
     if let Some(camera) = camera.filter(|_| record.families.len() > 1) {
         let _ = write!(text, "; its AAAA is camera {}'s own address", camera.name);
     }
+    if record.follow_tunnel {
+        text.push_str("; while a tunnel carries for want of a public address, that of its server");
+    }
     if let Some(ttl) = record.ttl {
         let _ = write!(text, "; time to live {}", span(Duration::from_secs(ttl.into())));
     }
@@ -174,6 +183,30 @@ fn about_mapping(mapping: &Mapping) -> String {
     };
     let inside = format!("{} port {}", mapping.camera, Ports(mapping.dest_port));
     format!("outside port {outside} -> {inside}, {who}{}; {fate}", when.unwrap_or_default())
+}
+
+fn about_tunnel(tunnel: &Tunnel) -> String {
+    let by = match tunnel.kind {
+        Kind::Script => "somebody else's (natmap), looked at".to_string(),
+        kind => format!("{} by {} port {}", kind.word(), tunnel.server, tunnel.port),
+    };
+    let when = match tunnel.always {
+        true => "always used",
+        false => "used once no wan was publicly reachable for a minute, until one was for five",
+    };
+    let seal = match tunnel.kind {
+        Kind::Frp if !tunnel.flag("tls", true) => " without TLS, so that all can be read on the way",
+        Kind::Frp if !tunnel.flag("tls_verify", true) => {
+            " with any certificate, so that it may be another server"
+        }
+        _ => "",
+    };
+    let carries = tunnel.carries.iter().map(|(mapping, port)| match port {
+        _ if tunnel.kind == Kind::Script => mapping.clone(),
+        0 => format!("{mapping} (at any port there)"),
+        port => format!("{mapping} (at port {port} there)"),
+    });
+    format!("{by}{seal}; {when}; carries {} while it is open", joined(&carries.collect::<Vec<_>>(), "and"))
 }
 
 fn about_notify(channel: &Notify) -> String {

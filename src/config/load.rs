@@ -5,6 +5,7 @@ mod mapping;
 mod notify;
 mod record;
 mod resident;
+mod tunnel;
 mod witness;
 
 use super::nearest::did_you_mean;
@@ -135,6 +136,7 @@ impl<'a> Loader<'a> {
             "record" => self.record(&mut fields, &name),
             "camera" => self.camera(&mut fields, &name),
             "mapping" => self.mapping(&mut fields, &name),
+            "tunnel" => self.tunnel(&mut fields, &name),
             "notify" => self.notify(&mut fields, &name),
             _ => None,
         };

@@ -12,6 +12,7 @@ pub(crate) mod nearest;
 mod read;
 pub mod schedule;
 pub mod schema;
+pub mod tunnel;
 pub mod uci;
 pub mod value;
 
@@ -22,6 +23,7 @@ use crate::secret::Secret;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
+pub use tunnel::Tunnel;
 
 /// A network in CIDR notation, host bits cleared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,6 +116,8 @@ pub struct Config {
     pub cameras: Vec<Camera>,
     /// Sections `mapping`.
     pub mappings: Vec<Mapping>,
+    /// Sections `tunnel`.
+    pub tunnels: Vec<Tunnel>,
     /// Sections `notify`.
     pub notifies: Vec<Notify>,
     /// Some sections are left out because of errors.
@@ -309,6 +313,8 @@ pub struct Record {
     pub refresh: Duration,
     /// `option zone`.
     pub zone: Option<String>,
+    /// `option follow_tunnel`: the server's address while a tunnel carries.
+    pub follow_tunnel: bool,
     /// The provider's own options.
     pub options: Options,
 }

@@ -272,7 +272,7 @@ fn own_name(row: &SectionRow, section: &Section) -> Option<String> {
         "wan" => first("device"),
         "record" => first("domain"),
         "camera" => first("mac").or_else(|| first("name")).or_else(|| first("ip")),
-        "notify" => first("kind"),
+        "notify" | "tunnel" => first("kind"),
         "mapping" => Some(format!("{}_{}", first("camera")?, first("src_dport")?)),
         _ => None,
     }

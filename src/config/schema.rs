@@ -182,7 +182,7 @@ pub static SECTIONS: &[SectionRow] = &[
         doc: "A port of the WAN that leads to a camera",
         options: MAPPING,
     },
-    SectionRow { kind: "tunnel", built: false, doc: "A way out of carrier-grade NAT", options: TUNNEL },
+    SectionRow { kind: "tunnel", built: true, doc: "A way out of carrier-grade NAT", options: TUNNEL },
     SectionRow { kind: "notify", built: true, doc: "Whom to tell, and of what", options: NOTIFY },
 ];
 
@@ -277,8 +277,7 @@ static RECORD: &[OptionRow] = &[
         "What to do once the family has been gone for a day",
     )
     .built(Built::Default),
-    option("follow_tunnel", Kind::Bool, "0", "1: point at the tunnel's server while a tunnel carries")
-        .built(Built::Default),
+    option("follow_tunnel", Kind::Bool, "0", "1: point at the tunnel's server while a tunnel carries"),
 ];
 
 static CAMERA: &[OptionRow] = &[
@@ -341,14 +340,67 @@ static MAPPING: &[OptionRow] = &[
 static TUNNEL: &[OptionRow] = &[
     ENABLED,
     option("kind", Kind::Word(&["bore", "ssh", "frp", "script"]), "", "Which tunnel").required(),
-    option("server", Kind::Text, "", "Its server"),
-    option("port", Kind::Ports, "", "The server's port"),
+    option(
+        "when",
+        Kind::Word(&["unreachable", "always"]),
+        "unreachable",
+        "unreachable: once no WAN was publicly reachable for a minute, until one was for five",
+    ),
+    list(
+        "mapping",
+        Kind::Reference("mapping"),
+        "",
+        "What it carries while it is open: mappings of one TCP port, without src_ip",
+    )
+    .required(),
+    list(
+        "remote_port",
+        Kind::Number { min: 0, max: 65_535 },
+        "",
+        "The ports on the server, in the order of list mapping; 0: any; default: each one's src_dport",
+    ),
+    option("server", Kind::Source, "", "Its server: a name or an address"),
+    option(
+        "port",
+        Kind::Number { min: 1, max: 65_535 },
+        "",
+        "The server's own port; default: 7835 (bore), 22 (ssh), 7000 (frp)",
+    ),
     option("token", Kind::Text, "", "The server's secret").secret(),
-    option("username", Kind::Text, "", "For ssh"),
-    option("key_file", Kind::Path, "", "For ssh: the private key"),
-    option("when", Kind::Word(&["unreachable", "always"]), "unreachable", "When it is used"),
-    list("mapping", Kind::Reference("mapping"), "", "What it carries"),
-    option("remote_port", Kind::Ports, "", "The port on the server"),
+    option(
+        "username",
+        Kind::Text,
+        "",
+        "For ssh: the account on the server; for frp: the user, if its server tells users apart",
+    ),
+    option("key_file", Kind::Path, "", "For ssh: the file of the private key, without a passphrase"),
+    list(
+        "host_key",
+        Kind::Text,
+        "",
+        "For ssh: the server's public keys, as in its /etc/ssh/ssh_host_ed25519_key.pub",
+    ),
+    option("tcp_mux", Kind::Bool, "1", "For frp: 0: without yamux, as transport.tcpMux of the server is"),
+    option(
+        "tls",
+        Kind::Bool,
+        "1",
+        "For frp: 0: without TLS, so that all but the token can be read on the way",
+    ),
+    option(
+        "tls_verify",
+        Kind::Bool,
+        "1",
+        "For frp: 0: take any certificate, as frpc does: whoever sits between may be the server",
+    ),
+    option("tls_server_name", Kind::Text, "", "For frp: the name in its certificate; default: server"),
+    option(
+        "tls_first_byte",
+        Kind::Bool,
+        "0",
+        "For frp: 1: begin TLS with byte 0x17, for servers before 0.38",
+    ),
+    option("cacert", Kind::Path, "", "For frp: PEM file of who vouches for it; default: the global option"),
 ];
 
 static NOTIFY: &[OptionRow] = &[

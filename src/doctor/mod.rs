@@ -58,7 +58,7 @@ pub const LINKS: [Link; 21] = [
     link("rule", &["camera", "port"], "the kernel's packet filter has the mapping"),
     link("drop", &["camera"], "no other table drops what the mapping lets in"),
     link("hairpin", &["address", "rule"], "the name works from inside, too"),
-    link("upstream", &["gateway"], "a router in front of this one sends the ports on"),
+    link("upstream", &["agent"], "a router in front of this one sends the ports on"),
     link("tunnel", &["agent"], "the tunnels stand"),
     link("room", &[], "there is memory, and room in tmpfs, and the state can be written"),
 ];

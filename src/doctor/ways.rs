@@ -1,7 +1,7 @@
 //! Judgements from the configuration to the internet: config, agent, device, address, gateway, resolver, servers, clock,
 //! trust; and the room on the machine.    [pure]
 
-use super::{Facts, Finding};
+use super::{Facts, Finding, Grade};
 use crate::act::readback::{Published, Seen, NO_AUTHORITY};
 use crate::config::{Config, Problem, Severity, Wan};
 use crate::model::{Family, Reach};
@@ -106,7 +106,7 @@ fn one_is_enough(all: Vec<Finding>, none: &str) -> Finding {
         (Some(_), all) if all.len() > 1 => {
             let others = all
                 .into_iter()
-                .map(|finding| Finding { grade: finding.grade.min(super::Grade::Warning), ..finding });
+                .map(|finding| Finding { grade: finding.grade.min(Grade::Warning), ..finding });
             Finding::worst(others.collect(), none)
         }
         (Some(well), _) => well,
@@ -214,6 +214,11 @@ fn no_address(facts: &Facts, wan: Option<&Wan>, why: &str) -> Finding {
             "switch on UPnP, NAT-PMP or PCP in the router in front of this one, or forward the port there, or make it a bridge".into()
         }
         Some(_) => "have the agent look again: `porchlight trigger`".into(),
+    };
+    let above = wan.and_then(|wan| above(facts, wan)).filter(|above| above.grade == Grade::Broken);
+    let (why, mend) = match above {
+        Some(above) => (format!("{why}; {}", above.what), above.mend),
+        None => (why.to_string(), mend),
     };
     match is_tunnelled(facts) {
         true => Finding::warning(format!("{why}; a tunnel is the way in"), known, mend),
@@ -347,25 +352,26 @@ pub fn trust(read: Result<(), Failure>, needed: bool) -> Finding {
 
 /// What is in front of this router, if something is.
 pub fn upstream(facts: &Facts) -> Finding {
-    let mut all = Vec::new();
-    for wan in &facts.config.wans {
-        let above = facts.said("wans", "name", &wan.name).get("upstream");
-        let Some(says) = above.get("says").str() else { continue };
-        if above.get("well").bool() == Some(true) {
-            all.push(Finding::ok(says));
-            continue;
-        }
-        let (what, mend) = match says.split_once(": ") {
-            Some(parts) if !says.contains(NOT_PUBLIC) => parts,
-            _ => (says, CGNAT_MEND),
-        };
-        all.push(Finding::broken(what, "the agent asked it by PCP, NAT-PMP and UPnP", mend));
-    }
+    let all: Vec<Finding> = facts.config.wans.iter().filter_map(|wan| above(facts, wan)).collect();
     match (all.is_empty(), facts.status.is_null()) {
         (false, _) => Finding::worst(all, ""),
         (true, true) => Finding::not_asked("only a running agent asks a router in front of this one"),
         (true, false) => Finding::not_asked("no router in front of this one had to be asked"),
     }
+}
+
+/// What the agent says of the router above a WAN.
+fn above(facts: &Facts, wan: &Wan) -> Option<Finding> {
+    let above = facts.said("wans", "name", &wan.name).get("upstream");
+    let says = above.get("says").str()?;
+    if above.get("well").bool() == Some(true) {
+        return Some(Finding::ok(says));
+    }
+    let (what, mend) = match says.split_once(": ") {
+        Some(parts) if !says.contains(NOT_PUBLIC) => parts,
+        _ => (says, CGNAT_MEND),
+    };
+    Some(Finding::broken(what, "the agent asked it by PCP, NAT-PMP and UPnP", mend))
 }
 
 /// The tunnels, as the agent says.

@@ -22,6 +22,7 @@ pub fn event(world: &mut World, event: Event, now: Now) -> bool {
             heal(world, now, ready);
             true
         }
+        Event::Holes(holes) => replace(&mut world.holes, holes),
         Event::TimeZone(zone) => replace(&mut world.zone, zone),
         Event::ClockSet => {
             world.clock_set = Some(now);

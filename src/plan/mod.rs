@@ -13,11 +13,14 @@ pub mod probe;
 pub mod publish;
 pub mod reach;
 pub mod refresh;
+pub mod reload;
+pub mod repeat;
 pub mod retry;
 pub mod schedule;
 pub mod settle;
 pub mod six;
 pub mod source;
+pub mod tunnel;
 pub mod upstream;
 pub mod witness;
 
@@ -50,6 +53,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     let mut plan = Plan::default();
     mapping::plan(config, world, state, now, &mut plan);
     probe::plan(config, world, state, now, &mut plan);
+    tunnel::plan(config, world, state, now, &mut plan);
     source::plan(config, world, state, now.boot, &mut plan);
     publish::plan(config, world, state, now, &mut plan);
     lease::plan(config, world, state, now, &mut plan);
@@ -80,6 +84,8 @@ pub enum Action {
     Lease(LeaseJob),
     /// Ask the router above a WAN for its address and for ports.
     Upstream(upstream::UpstreamJob),
+    /// Have a tunnel carry exactly these mappings.
+    Tunnel(tunnel::TunnelJob),
 }
 
 /// [`Action::Publish`]. The agent adds the options, the time and the nonce.

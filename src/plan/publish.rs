@@ -4,7 +4,7 @@ use super::account::{account_key, same_job};
 use super::reach::reach;
 use super::retry::due;
 use super::witness::standing;
-use super::{refresh, six, upstream};
+use super::{refresh, six, tunnel, upstream};
 use super::{Action, LookJob, Plan, PublishJob};
 use crate::config::{Config, Record, Wan};
 use crate::model::{Family, Now, Reach, RecordId, Time, World};
@@ -33,6 +33,11 @@ pub fn wish(config: &Config, world: &World, state: &State, record: &Record, fami
             Ok(addr) => Wish::Address(addr),
             Err(why) => Wish::Wait(why),
         };
+    }
+    match tunnel::followed(config, state, record, family) {
+        Some(Ok(addr)) => return Wish::Address(addr),
+        Some(Err(why)) => return Wish::Wait(why),
+        None => {}
     }
     let (mut reasons, mut behind) = (Vec::new(), None);
     for name in &record.wans {

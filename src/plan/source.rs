@@ -1,7 +1,8 @@
-//! Who may: the addresses of the names in `list src_ip`, looked up again in time. What was answered well last stays
+//! Who may: the addresses of the names in `list src_ip`, looked up again in time; with them those of the tunnels' servers. What was answered well last stays
 //! until another answer comes; a name that never had one is nobody.
 
 use super::mapping::{refuse, Refusal};
+use super::tunnel;
 use super::{Action, Plan, ResolveJob};
 use crate::config::{Config, Mapping, Network};
 use crate::map::Set;
@@ -47,9 +48,10 @@ pub(super) fn allowed(state: &State, mapping: &Mapping, family: Family) -> Resul
     Ok(all.iter().copied().collect())
 }
 
-/// Every name that a mapping lets in, each once.
+/// Every name that a mapping lets in, or where records point, each once.
 fn names(config: &Config) -> Set<&String> {
-    config.mappings.iter().flat_map(|mapping| &mapping.source_names).collect()
+    let sources = config.mappings.iter().flat_map(|mapping| &mapping.source_names);
+    sources.chain(tunnel::followed_names(config)).collect()
 }
 
 /// Adds the look-ups that are due.

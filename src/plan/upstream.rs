@@ -477,8 +477,8 @@ pub fn sentence(memory: &UpstreamState, wan: &Wan) -> Option<(bool, String)> {
 
 /// What it means that there is another NAT above.
 const IN_VAIN: &str =
-    "nothing gets in from the internet by IPv4 this way, and nothing is published: ask the provider for a public address, \
-     or use IPv6";
+    "nothing gets in from the internet by IPv4 this way, and nothing is published: use a tunnel \
+     (config tunnel) or IPv6, or ask the provider for a public address";
 
 #[cfg(test)]
 #[path = "upstream_tests.rs"]

@@ -212,7 +212,12 @@ pub(super) fn push(out: &mut String, mark: char, piece: &str) {
 /// SHA-256 in lower-case hexadecimal digits.
 #[inline(never)]
 pub(super) fn sha256(text: &str) -> String {
-    hex(&Sha256::digest(text.as_bytes()))
+    hex(&hash(text))
+}
+
+/// SHA-256.
+pub(super) fn hash(text: &str) -> Vec<u8> {
+    Sha256::digest(text.as_bytes()).to_vec()
 }
 
 /// HMAC-SHA256.

@@ -4,12 +4,15 @@
 //! The URL that is returned is the one that was signed: query encoded strictly and sorted, host in lower case without
 //! the scheme's own port, which is what the Host header will say.
 
+mod bore;
 mod canonical;
 mod cloud;
+pub mod frp;
 mod legacy;
 mod robot;
 pub mod tsig;
 
+pub use bore::bore;
 pub(crate) use canonical::stamp;
 pub use cloud::{acs3, bce, huawei, sigv4, tc3, volc};
 pub use legacy::{ovh, rpc_sha1};

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: format, lints, house rules, unit tests, then each scenario in a lab of its own.
 //! What cannot run is printed as skipped; in CI (`CI=true`) that is a failure.
 
-use crate::lab::scenarios::{cameras, route53, Scenario, SCENARIOS};
+use crate::lab::scenarios::{cameras, route53, tunnel, Scenario, SCENARIOS};
 use crate::lab::{self, process, seal, tools, Lab, Skipped};
 use crate::rules;
 use anstyle::{AnsiColor, Style};
@@ -101,9 +101,10 @@ pub fn run(options: &Options) -> Result<i32> {
 /// How one scenario ended, in how many seconds.
 type Outcome = (&'static Scenario, Result<()>, f64);
 
-/// Machines that are emulated take one processor and minutes: they run beside the other scenarios, which mostly wait.
+/// Machines that are emulated take one processor and minutes: they run beside the other scenarios, which mostly wait; so
+/// does that of tunnels, which waits for a minute to be over.
 /// What they print comes when all are done.
-const BESIDE: [&str; 3] = ["emulated", "machine-mips", "machine-arm"];
+const BESIDE: [&str; 4] = ["emulated", "machine-mips", "machine-arm", "tunnel"];
 
 fn run_scenarios(scenarios: &[&'static Scenario], options: &Options, total: &mut Tally) {
     let program = match tools::build_agent(options.release) {
@@ -168,6 +169,9 @@ fn run_scenario(scenario: &Scenario, program: &Path, options: &Options, out: Opt
     }
     if scenario.name == cameras::HOME.name {
         lab::things::prepare(!options.no_install)?;
+    }
+    if scenario.name == tunnel::TUNNEL.name {
+        lab::tunnels::prepare(!options.no_install)?;
     }
     let args: [OsString; 4] = ["__scenario".into(), scenario.name.into(), "--program".into(), program.into()];
     match seal::exit_code(seal::run(&args, scenario.limit, out)?) {

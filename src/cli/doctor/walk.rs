@@ -99,7 +99,12 @@ pub fn walk(paths: &Paths, tell: &dyn Fn(&str)) -> Vec<Told> {
     let config = reading.as_ref().map(|reading| reading.config.clone()).unwrap_or_default();
     // Before any thread: TLS takes the file's name from the environment.
     let http = Http::setup(Some(&paths.under_root(&config.global.cacert)), USER_AGENT, CLOCK_FLOOR);
-    let outside = Outside { http, timeout: config.global.timeout, redact: Box::new(str::to_string) };
+    let outside = Outside {
+        http,
+        timeout: config.global.timeout,
+        who: "doctor".into(),
+        redact: Box::new(str::to_string),
+    };
     tell("looking at the network");
     let status = control::ask(paths, &Question::Status).map(|told| told.unwrap_or(Json::Null));
     let facts = smol::block_on(facts(paths, config, status.clone().unwrap_or(Json::Null)));
@@ -279,7 +284,7 @@ fn servers(walk: &mut Walk) -> Finding {
 fn trust(walk: &mut Walk) -> Finding {
     // Of the providers only those that are one's own server do without.
     let by_dns = walk.facts.config.records.iter().all(|record| record.provider == "rfc2136");
-    ways::trust(walk.outside.http.trust(), !by_dns || !walk.facts.config.notifies.is_empty())
+    ways::trust(walk.outside.http.readable(), !by_dns || !walk.facts.config.notifies.is_empty())
 }
 
 fn shadow(walk: &mut Walk) -> Finding {

@@ -15,7 +15,7 @@ impl Loader<'_> {
         let channel = find(fields.one("kind")?)?;
         let own = || fields.row.options.iter().filter(|row| !COMMON.contains(&row.name));
         for row in own() {
-            self.own_of_kind(fields, channel, row.name);
+            self.own_of_kind(fields, (channel.kind, channel.needs, channel.takes), row.name);
         }
         let mut options = fields.options.clone();
         for row in own().filter(|row| !row.secret && channel.has(row.name)) {
@@ -40,16 +40,22 @@ impl Loader<'_> {
     }
 
     /// An option that the kind needs, or does not know.
-    fn own_of_kind(&mut self, fields: &mut Fields, channel: &Channel, name: &str) {
-        let (row, kind) = (fields.row.option(name), channel.kind);
+    pub(super) fn own_of_kind(
+        &mut self,
+        fields: &mut Fields,
+        (kind, needs, takes): (&str, &[&str], &[&str]),
+        name: &str,
+    ) {
+        let row = fields.row.option(name);
         let secret = row.is_some_and(|row| row.secret);
         let wrote = fields.wrote(name) || secret && fields.wrote(&format!("{name}_file"));
-        if wrote && !channel.has(name) {
+        if wrote && !needs.contains(&name) && !takes.contains(&name) {
             self.reader.warn(fields, name, &format!("has no effect: {kind} does not use it"));
-        } else if !wrote && channel.needs.contains(&name) {
+        } else if !wrote && needs.contains(&name) {
             let or_file = if secret { format!(" (or {name}_file)") } else { String::new() };
             let what = row.map_or("", |row| row.doc);
-            let text = format!("option {name}{or_file}: is missing, and {kind} needs it ({what})");
+            let word = if row.is_some_and(|row| row.list) { "list" } else { "option" };
+            let text = format!("{word} {name}{or_file}: is missing, and {kind} needs it ({what})");
             self.reader.fault(fields, "", &text);
         }
     }

@@ -48,6 +48,7 @@ impl Loader<'_> {
             ttl: ttl.and_then(|ttl| u32::try_from(ttl.as_secs()).ok()),
             refresh,
             zone,
+            follow_tunnel: fields.flag("follow_tunnel"),
             options: fields.options.clone(),
         };
         keep(fields, &mut self.loaded.config.records, record)

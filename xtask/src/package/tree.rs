@@ -10,10 +10,11 @@ use std::path::Path;
 pub const PROGRAM: &str = "usr/sbin/porchlight";
 
 /// The mode of a file by the first row with which its path begins.
-const MODES: [(&str, u32); 5] = [
+const MODES: [(&str, u32); 6] = [
     ("etc/config/", 0o600),
     ("etc/init.d/", 0o755),
     ("etc/uci-defaults/", 0o755),
+    ("usr/lib/porchlight/", 0o755),
     ("usr/sbin/", 0o755),
     ("", 0o644),
 ];

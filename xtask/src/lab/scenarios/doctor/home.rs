@@ -180,7 +180,9 @@ impl Home<'_> {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = self.lab.command();
         command.args(args);
-        self.openwrt.iter().for_each(|openwrt| drop(command.env("PATH", openwrt.path())));
+        if let Some(openwrt) = &self.openwrt {
+            command.env("PATH", openwrt.path());
+        }
         command
     }
 

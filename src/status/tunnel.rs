@@ -1,0 +1,98 @@
+//! What the status says of the tunnels.
+
+use super::text::passed;
+use super::View;
+use crate::config::tunnel::Kind;
+use crate::config::Tunnel;
+use crate::plan::tunnel::{port, TunnelState, BEFORE};
+use crate::state::LineState;
+use crate::wire::json::{array, Json, Object};
+use std::fmt::Write as _;
+
+impl View<'_> {
+    fn tunnel_memory(&self, tunnel: &Tunnel) -> TunnelState {
+        self.state.tunnels.get(&tunnel.name).cloned().unwrap_or_default()
+    }
+
+    /// Whether no tunnel that is used has failed.
+    pub(super) fn tunnels_are_well(&self) -> bool {
+        self.config.tunnels.iter().all(|tunnel| {
+            let memory = self.tunnel_memory(tunnel);
+            let fails = |line: &LineState| line.retry.is_some() && line.port.is_none();
+            !memory.runs(tunnel) || !memory.lines.values().any(fails)
+        })
+    }
+
+    /// One of them.
+    pub(super) fn tunnel(&self, tunnel: &Tunnel) -> String {
+        let memory = self.tunnel_memory(tunnel);
+        let lines = tunnel.carries.iter().map(|(mapping, wanted)| {
+            let known = memory.lines.get(mapping).cloned().unwrap_or_default();
+            let mut object = Object::new().str("mapping", mapping);
+            if *wanted != 0 && tunnel.kind != Kind::Script {
+                object = object.num("wanted_port", i64::from(*wanted));
+            }
+            object = match port(self.state, tunnel, mapping) {
+                Some(port) => object
+                    .str("state", "carries")
+                    .num("port", i64::from(port))
+                    .num("since_s", self.ago(known.since)),
+                None if known.open.is_some() => object.str("state", "connecting"),
+                None if known.retry.is_some() && memory.runs(tunnel) => object.str("state", "failing"),
+                None => object.str("state", "idle"),
+            };
+            match known.retry.filter(|_| port(self.state, tunnel, mapping).is_none()) {
+                Some(retry) => object.raw("failure", &self.failure(&retry)).end(),
+                None => object.end(),
+            }
+        });
+        let mut object = Object::new().str("name", &tunnel.name).str("kind", tunnel.kind.word());
+        if !tunnel.server.is_empty() {
+            object = object.str("server", &tunnel.server).num("server_port", i64::from(tunnel.port));
+        }
+        object = object.bool("used", memory.runs(tunnel));
+        if let Some(since) = memory.unreached.filter(|_| !memory.runs(tunnel)) {
+            let left = since.plus(BEFORE).since(self.now.boot).as_secs();
+            object = object.num("used_in_s", left as i64);
+        }
+        object.raw("mappings", &array(lines)).end()
+    }
+}
+
+/// The lines of one tunnel for a person.
+pub(super) fn render(out: &mut String, tunnel: &Json) {
+    let s = |json: &Json, key: &str| json.get(key).str().unwrap_or("?").to_string();
+    let name = s(tunnel, "name");
+    if tunnel.get("used").bool() != Some(true) {
+        let why = match tunnel.get("used_in_s").num() {
+            Some(seconds) => format!("used in {}, if no wan is publicly reachable by then", passed(seconds)),
+            None => "not needed".to_string(),
+        };
+        let _ = writeln!(out, "  tunnel   {name} ({}): {why}", s(tunnel, "kind"));
+        return;
+    }
+    let server = tunnel.get("server").str().unwrap_or("the address of the record that follows it");
+    for line in tunnel.get("mappings").items() {
+        let door = format!("{name} ({}): {}", s(tunnel, "kind"), s(line, "mapping"));
+        let failure = line.get("failure");
+        let _ = match (line.get("port").num(), failure.get("text").str()) {
+            (Some(port), _) => {
+                let wanted = line.get("wanted_port").num().filter(|wanted| *wanted != port);
+                let wanted =
+                    wanted.map(|wanted| format!(", not {wanted} that was asked for")).unwrap_or_default();
+                writeln!(out, "  tunnel   {door} is reached at {server} port {port}{wanted}")
+            }
+            (None, Some(text)) if line.get("state").str() == Some("failing") => {
+                let next = failure.get("next_try_s").num().unwrap_or(0);
+                writeln!(out, "! tunnel   {door}: {text}; next try in {next} s")
+            }
+            (None, Some(text)) if line.get("state").str() == Some("connecting") => {
+                writeln!(out, "! tunnel   {door}: {text}; tried again now")
+            }
+            (None, _) if line.get("state").str() == Some("connecting") => {
+                writeln!(out, "  tunnel   {door} is being connected")
+            }
+            (None, _) => writeln!(out, "  tunnel   {door} is closed, and not carried"),
+        };
+    }
+}

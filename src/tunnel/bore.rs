@@ -1,0 +1,152 @@
+//! A client of bore's server <https://github.com/ekzhang/bore>: one control connection for each line, and one more for
+//! each visitor.
+
+use super::gate::{keep_alive, Made};
+use super::relay::Stream;
+use super::{quoted, Gate};
+use crate::act::net::{connect, resolve, within};
+use crate::config::Tunnel;
+use crate::provider::{Failure, Kind};
+use crate::sign;
+use crate::wire::bore::{accept, authenticate, hello, read, Said, FRAME_CAP};
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::Async;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// How long a connection may take to stand, the server's answers included.
+const MAKE_LIMIT: Duration = Duration::from_secs(10);
+/// The server says twice a second that it is there.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// Keeps a line up until it fails.
+pub(super) async fn carry(section: &Rc<Tunnel>, gate: &Gate) -> Failure {
+    match serve(section, gate).await {
+        Ok(never) => never,
+        Err(failure) => failure,
+    }
+}
+
+async fn serve(section: &Rc<Tunnel>, gate: &Gate) -> Result<Failure, Failure> {
+    let who = format!("{} port {}", section.server, section.port);
+    let until = Instant::now() + MAKE_LIMIT;
+    let addrs = resolve(&who, &section.server, section.port, until).await?;
+    let mut control = open(section, &who, &addrs, until).await?;
+    control.send(&hello(gate.remote())).await?;
+    match control.in_time(until).await? {
+        Said::Hello(port) => gate.up(port),
+        other => return Err(control.odd(other)),
+    }
+    let server: SocketAddr = control.stream.get_ref().peer_addr().map_err(|error| control.broken(&error))?;
+    loop {
+        match control.in_time(Instant::now() + SILENCE).await? {
+            Said::Connection(id) => gate.admit(visitor(section.clone(), who.clone(), server, id)),
+            Said::Error(text) => return Err(control.odd(Said::Error(text))),
+            Said::Heartbeat | Said::Hello(_) | Said::Challenge(_) => {}
+        }
+    }
+}
+
+/// The connection by which a visitor comes.
+fn visitor(section: Rc<Tunnel>, who: String, server: SocketAddr, id: String) -> Made {
+    Box::pin(async move {
+        let taken = async {
+            let mut control = open(&section, &who, &[server], Instant::now() + MAKE_LIMIT).await?;
+            control.send(&accept(&id)).await?;
+            Ok(control.stream)
+        };
+        let stream: Result<_, Failure> = taken.await;
+        let stream: Stream = Box::new(stream.map_err(|failure| io::Error::other(failure.text))?);
+        Ok(stream)
+    })
+}
+
+/// A connection to the server on which the secret, if there is one, was proven.
+async fn open(section: &Tunnel, who: &str, addrs: &[SocketAddr], until: Instant) -> Result<Control, Failure> {
+    let stream = connect(who, addrs, until).await?;
+    keep_alive(&stream);
+    let mut control = Control { stream, who: who.into(), heard: Vec::new() };
+    let Some(secret) = section.secret("token") else { return Ok(control) };
+    match control.in_time(until).await? {
+        Said::Challenge(challenge) => {
+            let answer = authenticate(&sign::bore(secret, &challenge));
+            control.send(&answer).await?;
+            Ok(control)
+        }
+        other => Err(control.odd(other)),
+    }
+}
+
+/// A connection, and what was heard of a message.
+struct Control {
+    stream: Async<TcpStream>,
+    who: String,
+    heard: Vec<u8>,
+}
+
+impl Control {
+    fn failure(&self, kind: Kind, text: &str) -> Failure {
+        Failure::new(kind, format!("{}: {text}", self.who))
+    }
+
+    fn broken(&self, error: &io::Error) -> Failure {
+        self.failure(Kind::Unreachable, &format!("the connection broke: {error}"))
+    }
+
+    async fn send(&mut self, message: &[u8]) -> Result<(), Failure> {
+        let sent = self.stream.write_all(message).await;
+        sent.map_err(|error| self.broken(&error))
+    }
+
+    /// The next message, if it comes in time.
+    async fn in_time(&mut self, until: Instant) -> Result<Said, Failure> {
+        let next = within(until, self.next()).await;
+        next.unwrap_or_else(|| {
+            let text =
+                if self.heard.is_empty() { "it says nothing more" } else { "it stopped amid a message" };
+            Err(self.failure(Kind::Unreachable, text))
+        })
+    }
+
+    async fn next(&mut self) -> Result<Said, Failure> {
+        loop {
+            if let Some(end) = self.heard.iter().position(|byte| *byte == 0) {
+                let rest = self.heard.split_off(end + 1);
+                let frame = std::mem::replace(&mut self.heard, rest);
+                return read(frame.get(..end).unwrap_or_default()).ok_or_else(|| self.garbled());
+            }
+            if self.heard.len() > FRAME_CAP {
+                return Err(self.garbled());
+            }
+            let mut piece = [0; FRAME_CAP];
+            match self.stream.read(&mut piece).await {
+                Ok(0) => return Err(self.failure(Kind::Unreachable, "it closed the connection")),
+                Ok(count) => self.heard.extend_from_slice(piece.get(..count).unwrap_or_default()),
+                Err(error) => return Err(self.broken(&error)),
+            }
+        }
+    }
+
+    fn garbled(&self) -> Failure {
+        self.failure(Kind::Garbled, "what it says is not bore's protocol")
+    }
+
+    /// What a message means that is not the one that was due.
+    fn odd(&self, said: Said) -> Failure {
+        match said {
+            Said::Error(text) if text.contains("secret") => {
+                let text = format!("it does not take option token: {}", quoted(&text));
+                self.failure(Kind::Credentials, &text)
+            }
+            Said::Error(text) => self.failure(Kind::Refused, &format!("it refuses: {}", quoted(&text))),
+            Said::Challenge(_) => {
+                self.failure(Kind::Credentials, "it asks for a secret; write option token_file")
+            }
+            Said::Hello(_) | Said::Heartbeat | Said::Connection(_) => {
+                self.failure(Kind::Garbled, "what it says is out of turn")
+            }
+        }
+    }
+}
