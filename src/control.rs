@@ -65,6 +65,8 @@ pub enum Nudge {
     Clock,
     /// A person: every wait and every rest.
     Person,
+    /// A person who changed records elsewhere, or has found them changed: what is known of them, too.
+    Records,
 }
 
 impl Question {
@@ -75,6 +77,7 @@ impl Question {
             Question::Trigger(Nudge::World) => "{\"verb\":\"trigger\",\"by\":\"world\"}\n".into(),
             Question::Trigger(Nudge::Clock) => "{\"verb\":\"trigger\",\"by\":\"clock\"}\n".into(),
             Question::Trigger(Nudge::Person) => "{\"verb\":\"trigger\",\"by\":\"person\"}\n".into(),
+            Question::Trigger(Nudge::Records) => "{\"verb\":\"trigger\",\"by\":\"records\"}\n".into(),
             Question::Once => "{\"verb\":\"once\"}\n".into(),
             Question::Watch(mark) => format!("{{\"verb\":\"watch\",\"mark\":{mark}}}\n"),
         }
@@ -100,6 +103,7 @@ impl Question {
             Some("trigger") => Ok(Question::Trigger(match json.get("by").str() {
                 Some("clock") => Nudge::Clock,
                 Some("person") => Nudge::Person,
+                Some("records") => Nudge::Records,
                 _ => Nudge::World,
             })),
             Some("once") => Ok(Question::Once),
