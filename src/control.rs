@@ -40,6 +40,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// How long one pass may take, see [`Question::Once`].
 pub const ONCE_DEADLINE: Duration = Duration::from_secs(60);
+/// Whoever waits for a change is answered after this time all the same: what counts seconds has gone on.
+const WATCH_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What may be asked of a running agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub enum Question {
     Trigger(Nudge),
     /// Look now, and answer when all that is to be done was tried.
     Once,
+    /// How are things, once they are not any more as in the document with this [`crate::status::mark`]?
+    Watch(u32),
 }
 
 /// Who says that it is time to look, and so what is over.
@@ -65,13 +69,23 @@ pub enum Nudge {
 
 impl Question {
     /// The line that asks it.
-    pub fn to_line(&self) -> &'static str {
+    pub fn to_line(&self) -> String {
         match self {
-            Question::Status => "{\"verb\":\"status\"}\n",
-            Question::Trigger(Nudge::World) => "{\"verb\":\"trigger\",\"by\":\"world\"}\n",
-            Question::Trigger(Nudge::Clock) => "{\"verb\":\"trigger\",\"by\":\"clock\"}\n",
-            Question::Trigger(Nudge::Person) => "{\"verb\":\"trigger\",\"by\":\"person\"}\n",
-            Question::Once => "{\"verb\":\"once\"}\n",
+            Question::Status => "{\"verb\":\"status\"}\n".into(),
+            Question::Trigger(Nudge::World) => "{\"verb\":\"trigger\",\"by\":\"world\"}\n".into(),
+            Question::Trigger(Nudge::Clock) => "{\"verb\":\"trigger\",\"by\":\"clock\"}\n".into(),
+            Question::Trigger(Nudge::Person) => "{\"verb\":\"trigger\",\"by\":\"person\"}\n".into(),
+            Question::Once => "{\"verb\":\"once\"}\n".into(),
+            Question::Watch(mark) => format!("{{\"verb\":\"watch\",\"mark\":{mark}}}\n"),
+        }
+    }
+
+    /// How long an answer may take.
+    fn patience(&self) -> Duration {
+        match self {
+            Question::Once => ONCE_DEADLINE + PATIENCE,
+            Question::Watch(_) => WATCH_PATIENCE,
+            _ => PATIENCE,
         }
     }
 
@@ -89,7 +103,12 @@ impl Question {
                 _ => Nudge::World,
             })),
             Some("once") => Ok(Question::Once),
-            _ => Err("no known verb; known are status, trigger and once".into()),
+            // Without a mark: as things are now.
+            Some("watch") => {
+                let mark = json.get("mark").num().and_then(|mark| u32::try_from(mark).ok());
+                Ok(mark.map_or(Question::Status, Question::Watch))
+            }
+            _ => Err("no known verb; known are status, watch, trigger and once".into()),
         }
     }
 }
@@ -106,13 +125,18 @@ pub struct Asked {
 pub struct Answer {
     text: Rc<RefCell<Option<String>>>,
     /// Closed by being dropped, whereupon the text is looked for.
-    _open: Sender<()>,
+    open: Sender<()>,
 }
 
 impl Answer {
     /// Answers.
     pub fn give(self, text: String) {
         self.text.replace(Some(text));
+    }
+
+    /// Nobody waits for it any more.
+    pub fn is_late(&self) -> bool {
+        self.open.is_closed()
     }
 }
 
@@ -229,7 +253,7 @@ fn same_user(stream: &UnixStream) -> bool {
     peer.is_ok_and(|peer| peer.uid == me || peer.uid.is_root())
 }
 
-/// One question, one answer. Who waits for a whole pass gives up the `place` meanwhile.
+/// One question, one answer. Who waits for a pass or a change gives up the `place` meanwhile.
 async fn client(
     mut stream: Async<UnixStream>,
     questions: Rc<dyn Fn(Asked)>,
@@ -241,20 +265,31 @@ async fn client(
         Ok(line) => match Question::from_line(&line) {
             Err(why) => error(&why),
             Ok(question) => {
-                place.take_if(|_| question == Question::Once);
-                let text = Rc::new(RefCell::new(None));
-                let (open, closed) = bounded(1);
-                questions(Asked { question, answer: Answer { text: text.clone(), _open: open } });
-                let answered = async {
-                    let _ = closed.recv().await;
-                    Ok(())
-                };
-                let _ = in_time(ONCE_DEADLINE + PATIENCE, answered).await;
-                text.take().unwrap_or_else(|| error("the agent gave no answer"))
+                let watches = matches!(question, Question::Watch(_));
+                place.take_if(|_| watches || question == Question::Once);
+                let mut answer = answered(&questions, question).await;
+                if answer.is_none() && watches {
+                    answer = answered(&questions, Question::Status).await;
+                }
+                answer.unwrap_or_else(|| error("the agent gave no answer"))
             }
         },
     };
     in_time(PATIENCE, stream.write_all(format!("{answer}\n").as_bytes())).await
+}
+
+/// The agent's answer, if it gives one in time.
+async fn answered(questions: &Rc<dyn Fn(Asked)>, question: Question) -> Option<String> {
+    let patience = question.patience();
+    let text = Rc::new(RefCell::new(None));
+    let (open, closed) = bounded(1);
+    questions(Asked { question, answer: Answer { text: text.clone(), open } });
+    let answered = async {
+        let _ = closed.recv().await;
+        Ok(())
+    };
+    let _ = in_time(patience, answered).await;
+    text.take()
 }
 
 fn error(text: &str) -> String {
@@ -318,8 +353,7 @@ pub fn tell(paths: &Paths, question: &Question) -> Result<bool, String> {
         Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(false),
         Err(e) => return Err(failed(e)),
     }
-    let line = question.to_line().as_bytes();
-    send(&socket, line, SendFlags::NOSIGNAL).map_err(failed)?;
+    send(&socket, question.to_line().as_bytes(), SendFlags::NOSIGNAL).map_err(failed)?;
     Ok(true)
 }
 
@@ -341,8 +375,7 @@ pub fn ask(paths: &Paths, question: &Question) -> Result<Option<Json>, String> {
         }
         Err(e) => return Err(failed(e)),
     };
-    let wait = if *question == Question::Once { ONCE_DEADLINE + PATIENCE * 2 } else { PATIENCE };
-    stream.set_read_timeout(Some(wait)).map_err(failed)?;
+    stream.set_read_timeout(Some(question.patience() + PATIENCE * 2)).map_err(failed)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
     stream.write_all(question.to_line().as_bytes()).map_err(failed)?;
     let mut text = String::new();

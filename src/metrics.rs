@@ -12,7 +12,7 @@ struct Row {
     kind: &'static str,
     /// One line of plain words.
     help: &'static str,
-    /// The list; empty: the document itself is the one entry.
+    /// The list, or the one object; empty: the document itself.
     list: &'static str,
     /// Labels, and which value of the entry each shows.
     labels: &'static [(&'static str, &'static str)],
@@ -28,6 +28,8 @@ enum Value {
     Truth(&'static str),
     /// 1 if a text of the entry is this one.
     Is(&'static str, &'static str),
+    /// Always 1: the labels are what is told.
+    One,
 }
 
 const RECORD: &[(&str, &str)] = &[("record", "record"), ("domain", "domain"), ("type", "type")];
@@ -49,9 +51,28 @@ const fn counted(mut row: Row) -> Row {
     row
 }
 
-/// All families that stand for themselves; those of the WANs come on top.
+/// Whether there is a status at all.
+static UP: Row = row("up", "1 if the agent runs", "", &[], Value::One);
+/// Of each WAN one sample for each family that counts, which is the second label.
+static WAN_PUBLIC: Row = row(
+    "wan_public",
+    "1 if the internet can reach the WAN's address",
+    "wans",
+    &[("wan", "name")],
+    Value::One,
+);
+
+/// All other families.
 static ROWS: &[Row] = &[
-    row("healthy", "1 if all is as configured", "", &[], Value::Truth("healthy")),
+    row("build_info", "1; the label is the program's version", "", &[("version", "version")], Value::One),
+    row(
+        "healthy",
+        "1 if every camera is reached as configured, and nothing else needs attention",
+        "",
+        &[],
+        Value::Truth("healthy"),
+    ),
+    row("clock_set", "1 if the router's clock was set", "clock", &[], Value::Truth("set")),
     counted(row(
         "changes_total",
         "Changes that were made, of records and mappings",
@@ -81,6 +102,20 @@ static ROWS: &[Row] = &[
         Value::Number("changed_at"),
     ),
     row(
+        "camera_reachable",
+        "1 if somebody outside reaches the camera by all its mappings",
+        "cameras",
+        CAMERA,
+        Value::Is("reachable", "yes"),
+    ),
+    row(
+        "camera_unreachable",
+        "1 if nobody outside reaches the camera by one of its mappings, though it is to be open",
+        "cameras",
+        CAMERA,
+        Value::Is("reachable", "no"),
+    ),
+    row(
         "camera_heard",
         "1 if the kernel has heard the camera at its address lately",
         "cameras",
@@ -96,7 +131,7 @@ static ROWS: &[Row] = &[
     ),
     row(
         "mapping_open",
-        "1 if the camera can be reached by this mapping",
+        "1 if the mapping is open: the packet filter carries it",
         "mappings",
         MAPPING,
         Value::Truth("open"),
@@ -108,23 +143,31 @@ static ROWS: &[Row] = &[
         MAPPING,
         Value::Number("hits"),
     )),
+    row("tunnel_used", "1 if the tunnel is used now", "tunnels", &[("tunnel", "name")], Value::Truth("used")),
+    row(
+        "notify_waiting",
+        "Events that are yet to be told by this channel",
+        "notify",
+        &[("channel", "name")],
+        Value::Number("waiting"),
+    ),
 ];
 
 /// The metrics of a running agent's status, or of none.
 pub fn render(status: Option<&Json>) -> String {
     let mut out = String::new();
-    head(&mut out, "up", "gauge", "1 if the agent runs");
+    head(&mut out, &UP);
     let _ = writeln!(out, "porchlight_up {}", i32::from(status.is_some()));
     let Some(status) = status else { return out };
     for row in ROWS {
-        let alone = std::slice::from_ref(status);
-        let entries = if row.list.is_empty() { alone } else { status.get(row.list).items() };
+        let found = if row.list.is_empty() { status } else { status.get(row.list) };
+        let entries = found.array().unwrap_or(std::slice::from_ref(found));
         let samples: Vec<(&Json, i64)> =
             entries.iter().filter_map(|entry| Some((entry, row.value.of(entry)?))).collect();
         if samples.is_empty() {
             continue;
         }
-        head(&mut out, row.name, row.kind, row.help);
+        head(&mut out, row);
         for (entry, value) in samples {
             let labels = row.labels.iter().map(|(label, key)| (*label, entry.get(key).str().unwrap_or("")));
             sample(&mut out, row.name, labels, value);
@@ -139,6 +182,7 @@ impl Value {
         match self {
             Value::Number(key) => entry.get(key).num(),
             Value::Truth(key) => entry.get(key).bool().map(i64::from),
+            Value::One => Some(1),
             Value::Is(key, text) => entry.get(key).str().map(|found| i64::from(found == *text)),
         }
     }
@@ -150,18 +194,24 @@ fn wans(out: &mut String, status: &Json) {
     if wans.is_empty() {
         return;
     }
-    head(out, "wan_public", "gauge", "1 if the internet can reach the WAN's address");
+    head(out, &WAN_PUBLIC);
     for wan in wans {
         for family in ["ipv4", "ipv6"] {
             let Some(reach) = wan.get(family).get("reach").str() else { continue };
             let labels = [("wan", wan.get("name").str().unwrap_or("")), ("family", family)];
-            sample(out, "wan_public", labels.into_iter(), i64::from(reach == "public"));
+            sample(out, WAN_PUBLIC.name, labels.into_iter(), i64::from(reach == "public"));
         }
     }
 }
 
-fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+fn head(out: &mut String, row: &Row) {
+    let Row { name, kind, help, .. } = row;
     let _ = writeln!(out, "# HELP porchlight_{name} {help}.\n# TYPE porchlight_{name} {kind}");
+}
+
+/// All families, each as its name, its type and what it says, for the documentation.
+pub fn families() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    [&UP, &WAN_PUBLIC].into_iter().chain(ROWS).map(|row| (row.name, row.kind, row.help))
 }
 
 fn sample<'a>(out: &mut String, name: &str, labels: impl Iterator<Item = (&'a str, &'a str)>, value: i64) {

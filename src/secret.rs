@@ -26,6 +26,8 @@ impl std::fmt::Debug for Secret {
 
 /// Shorter values (bytes) are not looked for: they would blank out half of every text.
 pub const REDACT_MIN: usize = 4;
+/// As much in base64.
+const CODED_MIN: usize = REDACT_MIN * 4 / 3;
 /// What stands at the end of a quoted reply that goes on.
 const CUT: &[u8] = b"...";
 /// What stands in the place of a secret.
@@ -85,8 +87,8 @@ impl Redactor {
                 ways.filter_map(|(coded, json, cut)| matched(rest, secret, coded, json, cut)).max()
             };
             let plain = self.plain.iter().filter_map(spelt).max().map(|length| at..at + length);
-            let coded = self.base64.iter().filter(|piece| rest.starts_with(piece.as_bytes()));
-            let coded = coded.map(|piece| piece.len()).max().map(|length| around(text, at..at + length));
+            let coded = self.base64.iter().filter_map(|piece| matched_piece(rest, piece.as_bytes()));
+            let coded = coded.max().map(|length| around(text, at..at + length));
             for hit in [plain, coded].into_iter().flatten() {
                 match hits.last_mut() {
                     Some(last) if hit.start <= last.end => {
@@ -168,6 +170,13 @@ fn base64_digits(bytes: &[u8], tail: [u8; 2]) -> impl Iterator<Item = char> + '_
             (_, [_, slash]) => slash,
         })
     })
+}
+
+/// How many bytes of `text` are the piece, or a beginning of it where the text was cut off.
+fn matched_piece(text: &[u8], piece: &[u8]) -> Option<usize> {
+    let common = text.iter().zip(piece).take_while(|(a, b)| a == b).count();
+    let cut = || common >= CODED_MIN && text.get(common..).is_some_and(|rest| rest.starts_with(CUT));
+    (common == piece.len() || cut()).then_some(common)
 }
 
 /// A piece of base64 and the character on either side, which still holds some bits of the secret.
@@ -262,6 +271,17 @@ mod tests {
         assert_eq!(redactor.redact("abcdabcd"), "***");
         assert_eq!(redactor.redact("xyz is too short to be looked for"), "xyz is too short to be looked for");
         assert_eq!(Redactor::new([]).redact("all"), "all");
+    }
+
+    #[test]
+    fn base64_that_a_quote_cuts_off_is_masked() {
+        let redactor = Redactor::new(&[Secret::new("hunter2-hunter2")]);
+        let whole = "Basic bWU6aHVudGVyMi1odW50ZXIy";
+        for end in whole.len() - 14..whole.len() {
+            let told = redactor.redact(&format!("{}...", &whole[..end]));
+            assert_eq!(told, "Basic bWU***...", "cut at {end}");
+        }
+        assert_eq!(redactor.redact("aHVu..."), "aHVu...", "three letters of it say little");
     }
 
     #[test]

@@ -536,7 +536,7 @@ fn job(domain: &str, origin: &str) -> Job {
 
 fn outside(timeout: Duration) -> Arc<Outside> {
     let redact = Box::new(|text: &str| text.replace("s3cret", "***"));
-    Arc::new(Outside { http: http().clone(), timeout, redact })
+    Arc::new(Outside { http: http().clone(), timeout, who: "record r".into(), redact })
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Planner scripts: what is sensed and answered, when, and what the plan makes of it. Pure data and a fake
 //! clock. Each file in `tests/plan/` says first why it exists, then `-- Config --`, `-- Script --` (a time
 //! and an event a line; `wake` in place of the time: when the plan said) and `-- Expect --` (every action, and what was asked with `wake?`, `exposure?`, `outside?`,
-//! `cameras?`, `failing?`, `memory?`, `standing?` or `unseen?`).
+//! `cameras?`, `failing?`, `memory?`, `standing?`, `status?` or `unseen?`). After each step the status document must be as
+//! its schema says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "common/configuration.rs"]
 mod configuration;
+#[path = "common/document.rs"]
+mod document;
 
 use configuration::config;
 use porchlight::config::{BackendChoice, Config, IpSource, Network};
@@ -14,17 +17,19 @@ use porchlight::model::*;
 use porchlight::plan::mapping::{unheard, way, Exposure};
 use porchlight::plan::outside::{OutsideJob, Verdict};
 use porchlight::plan::publish::ids;
+use porchlight::plan::repeat::Repeats;
 use porchlight::plan::upstream::{Ask, Place, Port, Report, UpstreamJob, Way, LIFETIME};
 use porchlight::plan::witness::{self, standing};
 use porchlight::plan::{
-    camera, fold, lease, notify, outside, plan, probe, refresh, settle, source, tunnel, upstream,
+    camera, fold, lease, notify, outside, plan, probe, refresh, reload, settle, source, tunnel, upstream,
 };
 use porchlight::plan::{Action, Carried, LeaseJob, Leased, Plan, ProbeJob, StaticLease};
 use porchlight::provider::{Failure, Kind, Outcome};
-use porchlight::state::{kind_of, kind_word, Known, State};
+use porchlight::state::{kind_of, kind_word, Known, Seen, State};
 use porchlight::status::{render, Standing, View};
 use porchlight::wire::json::Json;
 use porchlight::wire::tz::Zone;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -43,6 +48,8 @@ struct Stage {
     flying: Vec<Action>,
     wake_at: Option<Time>,
     out: String,
+    /// All that the status documents had.
+    told: BTreeSet<String>,
 }
 
 fn millis(text: &str) -> u64 {
@@ -72,7 +79,8 @@ impl Stage {
             // A script that is not about witnesses has none.
             config.wans.iter_mut().for_each(|wan| wan.sources = vec![IpSource::Interface]);
         }
-        Stage { config, world, state, kept, unset: false, since: now.wall, now, flying, wake_at: None, out }
+        let (since, told) = (now.wall, BTreeSet::new());
+        Stage { config, world, state, kept, unset: false, since, now, flying, wake_at: None, out, told }
     }
 
     fn decide(&mut self) {
@@ -102,6 +110,12 @@ impl Stage {
             self.kept = State::from_text(&self.state.to_kept_text(), "").unwrap();
             self.say("flash is written");
         }
+        document::had(&document::is_valid(&self.status()), "", &mut self.told);
+    }
+
+    fn status(&self) -> String {
+        let (config, state, deaf) = (&self.config, &self.state, &Map::new());
+        View { config, problems: &[], deaf, world: &self.world, state, now: self.now }.to_json()
     }
 
     fn say(&mut self, text: &str) {
@@ -229,6 +243,11 @@ impl Stage {
             }
             ["tunnels?"] => self.tunnels(),
             ["done", rest @ ..] => self.done(rest),
+            // The second of two jobs in flight ends first.
+            ["newer", "done", rest @ ..] => {
+                self.flying.swap(0, 1);
+                self.done(rest);
+            }
             // The outcome of an older job than the one in flight, about the same.
             ["late", "done", rest @ ..] => {
                 let mut late = self.flying[0].clone();
@@ -267,6 +286,12 @@ impl Stage {
             ["look"] => lease::look_again(&mut self.state, &self.config),
             ["failing?"] => self.failing(),
             ["standing?"] => self.standing(),
+            ["status?"] => {
+                let status = Json::parse(&self.status()).unwrap();
+                let exit = if status.get("healthy").bool() == Some(true) { "" } else { " (exit code 1)" };
+                let text = render(&status);
+                self.say(&format!("{}{exit}", text.lines().next().unwrap()));
+            }
             ["reach?"] => self.reach(),
             ["outside?"] => self.outside(),
             ["memory?"] => self.memory(),
@@ -406,6 +431,7 @@ impl Stage {
 
     /// The owner edits the configuration.
     fn edit(&mut self, words: &[&str]) {
+        let before = self.config.clone();
         match words {
             ["without", "records"] => self.config.records.clear(),
             ["tsig_name", name] => {
@@ -423,6 +449,27 @@ impl Stage {
             }
             ["src_ip", net] => self.config.mappings[0].sources = vec![Network::parse(net).unwrap()],
             ["static_lease", flag] => self.config.cameras[0].static_lease = *flag == "1",
+            ["ttl", ttl] => self.config.records[0].ttl = ttl.parse().ok(),
+            ["record", "called", name] => {
+                let cameras = self.config.cameras.iter_mut();
+                cameras.flat_map(|camera| &mut camera.records).for_each(|record| *record = name.to_string());
+                self.config.records[0].name = name.to_string();
+            }
+            ["camera", "called", name] => {
+                self.config.mappings.iter_mut().for_each(|mapping| mapping.camera = name.to_string());
+                self.config.cameras[0].name = name.to_string();
+            }
+            ["mapping", "called", name] => self.config.mappings[0].name = name.to_string(),
+            ["notify", "called", name] => self.config.notifies[0].name = name.to_string(),
+            ["wan", "called", name] => {
+                self.config.wans[0].name = name.to_string();
+                self.config.records.iter_mut().for_each(|record| record.wans = vec![name.to_string()]);
+                // As the agent does.
+                for (old, new) in reload::renamed_wans(&before, &self.config) {
+                    let sensed = self.world.wans.remove(&old).unwrap();
+                    self.world.wans.insert(new, sensed);
+                }
+            }
             ["mapping_backend", "none"] => self.config.global.backend = BackendChoice::None,
             other => panic!("script: config {other:?}"),
         }
@@ -589,8 +636,12 @@ impl Stage {
                     "silent" => Protection::Silent,
                     what => Protection::Unproven(what.into()),
                 };
-                let mapping = self.config.mappings.iter().find(|mapping| mapping.name == job.mapping);
-                probe::answered(&mut self.state, mapping.unwrap(), &job, found, self.now.boot);
+                match self.config.mappings.iter().find(|mapping| mapping.name == job.mapping) {
+                    Some(mapping) => {
+                        probe::answered(&mut self.state, mapping, &job, found, self.now.boot);
+                    }
+                    None => self.say("nobody asked that any more"),
+                }
             }
             // `done [OPERATOR=ADDRESS] ...`; who is not named is silent, `OPERATOR=rest:TIME` asks to be left alone.
             Action::Witness(job) => {
@@ -746,6 +797,95 @@ fn section<'a>(text: &'a str, name: &str, end: &str) -> &'a str {
 }
 
 /// 200 records in carrier-grade NAT, an hour, in which everything is answered at once: few rounds, nothing published.
+/// Two lines, one of them behind another router; two services; a camera that is asked; a channel.
+const MONTH_CONFIG: &str = "
+config porchlight 'global'
+	option mapping_backend 'nft'
+config wan 'wan'
+	option device 'wan0'
+	list ip_source 'interface'
+config wan 'fibre'
+	option device 'fibre0'
+	list ip_source 'interface'
+	list ip_source 'dns'
+	list ip_source 'web'
+config record 'home'
+	option provider 'rfc2136'
+	option server 'ns.example.com'
+	option tsig_name 'k'
+	option tsig_secret 'YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY='
+	list domain 'cam.example.com'
+config record 'away'
+	option provider 'duckdns'
+	option token 'c0ffee00-0000'
+	list domain 'my.duckdns.org'
+config camera 'front'
+	list mac 'aa:bb:cc:00:00:01'
+config mapping 'rtsp'
+	option camera 'front'
+	option src_dport '8554'
+	option dest_port '554'
+config notify 'phone'
+	option kind 'telegram'
+	option token '123456:abcdefgh'
+	option chat_id '42'
+	list on 'failing'
+";
+
+/// How many lines a failure takes that lasts: each way of failing once, then a count, and the end. What it takes in this
+/// time is played by the planner: the record's tries, the questions to the camera, the messages, the witnesses' rounds.
+#[test]
+fn a_month_without_anybody_is_a_page_of_the_log() {
+    const MONTH: u64 = 30 * 86_400_000;
+    let mut stage = Stage::new(MONTH_CONFIG);
+    let mut repeats = Repeats::default();
+    let (mut tries, mut lines) = (Map::<String, u32>::new(), Map::<String, u32>::new());
+    // One line behind a router whose address no two witnesses agree on.
+    stage.line("0s own lan0/192.168.1.1/24");
+    stage.line("0s wan wan 9.9.4.4 route4");
+    stage.line("0s wan fibre 192.168.7.2 route4");
+    stage.line("0s leases aa:bb:cc:00:00:01/192.168.1.20");
+    while stage.now.boot.0 < MONTH {
+        while let Some(action) = stage.flying.first().cloned() {
+            let (what, class, words): (&str, &'static str, &[&str]) = match &action {
+                Action::Publish(job) if job.record == "home" => {
+                    ("record home", "unreachable", &["unreachable"])
+                }
+                Action::Publish(_) => ("record away", "busy", &["busy"]),
+                Action::Probe(_) => ("camera", "silent", &["silent"]),
+                Action::Tell(_) => ("notify", "unreachable", &["unreachable"]),
+                Action::Look(_) => ("", "", &["absent"]),
+                Action::Witness(_) => ("witness", "doubt", &["google=9.9.4.5"]),
+                Action::Upstream(_) => ("", "", &["nobody"]),
+                _ => ("", "", &["ok"]),
+            };
+            stage.done(words);
+            if !what.is_empty() {
+                *tries.entry(what.into()).or_default() += 1;
+                let told = repeats.failed(what, class, stage.now).is_some();
+                *lines.entry(what.into()).or_default() += u32::from(told);
+            }
+        }
+        let next = stage.wake_at.unwrap_or(stage.now.boot.plus(Duration::from_secs(3600)));
+        stage.now = stage.at(next.0.max(stage.now.boot.0 + 1));
+        stage.decide();
+    }
+    let figures: Vec<String> = tries
+        .iter()
+        .map(|(what, tries)| format!("{what}: {tries} failures, {} lines", lines.get(what).unwrap()))
+        .collect();
+    assert_eq!(
+        figures,
+        [
+            "camera: 1463 failures, 31 lines",
+            "notify: 37 failures, 2 lines",
+            "record away: 732 failures, 31 lines",
+            "record home: 732 failures, 31 lines",
+            "witness: 2214 failures, 31 lines",
+        ]
+    );
+}
+
 #[test]
 fn rounds_are_of_a_wan_and_not_of_its_records() {
     for (agreeing, most) in [(true, 12), (false, 12)] {
@@ -799,7 +939,7 @@ fn scripts() {
         std::fs::read_dir("tests/plan").unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert!(paths.len() >= 10, "where are the scripts?");
-    let mut wrong = Vec::new();
+    let (mut wrong, mut told) = (Vec::new(), BTreeSet::new());
     for path in paths {
         let text = std::fs::read_to_string(&path).unwrap();
         let mut stage = Stage::new(section(&text, "Config", "Script"));
@@ -809,10 +949,37 @@ fn scripts() {
                 stage.line(line);
             }
         }
+        told.extend(stage.told.clone());
         let expected = section(&text, "Expect", "End");
         if stage.out != expected {
             wrong.push(format!("== {}\n-- expected\n{expected}-- got\n{}", path.display(), stage.out));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    told.extend(seldom_told());
+    let never: Vec<String> = document::named().difference(&told).cloned().collect();
+    assert!(never.is_empty(), "the schema names what no document has: {never:?}");
+}
+
+/// What no script leads to, as it hangs on sensors and on acts.
+fn seldom_told() -> BTreeSet<String> {
+    let mut stage = Stage::new(
+        "config wan 'wan'\n\tlist interface 'wan'\nconfig record 'home'\n\toption provider 'rfc2136'\n\toption server \
+         '192.0.2.53'\n\tlist domain 'cam.example.com'\n",
+    );
+    stage.line("0s wan wan 93.184.216.34 route4 2001:db8:1::1 route6 2001:db8:1::/48");
+    let wan = stage.world.wans.get_mut("wan").unwrap();
+    wan.device6 = Some("wan1".into());
+    let (name, device, standing) = ("wan".into(), Some("wan0".into()), "up".into());
+    wan.interfaces.push(Interface { name, device, standing, trouble: false });
+    wan.prefixes[0].assigned.push(("lan".into(), Network::parse("2001:db8:1::/60").unwrap()));
+    let addr = "2001:db8:1::1".parse().unwrap();
+    stage.world.own.push(OwnAddr { device: "lan0".into(), addr, prefix: 60, settled: true });
+    stage.line("1s done ok");
+    stage.state.records.values_mut().for_each(|memory| memory.seen = Seen::After(Duration::from_millis(70)));
+    stage.state.remember(1, 1_800_000_000, "it became so".into());
+    stage.line("2s");
+    stage.world.zone = TimeZone::Bad("it is empty".into());
+    stage.line("3s");
+    stage.told
 }

@@ -1,7 +1,7 @@
-//! The tables of the README and of docs/providers.md are the code's tables. `cargo xtask readme` writes them.
+//! The tables of the README, in both languages, and of docs/ are the code's tables; `cargo xtask readme` writes them. What
+//! else the pages name is there as well: see `words`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use porchlight::cli::VERBS;
 use porchlight::config::schema::{Built, Kind, SECTIONS};
 use porchlight::model::Family;
 use porchlight::notify::{Channel, CHANNELS};
@@ -9,39 +9,99 @@ use porchlight::provider::{aliases, Entry, PROVIDERS};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-fn options() -> String {
+#[path = "readme/words.rs"]
+mod words;
+
+/// What the code says of options, in Chinese.
+const WORDS: &str = "docs/options.zh-CN.txt";
+/// The width of a line that is written.
+const WIDTH: usize = 120;
+
+/// A language that the table of options is written in.
+struct Language {
+    head: &'static str,
+    required: &'static str,
+    /// Between a section and what it is, and between an option and its words; between two words.
+    colon: &'static str,
+    comma: &'static str,
+    secret: &'static str,
+    section_not_built: &'static str,
+    only_default: &'static str,
+    /// In front of the values, and behind them.
+    only: [&'static str; 2],
+    /// The words for what the code says.
+    says: fn(&str) -> String,
+}
+
+const ENGLISH: Language = Language {
+    head: "| option | default | what it is |",
+    required: "must be set",
+    colon: ": ",
+    comma: ", ",
+    secret: " (secret)",
+    section_not_built: " (not built yet: refused by name)",
+    only_default: "; *only its default works yet*",
+    only: ["; *besides its default only ", " works yet*"],
+    says: str::to_string,
+};
+
+const CHINESE: Language = Language {
+    head: "| 选项 | 默认值 | 说明 |",
+    required: "必填",
+    colon: "：",
+    comma: "、",
+    secret: "（保密）",
+    section_not_built: "（尚未实现，写了会被点名拒绝）",
+    only_default: "；*目前只支持默认值*",
+    only: ["；*除默认值外，目前只支持 ", "*"],
+    says: in_chinese,
+};
+
+/// What the code says, and the same in Chinese, pair by pair.
+fn pairs() -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(WORDS).unwrap();
+    let blocks = text.split("\n\n").filter(|block| !block.starts_with('#'));
+    let pair = |block: &str| {
+        let (english, chinese) = block.trim().split_once('\n').unwrap_or_else(|| panic!("{WORDS}: {block}"));
+        (english.to_string(), chinese.to_string())
+    };
+    blocks.map(pair).collect()
+}
+
+fn in_chinese(english: &str) -> String {
+    let found = pairs().into_iter().find(|pair| pair.0 == english);
+    found.unwrap_or_else(|| panic!("{WORDS} has no words for: {english}")).1
+}
+
+fn options(language: &Language) -> String {
     let mut out = String::new();
+    let says = |text: &str| (language.says)(text).replace('|', "\\|");
+    let quoted = |words: &[&str]| format!("`{}`", words.join(&format!("`{}`", language.comma)));
     for section in SECTIONS {
-        let not_built = if section.built { "" } else { " (not built yet: refused by name)" };
-        writeln!(out, "\n**`config {}`**: {}{not_built}\n", section.kind, section.doc).unwrap();
-        writeln!(out, "| option | default | what it is |\n|---|---|---|").unwrap();
+        let not_built = if section.built { "" } else { language.section_not_built };
+        let (colon, doc) = (language.colon, says(section.doc));
+        writeln!(out, "\n**`config {}`**{colon}{doc}{not_built}\n", section.kind).unwrap();
+        writeln!(out, "{}\n|---|---|---|", language.head).unwrap();
         for row in section.options {
             let kind = if row.list { "list " } else { "" };
             let default = match (row.required, row.default) {
-                (true, _) => "must be set".to_string(),
+                (true, _) => language.required.to_string(),
                 (_, "") => String::new(),
                 (_, text) => format!("`{text}`"),
             };
             let built = match row.built {
                 _ if !section.built => String::new(),
                 Built::Yes => String::new(),
-                Built::Default => "; *only its default works yet*".into(),
-                Built::Only(values) => {
-                    format!("; *besides its default only `{}` works yet*", values.join("`, `"))
-                }
+                Built::Default => language.only_default.into(),
+                Built::Only(values) => language.only.join(&quoted(values)),
             };
-            let secret = if row.secret { " (secret)" } else { "" };
+            let secret = if row.secret { language.secret } else { "" };
             let words = match row.kind {
-                Kind::Word(words) => format!(": `{}`", words.join("`, `")),
+                Kind::Word(words) => format!("{colon}{}", quoted(words)),
                 _ => String::new(),
             };
-            writeln!(
-                out,
-                "| {kind}`{}` | {default} | {}{words}{secret}{built} |",
-                row.name,
-                row.doc.replace('|', "\\|")
-            )
-            .unwrap();
+            let doc = says(row.doc);
+            writeln!(out, "| {kind}`{}` | {default} | {doc}{words}{secret}{built} |", row.name).unwrap();
         }
     }
     out
@@ -68,6 +128,20 @@ fn providers() -> String {
         writeln!(out, "| `{}` | {title} | {four} | {six} | {needs} |", entry.name).unwrap();
     }
     out
+}
+
+/// Their names alone.
+fn provider_names() -> String {
+    let mut out = String::new();
+    let mut line = String::new();
+    let names: Vec<_> = by_name().iter().map(|entry| format!("`{}`", entry.name)).collect();
+    for word in names.join(", ").split(' ') {
+        if line.len() + 1 + word.len() > WIDTH {
+            out += &format!("\n{}", std::mem::take(&mut line));
+        }
+        line += &format!("{}{word}", if line.is_empty() { "" } else { " " });
+    }
+    format!("{out}\n{line}\n")
 }
 
 /// Names by which other clients know a provider.
@@ -149,21 +223,27 @@ fn check(path: &str, tables: &[(&str, String)]) {
 
 #[test]
 fn tables_are_the_codes() {
-    check("README.md", &[("options", options()), ("providers", providers()), ("channels", channels())]);
+    check("README.md", &[("options", options(&ENGLISH)), ("provider names", provider_names())]);
+    check("README.zh-CN.md", &[("options", options(&CHINESE)), ("provider names", provider_names())]);
     check(
         "docs/providers.md",
-        &[("provider options", provider_options()), ("refresh", refreshes()), ("other names", other_names())],
+        &[
+            ("providers", providers()),
+            ("provider options", provider_options()),
+            ("refresh", refreshes()),
+            ("other names", other_names()),
+        ],
     );
+    check("docs/notifications.md", &[("channels", channels())]);
 }
 
+/// Those of words that the code does not say (yet, or any more) do no harm.
 #[test]
-fn every_verb_is_there() {
-    let readme = std::fs::read_to_string("README.md").unwrap();
-    for verb in &VERBS {
-        assert!(
-            readme.contains(&format!("`porchlight {}", verb.name)),
-            "README.md does not name {}",
-            verb.name
-        );
+fn every_translation_is_there_once_and_chinese() {
+    let mut seen = Vec::new();
+    for (english, chinese) in pairs() {
+        assert!(!seen.contains(&english), "{WORDS}: twice: {english}");
+        assert!(chinese.chars().any(|one| ('\u{4e00}'..='\u{9fff}').contains(&one)), "{WORDS}: {chinese}");
+        seen.push(english);
     }
 }

@@ -1,16 +1,20 @@
 //! What `status` says of cameras: since when one is silent, what it made of the last question, its static lease; and
-//! that whatever is not well is marked.
+//! that whatever is not well is marked. And that docs/status.md names what there is, and nothing else.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "common/configuration.rs"]
 mod configuration;
+#[path = "common/document.rs"]
+mod document;
 
 use configuration::config;
 use porchlight::map::Map;
+use porchlight::metrics;
 use porchlight::model::*;
 use porchlight::state::{CameraState, Pinned, ProbeState, State};
-use porchlight::status::{render, View};
+use porchlight::status::{mark, render, View};
 use porchlight::wire::json::Json;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 const CONFIG: &str = "config porchlight
@@ -52,9 +56,50 @@ fn status(found: Protection, change: impl Fn(&mut State)) -> (Json, String) {
     let now = Now { boot: Time(HOUR), wall: 1_800_000_000 };
     let (problems, deaf) = (&[], &Map::new());
     let json = View { config: &config, problems, deaf, world: &world, state: &state, now }.to_json();
+    document::is_valid(&json);
     let json = Json::parse(&json).unwrap();
     let text = render(&json);
     (json, text)
+}
+
+/// The first two cells of the rows below this heading of docs/status.md, as they are in code.
+fn documented(heading: &str) -> BTreeSet<(String, String)> {
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/status.md")).unwrap();
+    let part = docs.split("\n## ").find(|part| part.starts_with(heading)).unwrap();
+    let rows = part.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = |row: &str| {
+        let (name, rest) = row.split_once("` | ").unwrap();
+        (name.to_string(), rest.split(" |").next().unwrap().to_string())
+    };
+    rows.map(cells).collect()
+}
+
+#[test]
+fn the_documented_fields_are_those_of_the_schema() {
+    let fields: BTreeSet<String> = documented("`--json`").into_iter().map(|(name, _)| name).collect();
+    assert_eq!(fields, document::named());
+}
+
+#[test]
+fn the_documented_metrics_are_those_that_there_are() {
+    let all = metrics::families().map(|(name, kind, _)| (name.to_string(), kind.to_string()));
+    assert_eq!(documented("`--prometheus`"), all.collect());
+}
+
+/// A document with a time says the same as with a later one; anything else makes a difference.
+#[test]
+fn a_mark_is_of_what_is_said_and_not_of_when() {
+    let document = |time, silent, hits, text| {
+        format!("{{\"time\":{time},\"a\":[{{\"silent_s\":{silent},\"hits\":{hits},\"name\":\"{text}\"}}]}}")
+    };
+    let one = mark(&document(1_800_000_000, 9, 7, "front"));
+    assert_eq!(one, mark(&document(1_800_000_090, 123, 7, "front")));
+    assert_ne!(one, mark(&document(1_800_000_000, 9, 8, "front")));
+    assert_ne!(one, mark(&document(1_800_000_000, 9, 7, "back")));
+    assert_ne!(one, mark(&document(1_800_000_000, 9, 7, "front_s\\\":1")));
+    assert_ne!(mark("7"), mark("8"));
+    // The offset basis, and the hash of "a": <http://www.isthe.com/chongo/tech/comp/fnv/>.
+    assert_eq!((mark(""), mark("a")), (0x811c_9dc5, 0xe40c_292c));
 }
 
 #[test]
@@ -62,7 +107,7 @@ fn since_when_a_camera_is_silent() {
     let (json, text) = status(Protection::Silent, |_| ());
     let camera = &json.get("cameras").items()[0];
     assert_eq!(camera.get("silent_s").num(), Some(720));
-    assert!(text.contains("  camera   front at 192.168.1.20, silent since 12 min\n"), "{text}");
+    assert!(text.contains("! camera   front at 192.168.1.20, silent since 12 min\n"), "{text}");
     let (_, text) = status(Protection::NoService, |_| ());
     assert!(text.contains("silent since 12 min"), "{text}");
     // It answered, and then the kernel lost it.

@@ -1,6 +1,7 @@
 //! A bounded child process: its input, its output, and a deadline.
 
 use crate::cli::tether;
+use crate::model::millis;
 use async_io::{Async, Timer};
 use rustix::io::Errno;
 use smol::future::{or, try_zip};
@@ -8,7 +9,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest output that is read from a child.
 const MAX_OUTPUT: usize = 4 * 1024 * 1024;
@@ -99,6 +100,7 @@ async fn run_in(
     input: &str,
     deadline: Duration,
 ) -> io::Result<Ran> {
+    let start = Instant::now();
     let mut ran = run_at(env, program, args, input, deadline).await;
     let others = SYSTEM_PATH.iter().filter(|_| program.is_relative());
     for dir in others {
@@ -109,7 +111,21 @@ async fn run_in(
         }
         ran = run_at(env, &Path::new(dir).join(program), args, input, deadline).await;
     }
+    if log::log_enabled!(log::Level::Debug) {
+        tell(program, args, input, &ran, start.elapsed());
+    }
     ran
+}
+
+/// Logs a run. What was said is told by who asked, who knows what in it is secret.
+fn tell(program: &Path, args: &[&str], input: &str, ran: &io::Result<Ran>, took: Duration) {
+    let line: String = args.join(" ").chars().take(MAX_COMPLAINT).collect();
+    let end = match ran {
+        Ok(ran) => format!("{}, {} bytes", if ran.ok { "done" } else { "failed" }, ran.out.len()),
+        Err(error) => error.to_string(),
+    };
+    let (program, given, ms) = (program.display(), input.len(), millis(took));
+    log::debug!("{program} {line} (given {given} bytes) -> {end} ({ms} ms)");
 }
 
 /// Errors of kind `NotFound` mean that there is no such program, `TimedOut` that it was killed.

@@ -2,6 +2,7 @@
 //! What does not fit the question is not an answer: source, id, opcode.
 
 use super::net;
+use crate::model::millis;
 use crate::provider::{self, Failure, Kind, Reply};
 use crate::wire::dns::{self as wire, Message};
 use smol::future;
@@ -67,7 +68,13 @@ pub async fn query(
     let fits = |bytes: &[u8]| {
         answers_header(bytes, &message) && (is_cut(bytes) || parse_answer(bytes, name, rtype).is_some())
     };
-    let bytes = ask.run(&fits).await?;
+    let start = Instant::now();
+    let told = ask.run(&fits).await;
+    if log::log_enabled!(log::Level::Debug) {
+        let answer = told.as_ref().map_or_else(Failure::to_string, |bytes| wire::line(bytes));
+        log::debug!("DNS {server}: {} -> {answer} ({} ms)", wire::line(&message), millis(start.elapsed()));
+    }
+    let bytes = told?;
     parse_answer(&bytes, name, rtype).ok_or_else(|| garbled(&who))
 }
 

@@ -22,7 +22,7 @@ pub mod publish;
 pub mod readback;
 pub mod tell;
 mod thread;
-mod tls;
+pub(crate) mod tls;
 mod tunnel;
 pub(crate) mod ubus;
 pub mod witness;

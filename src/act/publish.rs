@@ -9,6 +9,7 @@ use super::http::{self, Http};
 use super::thread;
 use crate::model::millis;
 use crate::provider::{Entry, Failure, Job, Kind, Reply, Request, Verdicts, Wanted};
+use crate::wire;
 use smol::lock::{Semaphore, SemaphoreGuard};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ pub struct Outside {
     pub http: Http,
     /// For one request.
     pub timeout: Duration,
+    /// On whose behalf, for the log.
+    pub who: String,
     /// Takes every secret out of a text that is to be logged or shown.
     pub redact: Box<dyn Fn(&str) -> String + Send + Sync>,
 }
@@ -59,16 +62,17 @@ impl Outside {
     fn tell(&self, request: &Request, result: &Result<Reply, Failure>, took: Duration) {
         let what = match request {
             Request::Http(http) => format!("{} {}", http.method, http::shown(&http.url)),
-            Request::Dns(dns) => format!("DNS {} {}", if dns.write { "UPDATE" } else { "query" }, dns.server),
+            Request::Dns(dns) => format!("DNS {}: {}", dns.server, wire::dns::line(&dns.message)),
         };
         let answer = match (request, result) {
             (Request::Http(_), Ok(reply)) => {
-                format!("{} \"{}\"", reply.status, quote(&(self.redact)(&reply.text())))
+                let quoted = quote(&(self.redact)(&reply.text()));
+                format!("{}, {} bytes: \"{quoted}\"", reply.status, reply.body.len())
             }
-            (Request::Dns(_), Ok(reply)) => format!("{} bytes", reply.body.len()),
+            (Request::Dns(_), Ok(reply)) => wire::dns::line(&reply.body),
             (_, Err(failure)) => (self.redact)(&failure.to_string()),
         };
-        log::debug!("{what}: {answer} ({} ms)", millis(took));
+        log::debug!("{} {what} -> {answer} ({} ms)", self.who, millis(took));
     }
 }
 

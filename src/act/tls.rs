@@ -7,7 +7,9 @@
 //! authority gives out (CA/Browser Forum, Baseline Requirements 6.1.1.5), for its 18 KiB; lists of revoked certificates,
 //! which nobody hands us; resumption, for which updates are too rare.
 
-use super::http::Fault;
+use super::http::{Fault, Http};
+use super::net::within;
+use crate::provider::{Failure, Kind};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
     verify_server_cert_signed_by_trust_anchor, verify_server_name, ClientConnection, Resumption,
@@ -23,13 +25,16 @@ use rustls::sign::SigningKey;
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, SupportedCipherSuite,
 };
-use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use smol::lock::Mutex;
 use smol::Async;
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{ready, Context, Poll};
+use std::time::Instant;
 use webpki::ring as webpki_ring;
 
 /// The suites, the better ones first; a router's processor has no instructions for AES, so that ChaCha20 comes
@@ -102,9 +107,13 @@ pub(super) struct Opened {
 impl Secure {
     /// Prepares a connection to a host whose certificate one of the roots vouches for.
     pub(super) fn new(roots: RootCertStore, host: &str) -> Result<Secure, Error> {
+        Secure::with(Trust::Roots(roots), host)
+    }
+
+    fn with(trust: Trust, host: &str) -> Result<Secure, Error> {
         let name = ServerName::try_from(host.to_string())
             .map_err(|_| Error::General("the host's name cannot stand in a certificate".into()))?;
-        let connection = ClientConnection::new(Arc::new(config(roots)?), name)?;
+        let connection = ClientConnection::new(Arc::new(config(trust)?), name)?;
         Ok(Secure { connection: RefCell::new(connection), writing: Mutex::new(()) })
     }
 
@@ -195,8 +204,112 @@ impl Secure {
     }
 }
 
+/// A connection under TLS, as a stream.
+pub(crate) struct Sealed {
+    socket: Async<TcpStream>,
+    connection: ClientConnection,
+    /// Records that wait to be sent.
+    records: Vec<u8>,
+    /// What came, of which TLS has not taken `from..to`.
+    piece: Vec<u8>,
+    from: usize,
+    to: usize,
+}
+
+/// Puts a connection under TLS. `name` is what the certificate must be for; without `verify` any certificate is taken,
+/// and whoever sits between may be the server.
+///
+/// # Errors
+/// As [`Http::exchange`] has them; nothing was sent but for TLS.
+pub(crate) async fn seal(
+    http: &Http,
+    who: &str,
+    (name, verify): (&str, bool),
+    socket: Async<TcpStream>,
+    until: Instant,
+) -> Result<Sealed, Failure> {
+    let trust = if verify { Trust::Roots(http.roots(who)?) } else { Trust::Anybody };
+    let broke = |text: &str| Failure::new(Kind::Unreachable, [who, ": ", text].concat());
+    let failed = |error: &Error| http.judge_tls(error, false, &broke, who);
+    let secure = Secure::with(trust, name).map_err(|error| failed(&error))?;
+    match within(until, secure.handshake(&socket)).await {
+        Some(Ok(())) => {}
+        Some(Err(Fault::Tls(error))) => return Err(failed(&error)),
+        Some(Err(_)) => return Err(broke("the connection was closed while TLS began; does it speak TLS?")),
+        None => return Err(broke("no answer in time while TLS began; does it speak TLS?")),
+    }
+    let connection = secure.connection.into_inner();
+    Ok(Sealed { socket, connection, records: Vec::new(), piece: vec![0; PIECE], from: 0, to: 0 })
+}
+
+impl Sealed {
+    /// Sends the records that wait.
+    fn poll_records(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            while self.connection.wants_write() {
+                self.connection.write_tls(&mut self.records)?;
+            }
+            if self.records.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let count = ready!(Pin::new(&mut &self.socket).poll_write(cx, &self.records))?;
+            self.records.drain(..count);
+        }
+    }
+}
+
+impl AsyncRead for Sealed {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        loop {
+            match this.connection.reader().read(into) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+            if this.from == this.to {
+                this.to = ready!(Pin::new(&mut &this.socket).poll_read(cx, &mut this.piece))?;
+                this.from = 0;
+            }
+            // No more at a time than TLS takes before its content is read; nothing at all is the end.
+            let mut rest = this.piece.get(this.from..this.to).unwrap_or_default();
+            this.from += this.connection.read_tls(&mut rest)?;
+            this.connection.process_new_packets().map_err(io::Error::other)?;
+            // What TLS itself has to answer.
+            let _ = this.poll_records(cx)?;
+        }
+    }
+}
+
+impl AsyncWrite for Sealed {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_records(cx))?;
+        let count = self.connection.writer().write(from.get(..PIECE).unwrap_or(from))?;
+        let _ = self.poll_records(cx)?;
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_records(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.connection.send_close_notify();
+        ready!(self.poll_records(cx))?;
+        Pin::new(&mut &self.socket).poll_close(cx)
+    }
+}
+
+/// Whose certificate is good.
+#[derive(Debug)]
+enum Trust {
+    /// One that these vouch for.
+    Roots(RootCertStore),
+    /// Any: only that the server has its key is seen.
+    Anybody,
+}
+
 /// The configuration of a connection.
-fn config(roots: RootCertStore) -> Result<ClientConfig, Error> {
+fn config(trust: Trust) -> Result<ClientConfig, Error> {
     let provider = CryptoProvider {
         cipher_suites: SUITES.to_vec(),
         kx_groups: GROUPS.to_vec(),
@@ -206,7 +319,7 @@ fn config(roots: RootCertStore) -> Result<ClientConfig, Error> {
     };
     let builder =
         ClientConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions()?;
-    let verifier = Arc::new(Verifier(roots));
+    let verifier = Arc::new(Verifier(trust));
     let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     config.resumption = Resumption::disabled();
     Ok(config)
@@ -214,7 +327,7 @@ fn config(roots: RootCertStore) -> Result<ClientConfig, Error> {
 
 /// Verifies a server as rustls's own verifier does, by the same functions, without its lists of revoked certificates.
 #[derive(Debug)]
-struct Verifier(RootCertStore);
+struct Verifier(Trust);
 
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
@@ -225,8 +338,9 @@ impl ServerCertVerifier for Verifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let Trust::Roots(roots) = &self.0 else { return Ok(ServerCertVerified::assertion()) };
         let certificate = ParsedCertificate::try_from(end_entity)?;
-        verify_server_cert_signed_by_trust_anchor(&certificate, &self.0, intermediates, now, ALGORITHMS.all)?;
+        verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, ALGORITHMS.all)?;
         verify_server_name(&certificate, name)?;
         Ok(ServerCertVerified::assertion())
     }

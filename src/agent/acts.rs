@@ -10,7 +10,7 @@ use crate::act::{hosts, look, tell};
 use crate::camera;
 use crate::config::{BackendChoice, Record};
 use crate::mapping::leases::Leases;
-use crate::model::{Now, RecordId};
+use crate::model::{millis, Now, RecordId};
 use crate::notify;
 use crate::plan::{
     Action, LeaseJob, LookJob, MapJob, ProbeJob, PublishJob, ResolveJob, Rule, TellJob, WitnessJob,
@@ -90,7 +90,7 @@ impl Agent {
             nonce,
             memo,
         };
-        let outside = self.outside();
+        let outside = self.outside(format!("#{change} record {}", plan.record));
         let work = async move {
             let (job, result, effort) = publish::publish(entry, job, outside).await;
             let _ = tx.try_send(Message::Published(plan, job.memo, result, effort));
@@ -98,11 +98,12 @@ impl Agent {
         self.spawn(work).detach();
     }
 
-    fn outside(&self) -> Arc<Outside> {
+    fn outside(&self, who: String) -> Arc<Outside> {
         let redactor = self.redactor.clone();
         Arc::new(Outside {
             http: self.http.clone(),
             timeout: self.config.global.timeout,
+            who,
             redact: Box::new(move |text| redactor.redact(text)),
         })
     }
@@ -111,7 +112,8 @@ impl Agent {
         let Some(section) = self.config.notifies.iter().find(|section| section.name == job.channel) else {
             return;
         };
-        let (section, outside, tx) = (section.clone(), self.outside(), self.tx.clone());
+        let outside = self.outside(format!("notify {}", job.channel));
+        let (section, tx) = (section.clone(), self.tx.clone());
         let message = notify::Message(job.message.0.clone().map(|field| self.redactor.redact(&field)));
         let work = async move {
             let result = tell::tell(&section, &message, now.wall, outside).await;
@@ -155,7 +157,10 @@ impl Agent {
     fn start_probe(&self, job: ProbeJob) {
         let (tx, timeout) = (self.tx.clone(), self.config.global.timeout);
         let work = async move {
+            let start = Instant::now();
             let found = camera::ask(&job.inquiry, timeout).await;
+            let (mapping, target, ms) = (&job.mapping, job.inquiry.target, millis(start.elapsed()));
+            log::debug!("mapping {mapping}: the camera at {target} {found} ({ms} ms)");
             let _ = tx.try_send(Message::Probed(job, found));
         };
         self.spawn(work).detach();
@@ -164,7 +169,10 @@ impl Agent {
     fn start_witness(&self, job: WitnessJob) {
         let (tx, http) = (self.tx.clone(), self.http.clone());
         let work = async move {
+            let start = Instant::now();
             let said = witness::ask(&job, &http).await;
+            let (count, ms) = (said.len(), millis(start.elapsed()));
+            log::debug!("wan {}: {count} witnesses of {} were asked in {ms} ms", job.wan, job.family);
             let _ = tx.try_send(Message::Testified(job, said));
         };
         self.spawn(work).detach();

@@ -2,6 +2,9 @@
 //! what may block runs elsewhere and comes back as a [`Message`].
 
 mod acts;
+mod asked;
+mod filter;
+mod memory;
 mod outside;
 mod reload;
 mod report;
@@ -15,12 +18,14 @@ pub(crate) use reload::{judge, read_bytes};
 pub use reload::{read_config, understand, Reading};
 pub(crate) use report::random;
 
+use memory::recalled;
+
 use crate::act::http::Http;
 use crate::act::nudge;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
 use crate::config::{BackendChoice, Config, Problem, Upstream};
-use crate::control::{Answer, Asked, Nudge, Question};
+use crate::control::{Answer, Asked};
 use crate::map::{Map, Set};
 use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
 use crate::mapping::fw4::Look;
@@ -29,6 +34,7 @@ use crate::mapping::nft::{MapReport, Program};
 use crate::model::{Event, Family, Mac, Now, Protection, RecordId, Time, TimeZone, World};
 use crate::paths::Paths;
 use crate::plan::outside::{OutsideJob, Verdict};
+use crate::plan::repeat::Repeats;
 use crate::plan::upstream::{Place, Report, UpstreamJob};
 use crate::plan::witness::{Standing, Testimony};
 use crate::plan::{
@@ -41,7 +47,6 @@ use crate::sense::clock;
 use crate::sense::network::Network;
 use crate::sense::signals::Signal;
 use crate::state::{self, State};
-use crate::status::View;
 use crate::tunnel::Tunnels;
 use smol::channel::{unbounded, Receiver, Sender};
 use smol::future::or;
@@ -50,9 +55,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Clients that wait for a pass to end; more are turned away.
-const WAITING_CAP: usize = 64;
 
 /// Everything that the loop takes in.
 pub enum Message {
@@ -172,8 +174,14 @@ pub struct Agent {
     pub(crate) reach_told: Map<(String, Family), Standing>,
     /// Those who ask for the status while connections are being counted for it.
     asking: Vec<Answer>,
+    /// Those who wait for another status than that with this mark.
+    watching: Vec<(u32, Answer)>,
     /// Why it cannot go on.
     failed: Option<String>,
+    /// Failures that repeat, so that each is told once and then counted.
+    pub(crate) repeats: Repeats,
+    /// The configuration is to be read again, once for all who said so.
+    reload_wanted: bool,
 }
 
 /// What stands around an agent when it starts.
@@ -208,9 +216,9 @@ impl Agent {
             redactor: Arc::new(reading.redactor),
             world: World::default(),
             state,
-            http,
+            http: http.clone(),
             network: None,
-            tunnels: tunnel::none(executor.clone(), tx.clone(), &paths),
+            tunnels: tunnel::none(executor.clone(), tx.clone(), http, paths.clone()),
             executor,
             tx,
             confirming: Map::new(),
@@ -236,7 +244,10 @@ impl Agent {
             waiting: Vec::new(),
             reach_told: Map::new(),
             asking: Vec::new(),
+            watching: Vec::new(),
             failed: None,
+            repeats: Repeats::default(),
+            reload_wanted: false,
             paths,
         };
         (agent, rx)
@@ -259,6 +270,7 @@ impl Agent {
             if idle {
                 self.answer_waiting(now);
             }
+            self.answer_watching(now);
             if let Mode::Once(deadline) = mode {
                 // What is to be told leaves with the pass, or is left to the next one.
                 if idle && !self.is_telling(now.boot) || now.boot >= deadline {
@@ -371,13 +383,16 @@ impl Agent {
     /// Takes a message and all that came with it. False: the agent is to end.
     fn take_all(&mut self, first: Message, rx: &Receiver<Message>) -> bool {
         let mut message = Some(first);
+        let mut goes_on = true;
         while let Some(now) = message {
-            if !self.take(now) {
-                return false;
-            }
-            message = rx.try_recv().ok();
+            goes_on = self.take(now);
+            message = rx.try_recv().ok().filter(|_| goes_on);
         }
-        true
+        // A storm of signals is one reload; how it ends is the last word of the configuration too.
+        if std::mem::take(&mut self.reload_wanted) {
+            self.reload();
+        }
+        goes_on
     }
 
     fn take(&mut self, message: Message) -> bool {
@@ -386,7 +401,7 @@ impl Agent {
             Message::Event(event) => self.sensed(event, now),
             Message::Asked(asked) => self.asked(asked, now),
             Message::Signal(Signal::Stop) => return false,
-            Message::Signal(Signal::Reload) => self.reload(),
+            Message::Signal(Signal::Reload) => self.reload_wanted = true,
             Message::Published(job, memo, result, effort) => self.published(&job, memo, result, effort, now),
             Message::Looked(job, answers) => self.looked(&job, answers, now),
             Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
@@ -466,43 +481,6 @@ impl Agent {
         }
     }
 
-    fn asked(&mut self, asked: Asked, now: Now) {
-        let answer = match asked.question {
-            Question::Status if self.is_anything_open() => {
-                self.asking.push(asked.answer);
-                // Whoever asks meanwhile is answered with them.
-                if self.asking.len() == 1 {
-                    self.start_count();
-                }
-                return;
-            }
-            Question::Status => self.view(now).to_json(),
-            Question::Trigger(nudge) => {
-                self.look_now(nudge, now);
-                "{\"ok\":true}".into()
-            }
-            Question::Once if self.waiting.len() >= WAITING_CAP => {
-                "{\"error\":\"too many wait for a pass already\"}".into()
-            }
-            Question::Once => {
-                self.look_now(Nudge::World, now);
-                self.waiting.push(asked.answer);
-                return;
-            }
-        };
-        asked.answer.give(answer);
-    }
-
-    /// Ends the waits that `nudge` says are over, and looks.
-    pub fn look_now(&mut self, nudge: Nudge, now: Now) {
-        if nudge == Nudge::Person {
-            settle::try_again(&mut self.state);
-        }
-        let event = if nudge == Nudge::Clock { Event::ClockSet } else { Event::Trigger };
-        self.fold(event, now);
-        self.next_look = now.boot;
-    }
-
     /// Nothing under way, and nothing that only waits for the debounce window.
     fn is_idle(&self, now: Time, wake_at: Time) -> bool {
         let flying = self.state.accounts.values().any(|account| account.in_flight.is_some());
@@ -525,70 +503,6 @@ impl Agent {
     /// A message to the owner is under way, or about to be.
     fn is_telling(&self, now: Time) -> bool {
         self.state.told.channels.values().any(|channel| channel.is_busy(&self.world, now))
-    }
-
-    fn answer_waiting(&mut self, now: Now) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let answer = self.view(now).to_json();
-        for waiting in self.waiting.drain(..) {
-            waiting.give(answer.clone());
-        }
-    }
-
-    /// Whether a rule of ours may be in the packet filter.
-    fn is_anything_open(&self) -> bool {
-        !self.state.mapping.targets.is_empty()
-    }
-
-    /// Takes in how many connections came by each mapping.
-    pub(crate) fn count(&mut self, hits: &Hits) {
-        for mapping in &self.config.mappings {
-            if let Some(count) = hits.get(&label(&mapping.name)) {
-                let known = self.state.hits.entry(mapping.name.clone()).or_default();
-                *known = (*known).max(*count);
-            }
-        }
-    }
-
-    pub(crate) fn view(&self, now: Now) -> View<'_> {
-        View {
-            config: &self.config,
-            problems: &self.problems,
-            deaf: &self.deaf,
-            world: &self.world,
-            state: &self.state,
-            now,
-        }
-    }
-
-    /// Writes the state file, if it would say something else.
-    fn save(&mut self) {
-        let text = self.state.to_text(&self.boot_id);
-        if text != self.saved {
-            match state::save(&self.paths.state, &text) {
-                Ok(()) => (self.saved, self.unsaved) = (text, false),
-                Err(why) if self.unsaved => log::debug!("{why}"),
-                Err(why) => {
-                    log::warn!("{why}; after a restart what is published is asked anew");
-                    self.unsaved = true;
-                }
-            }
-        }
-    }
-
-    /// Writes the file on flash, if what it says is too old.
-    fn keep(&mut self) {
-        if !refresh::is_owed(&self.config, &self.state, &self.kept) {
-            return;
-        }
-        let text = self.state.to_kept_text();
-        if let Err(why) = state::save_kept(&self.paths.kept, &text) {
-            log::warn!("{why}; after a restart it is not known when records were sent that expire");
-        }
-        // Not tried again before it is owed once more: what cannot be written now could not be for long.
-        self.kept = State::from_text(&text, "").unwrap_or_default();
     }
 
     /// A clean end: the mapping goes, unless the owner wants it to stay.
@@ -627,17 +541,6 @@ impl Agent {
         }
         self.save();
     }
-}
-
-/// The memory with what the file on flash adds to it, and what that file says.
-fn recalled(mut state: State, paths: &Paths, config: &Config) -> (State, State) {
-    let kept = state::load_kept(&paths.kept).unwrap_or_else(|why| {
-        log::warn!("{why}; the days until a record is sent once more count anew");
-        State::default()
-    });
-    let ids: Vec<RecordId> = config.records.iter().flat_map(plan::publish::ids).collect();
-    state.recall(&kept, &ids);
-    (state, kept)
 }
 
 /// The next message, or none when it is time to plan again.

@@ -1,13 +1,17 @@
 //! Reads the configuration: at the start what is good of it, at a reload all or nothing.
 
-use super::Agent;
+use super::{Agent, NETWORK};
 use crate::config::load::{load, Loaded, Sources};
 use crate::config::uci::FILE_CAP;
 use crate::config::{Config, Problem, Severity};
+use crate::mapping::hits::label;
+use crate::model::RecordId;
 use crate::paths::Paths;
-use crate::plan::settle;
+use crate::plan::{publish, reload, settle};
 use crate::provider::PROVIDERS;
 use crate::secret::Redactor;
+use crate::sense::clock;
+use crate::state::Seen;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read};
@@ -113,6 +117,14 @@ pub(crate) fn judge(paths: &Paths, text: &str) -> Loaded {
     load(text, &paths.config.display().to_string(), PROVIDERS, &System(paths))
 }
 
+/// What `status` shows of a configuration that was refused, so that nobody takes it for the one in force.
+fn refused(paths: &Paths) -> Problem {
+    let text =
+        "this configuration is not in force: the one before it stays until the faults are mended and it is \
+                reloaded";
+    unreadable(paths, text.into())
+}
+
 impl Agent {
     /// A faulty configuration is refused whole, and the old one stays in force.
     pub(crate) fn reload(&mut self) {
@@ -120,22 +132,21 @@ impl Agent {
             Ok(reading) => reading,
             Err(why) => {
                 log::error!("not reloaded: the old configuration stays in force: {why}");
-                self.problems = vec![unreadable(&self.paths, why)];
+                self.problems = vec![refused(&self.paths), unreadable(&self.paths, why)];
                 return;
             }
         };
         for problem in &reading.problems {
             log::warn!("{}", reading.redactor.redact(&problem.to_string()));
         }
-        self.problems.clone_from(&reading.problems);
         if reading.is_faulty() {
+            self.problems = vec![refused(&self.paths)];
+            self.problems.extend(reading.problems);
             return log::error!(
                 "not reloaded: the old configuration stays in force until the faults are mended"
             );
         }
-        if reading.config.global.cacert != self.config.global.cacert {
-            log::warn!("option cacert takes effect when porchlight is restarted");
-        }
+        self.problems = reading.problems;
         if !reading.config.global.resident {
             log::warn!("option resident '0' takes effect when porchlight is restarted");
         }
@@ -143,18 +154,51 @@ impl Agent {
         let mut after = reading.config;
         if !after.global.enabled {
             log::info!("option enabled is '0': nothing to do until it is '1' and reloaded");
-            (after.records, after.cameras, after.mappings) = Default::default();
-            (after.tunnels, after.notifies) = Default::default();
+            after = Config { global: after.global, wans: after.wans, ..Config::default() };
         }
-        let before = std::mem::replace(&mut self.config, after);
         self.redactor = Arc::new(reading.redactor);
+        self.follow(after);
+        log::info!("configuration reloaded");
+    }
+
+    /// Goes on by another configuration: what is not in it ends, what it shares with the one before is left alone.
+    fn follow(&mut self, after: Config) {
+        let before = std::mem::replace(&mut self.config, after);
+        self.http.trust(&self.paths.under_root(&self.config.global.cacert));
+        for (old, new) in reload::renamed_wans(&before, &self.config) {
+            if let Some(sensed) = self.world.wans.remove(&old) {
+                self.world.wans.insert(new, sensed);
+            }
+        }
+        self.leave_gone(&before);
+        self.repeats.forget();
         self.tunnels.reconfigured(&self.config.tunnels);
         settle::reconfigured(&mut self.state, &before, &self.config);
+        let ids: Vec<RecordId> = self.config.records.iter().flat_map(publish::ids).collect();
+        self.state.recall(&self.kept, &ids);
+        // A read-back of what was written before the edit would hold up those that come.
+        let asking = |id: &RecordId| self.state.records.get(id).is_some_and(|m| m.seen == Seen::Asking);
+        self.confirming.retain(|id, _| asking(id));
+        let wans = &self.config.wans;
+        let is_there = |name: &str| wans.iter().any(|wan| wan.name == name);
+        self.reach_told.retain(|(name, _), _| is_there(name));
+        self.asking_above.retain(|name, _| is_there(name));
+        let labels: Vec<String> = self.config.mappings.iter().map(|mapping| label(&mapping.name)).collect();
+        if let Some(mut backend) = self.backend.try_lock() {
+            backend.hits().retain(|name, _| labels.contains(name));
+        }
+        let soon = clock::now().boot.plus(self.config.global.check_interval);
+        self.next_look = self.next_look.min(soon);
         if let Some(network) = &self.network {
-            network.set_wans(&self.config.wans);
+            network.set_wans(wans);
+            if wans.iter().any(|wan| !self.world.wans.contains_key(&wan.name)) {
+                // What goes by a WAN that was not looked for yet is not closed before that was done.
+                self.awaited.insert(NETWORK);
+                self.world.complete = false;
+                network.rescan();
+            }
         }
         self.follow_filter();
-        log::info!("configuration reloaded");
     }
 }
 

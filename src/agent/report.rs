@@ -4,26 +4,19 @@ use super::Agent;
 use crate::act::publish::Effort;
 use crate::act::readback::Confirmed;
 use crate::map::Map;
-use crate::mapping::backend::Found;
-use crate::mapping::conntrack::Cut;
-use crate::mapping::fw4::Look;
-use crate::mapping::nft::MapReport;
 use crate::model::{millis, Family, Now, Protection, Reach, Reading, RecordId, Scheme, WanWorld};
 use crate::plan::publish::{wish, Wish};
 use crate::plan::settle::{self, End};
 use crate::plan::witness::{Known as KnownBy, Outcome as Heard, Standing, Testimony};
 use crate::plan::{
-    lease, mapping, notify, probe, source, witness, Carried, Carrier, Leased, LookJob, MapJob, ProbeJob,
-    PublishJob, ResolveJob, Rule, TellJob, WitnessJob,
+    lease, notify, probe, source, witness, Leased, LookJob, ProbeJob, PublishJob, ResolveJob, TellJob,
+    WitnessJob,
 };
 use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
-use crate::state::{Known, Pinned, Seen};
+use crate::state::{kind_word, Known, Pinned, Seen};
 use crate::status::BEHIND_PROXY;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
-
-/// How the firewall's table is named among those who drop.
-const FW4_TABLE: &str = "table inet fw4,";
+use std::time::Duration;
 
 /// Fills it by chance; false where the kernel has no random numbers yet.
 pub(crate) fn draw(bytes: &mut [u8]) -> bool {
@@ -41,12 +34,20 @@ pub(crate) fn random() -> u32 {
 }
 
 impl Agent {
-    fn info(&self, text: &str) {
+    pub(super) fn info(&self, text: &str) {
         log::info!("{}", self.redactor.redact(text));
     }
 
-    fn warn(&self, text: &str) {
+    pub(super) fn warn(&self, text: &str) {
         log::warn!("{}", self.redactor.redact(text));
+    }
+
+    /// Tells a failure, unless that was done and it only repeats.
+    pub(super) fn fails(&mut self, what: &str, class: &'static str, text: &str, now: Now) {
+        match self.repeats.failed(what, class, now) {
+            Some(more) => self.warn(&format!("{text}{more}")),
+            None => log::debug!("{}", self.redactor.redact(text)),
+        }
     }
 
     /// Tells what changed at the WANs.
@@ -114,13 +115,22 @@ impl Agent {
             let memory = agent.state.hearings.lines.get(&key)?;
             (memory.last == Heard::Doubt && !memory.running).then(|| memory.doubt())
         };
-        let before = self.state.hearings.lines.get(&key).map(|memory| memory.last);
         if witness::answered(&mut self.state, &self.config, job, said, now, random()) {
+            let what = format!("wan {} {}", job.wan, job.family);
+            let agreed =
+                self.state.hearings.lines.get(&key).is_some_and(|memory| memory.last == Heard::Agreed);
             match doubted(self) {
-                Some(doubt) if before != Some(Heard::Doubt) => {
-                    self.warn(&format!("wan {}: {doubt}", job.wan))
+                Some(doubt) => self.fails(&what, "doubt", &format!("wan {}: {doubt}", job.wan), now),
+                None if agreed => {
+                    let failed = self.repeats.ended(&what);
+                    if !failed.is_empty() {
+                        self.info(&format!(
+                            "wan {}: witnesses of {} agree again{failed}",
+                            job.wan, job.family
+                        ));
+                    }
                 }
-                _ => {}
+                None => {}
             }
         }
     }
@@ -184,7 +194,7 @@ impl Agent {
                     log::debug!("#{change} {id}: {}", self.redactor.redact(&failure.to_string()));
                 }
                 Err(failure) => {
-                    self.record_failed(change, job, &id, &failure);
+                    self.record_failed(change, job, &id, &failure, now);
                     told.push(failure);
                 }
             }
@@ -207,12 +217,12 @@ impl Agent {
         effort: Effort,
         now: Now,
     ) {
-        let ms = millis(effort.took);
+        let (ms, failed) = (millis(effort.took), self.repeats.ended(&id.to_string()));
         if *outcome == Outcome::Unchanged {
-            return self.info(&format!("#{change} {id}: {addr} is published already ({ms} ms)"));
+            return self.info(&format!("#{change} {id}: {addr} is published already ({ms} ms){failed}"));
         }
         let text = format!("{id}: {addr} published in {ms} ms");
-        self.info(&format!("#{change} {text}"));
+        self.info(&format!("#{change} {text}{failed}"));
         self.state.remember(change, now.wall, text);
         notify::changed(&mut self.state.told, &self.config, id, addr, now.boot);
         if *outcome == Outcome::UpdatedBehindProxy {
@@ -224,12 +234,12 @@ impl Agent {
         }
     }
 
-    fn record_failed(&mut self, change: u64, job: &PublishJob, id: &RecordId, failure: &Failure) {
+    fn record_failed(&mut self, change: u64, job: &PublishJob, id: &RecordId, failure: &Failure, now: Now) {
         let account = self.state.accounts.get(&job.account).and_then(|account| account.retry.as_ref());
         let retry = self.state.records.get(id).and_then(|memory| memory.retry.as_ref()).or(account);
         let next = match retry.map(|retry| retry.next) {
             Some(Some(at)) => {
-                let wait = at.since(crate::sense::clock::now().boot);
+                let wait = at.since(now.boot);
                 format!("next try in {}.{} s", wait.as_secs(), wait.subsec_millis() / 100)
             }
             Some(None) => "it rests until the configuration changes".into(),
@@ -239,7 +249,8 @@ impl Agent {
             1 => id.to_string(),
             n => format!("{id} (and others of {n})"),
         };
-        self.warn(&format!("#{change} {what}: {failure}; {next}"));
+        let text = format!("#{change} {what}: {failure}; {next}");
+        self.fails(&id.to_string(), kind_word(failure.kind), &text, now);
     }
 
     pub(crate) fn looked(
@@ -258,12 +269,7 @@ impl Agent {
                 }
                 Err(failure) => {
                     let text = format!("{id}: what is published could not be told: {failure}");
-                    match self.state.records.get(id).and_then(|memory| memory.retry.as_ref()) {
-                        Some(retry) if retry.failure == *failure => {
-                            log::debug!("{}", self.redactor.redact(&text))
-                        }
-                        _ => self.warn(&text),
-                    }
+                    self.fails(&format!("look {id}"), kind_word(failure.kind), &text, now);
                 }
             }
         }
@@ -305,15 +311,24 @@ impl Agent {
     /// Tells what a camera made of the question for a password, when that is new.
     pub(crate) fn probed(&mut self, job: &ProbeJob, found: Protection, now: Now) {
         let Some(mapping) = self.config.mappings.iter().find(|mapping| mapping.name == job.mapping) else {
+            self.state.probes.remove(&job.mapping);
             return;
         };
         let (camera, was_proven) = (mapping.camera.clone(), self.is_proven(&job.mapping));
         let text = format!("camera {camera} at {} {found}", job.inquiry.target);
         let clear = found == Protection::Password(Scheme::Basic);
-        let good = matches!(found, Protection::Password(_));
-        if !probe::answered(&mut self.state, mapping, job, found, now.boot) {
-            return log::debug!("{text}");
+        let (good, class) = (matches!(found, Protection::Password(_)), class(&found));
+        let new = probe::answered(&mut self.state, mapping, job, found, now.boot);
+        let what = format!("mapping {}", job.mapping);
+        let failed = match good {
+            true => Some(self.repeats.ended(&what)),
+            false => self.repeats.failed(&what, class, now),
+        };
+        // What is new is told in any case: it may have closed the port.
+        if !new && (good || failed.is_none()) {
+            return;
         }
+        let text = format!("{text}{}", failed.unwrap_or_default());
         let fate = match (was_proven, self.is_proven(&job.mapping)) {
             (_, true) => "stays as it is for now",
             (true, false) => "is closed",
@@ -342,17 +357,16 @@ impl Agent {
                 let stays =
                     if addrs.is_some() { "who had its address still may" } else { "nobody may by it" };
                 let text = format!("list src_ip: {why}; {stays}, and it is looked up again");
-                match before.failure {
-                    None => self.warn(&text),
-                    Some(_) => log::debug!("{text}"),
-                }
+                self.fails(&format!("src_ip {}", job.name), "name", &text, now);
             }
             (None, Some(addrs)) if before.addrs.as_ref() != Some(addrs) => {
                 let addrs: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
-                self.info(&format!("list src_ip: {} is {}", job.name, addrs.join(" ")));
+                let failed = self.repeats.ended(&format!("src_ip {}", job.name));
+                self.info(&format!("list src_ip: {} is {}{failed}", job.name, addrs.join(" ")));
             }
             _ if before.failure.is_some() => {
-                self.info(&format!("list src_ip: {} can be looked up again", job.name));
+                let failed = self.repeats.ended(&format!("src_ip {}", job.name));
+                self.info(&format!("list src_ip: {} can be looked up again{failed}", job.name));
             }
             _ => {}
         }
@@ -369,17 +383,26 @@ impl Agent {
         }
     }
 
-    /// What became of a message: a failure is told once.
+    /// What became of a message.
     pub(crate) fn told(&mut self, job: &TellJob, result: Result<(), Failure>, now: Now) {
+        if self.config.notifies.iter().all(|section| section.name != job.channel) {
+            self.state.told.channels.remove(&job.channel);
+            return;
+        }
         let text = match &result {
             Ok(()) => format!("notify {}: told ({})", job.channel, job.message.get("event").unwrap_or("?")),
             Err(failure) => format!("notify {}: {failure}; it is tried again", job.channel),
         };
-        let good = result.is_ok();
-        match notify::ended(&mut self.state.told, job, result, now.boot, random()) {
-            true if good => self.info(&text),
-            true => self.warn(&text),
-            false => log::debug!("{}", self.redactor.redact(&text)),
+        let what = format!("notify {}", job.channel);
+        let class = result.as_ref().err().map(|failure| kind_word(failure.kind));
+        let counts = notify::ended(&mut self.state.told, job, result, now.boot, random());
+        match class.filter(|_| counts) {
+            Some(class) => self.fails(&what, class, &text, now),
+            None if counts => {
+                let failed = self.repeats.ended(&what);
+                self.info(&format!("{text}{failed}"));
+            }
+            None => log::debug!("{}", self.redactor.redact(&text)),
         }
     }
 
@@ -409,112 +432,16 @@ impl Agent {
             }
         }
     }
+}
 
-    pub(crate) fn mapped(
-        &mut self,
-        job: &MapJob,
-        change: u64,
-        took: Duration,
-        result: Result<MapReport, String>,
-        now: Now,
-    ) {
-        let before = in_force(self.state.mapping.applied.as_deref(), &self.state.mapping.refused);
-        let ms = millis(took);
-        let unreached = |report: &MapReport| report.unreached.clone();
-        let result = match result.as_ref().ok().and_then(unreached) {
-            Some(why) => {
-                settle::not_reloaded(&mut self.state, job);
-                Err(why)
-            }
-            None => result,
-        };
-        let result = match result {
-            Err(why) => {
-                let text = format!("#{change} the port mappings could not be changed: {why}");
-                if self.tell_filter_failure(&why) {
-                    self.warn(&text);
-                } else {
-                    log::debug!("{}", self.redactor.redact(&text));
-                }
-                Err(why)
-            }
-            Ok(report) => {
-                for (mapping, why) in &report.refused {
-                    self.warn(&format!("#{change} mapping {mapping} stays closed: {why}"));
-                }
-                let mut after = in_force(Some(&job.rules), &report.refused);
-                after.retain(|rule| !report.missing.contains(&rule.mapping));
-                for text in changes(&before, &after) {
-                    self.info(&format!("#{change} {text} ({ms} ms)"));
-                    self.state.remember(change, now.wall, text);
-                }
-                if !job.cut.is_empty() || report.cut != Cut::default() {
-                    self.info(&format!("#{change} connections of the old place: {}", report.cut));
-                }
-                self.count(&report.hits);
-                let MapReport { refused, missing, reloaded, .. } = report;
-                Ok(Carried { refused, missing, reloaded })
-            }
-        };
-        settle::mapped(&mut self.state, job, result, now.boot);
-        // A look that the change ended.
-        if self.checking_filter.is_none() && std::mem::take(&mut self.check_filter_again) {
-            self.check_filter();
-        }
-        for (family, switch) in
-            [(Family::V4, "net.ipv4.ip_forward"), (Family::V6, "net.ipv6.conf.all.forwarding")]
-        {
-            let concerned = job.rules.iter().any(|rule| Family::of(rule.target) == family);
-            if concerned && !crate::mapping::forwarding(&self.paths.root, family) {
-                self.warn(&format!(
-                    "this machine does not forward {family} (sysctl {switch} is 0): no mapping can work by it"
-                ));
-            }
-        }
-    }
-
-    /// Whether a failure is a new one: it is told once, and again only when it says something else.
-    pub(crate) fn tell_filter_failure(&self, why: &str) -> bool {
-        self.state.mapping.retry.as_ref().is_none_or(|retry| retry.failure.text != why)
-    }
-
-    pub(crate) fn set_droppers(&mut self, mut droppers: Vec<String>) {
-        // OpenWrt's firewall lets in what it carries, and nothing before it does.
-        let carries = mapping::carrier(&self.config, &self.world).is_ok_and(Carrier::reloads);
-        droppers.retain(|name| !carries || !name.starts_with(FW4_TABLE));
-        for name in droppers.iter().filter(|name| !self.world.droppers.contains(name)) {
-            self.warn(&format!("{name} drops what the port mappings let in; accept it there"));
-        }
-        self.world.droppers = droppers;
-    }
-
-    pub(crate) fn filter_checked(&mut self, look: Look, found: Option<Found>, droppers: Vec<String>) {
-        self.checking_filter = None;
-        self.filter_checked_at = Some(Instant::now());
-        if let Some(found) = found {
-            if found.fw4 != self.world.fw4 {
-                let what = if found.fw4 { "came" } else { "went" };
-                self.warn(&format!("OpenWrt's firewall (table inet fw4) {what}; the port mappings follow"));
-            }
-            (self.world.fw4, self.world.procd) = (found.fw4, found.procd);
-        }
-        self.set_droppers(droppers);
-        if !look.intact && self.state.mapping.in_flight.is_none() {
-            self.warn(
-                "somebody changed or removed the port mappings in the packet filter; they are made anew",
-            );
-            self.state.mapping.applied = None;
-        }
-        if look.freed && self.state.mapping.in_flight.is_none() {
-            self.info("a public port that somebody else had is free; its mapping is tried again");
-            self.state.mapping.applied = None;
-        }
-        if look.came && self.state.mapping.in_flight.is_none() {
-            settle::firewall_came(&mut self.state);
-        }
-        if std::mem::take(&mut self.check_filter_again) {
-            self.check_filter();
-        }
+/// In which way a camera is not as it should be.
+fn class(found: &Protection) -> &'static str {
+    match found {
+        Protection::Password(_) => "password",
+        Protection::Open => "open",
+        Protection::Unproven(_) => "unproven",
+        Protection::NoService => "no-service",
+        Protection::Silent => "silent",
     }
 }
 
@@ -529,36 +456,6 @@ fn lease_changes(before: &Map<String, Pinned>, after: &Map<String, Pinned>) -> V
     texts.extend(gone.map(|camera| format!("camera {camera}: static lease taken out")));
     if texts.is_empty() {
         texts.push("static leases: /etc/config/dhcp set right".into());
-    }
-    texts
-}
-
-/// The rules without those of mappings that were refused.
-fn in_force(applied: Option<&[Rule]>, refused: &[(String, String)]) -> Vec<Rule> {
-    let carried = |rule: &&Rule| !refused.iter().any(|(mapping, _)| *mapping == rule.mapping);
-    applied.unwrap_or_default().iter().filter(carried).cloned().collect()
-}
-
-/// What became of each mapping, in words.
-fn changes(before: &[Rule], after: &[Rule]) -> Vec<String> {
-    let mut texts = Vec::new();
-    let same = |a: &Rule, b: &Rule| {
-        (&a.mapping, a.proto, a.target.is_ipv6()) == (&b.mapping, b.proto, b.target.is_ipv6())
-    };
-    for rule in after {
-        let old = before.iter().find(|old| same(old, rule));
-        match old {
-            Some(old) if old.target == rule.target => {}
-            Some(old) => texts.push(format!("mapping {}: {} -> {}", rule.mapping, old.target, rule.target)),
-            None => texts.push(format!(
-                "mapping {}: port {} is open to {} port {}",
-                rule.mapping, rule.src_dport.0, rule.target, rule.dest_port.0
-            )),
-        }
-    }
-    for old in before.iter().filter(|old| !after.iter().any(|rule| same(rule, old))) {
-        let by = if old.target.is_ipv6() { " by IPv6" } else { "" };
-        texts.push(format!("mapping {}: port {} is closed{by}", old.mapping, old.src_dport.0));
     }
     texts
 }

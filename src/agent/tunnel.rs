@@ -1,23 +1,31 @@
 //! Tunnels: has them carry what the plan wants, and tells what becomes of them.
 
-use super::report::random;
+use super::report::{draw, random};
 use super::{Agent, Message};
+use crate::act::http::Http;
 use crate::config::tunnel::Kind;
 use crate::model::{Event, Now};
 use crate::paths::Paths;
 use crate::plan::fold;
 use crate::plan::tunnel::{self, News, Report, TunnelJob};
 use crate::sense::natmap;
-use crate::state::Retry;
-use crate::tunnel::Tunnels;
+use crate::state::kind_word;
+use crate::tunnel::{Around, Tunnels};
 use smol::channel::Sender;
 use smol::LocalExecutor;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// None yet; what becomes of them is told by messages.
-pub(super) fn none(executor: Rc<LocalExecutor<'static>>, tx: Sender<Message>, paths: &Paths) -> Tunnels {
+pub(super) fn none(
+    executor: Rc<LocalExecutor<'static>>,
+    tx: Sender<Message>,
+    http: Http,
+    paths: Paths,
+) -> Tunnels {
     let tell = move |report| drop(tx.try_send(Message::Tunnel(report)));
-    Tunnels::new(executor, Rc::new(tell), paths)
+    let around = Around { http, paths, draw, run_ids: RefCell::default() };
+    Tunnels::new(executor, Rc::new(tell), around)
 }
 
 impl Agent {
@@ -40,16 +48,18 @@ impl Agent {
             let memory = agent.state.tunnels.get(name)?;
             memory.lines.get(mapping).cloned()
         };
-        let before = line(self);
+        let (before, what) = (line(self), format!("tunnel {name} {mapping}"));
         if !tunnel::answered(&mut self.state, report, now.boot, random()) {
             return;
         }
-        let (before, after) = (before.unwrap_or_default(), line(self).unwrap_or_default());
+        let before = before.unwrap_or_default();
         match news {
             News::Up(port) => {
                 let section = self.config.tunnels.iter().find(|section| section.name == *name);
                 let server = section.map_or("?", |section| section.server.as_str());
-                let text = format!("tunnel {name}: mapping {mapping} is reached at {server} port {port}");
+                let failed = self.repeats.ended(&what);
+                let text =
+                    format!("tunnel {name}: mapping {mapping} is reached at {server} port {port}{failed}");
                 let wanted = before.open.map_or(0, |line| line.remote);
                 if wanted != 0 && wanted != *port {
                     log::warn!("{text}, not {wanted}");
@@ -58,15 +68,8 @@ impl Agent {
                 }
             }
             News::Down(failure) => {
-                let text =
-                    self.redactor.redact(&format!("tunnel {name}: mapping {mapping}: {}", failure.text));
-                // Once a series, not at each try.
-                let since = |retry: &Retry| (retry.since, retry.failure.text.clone());
-                if before.retry.as_ref().map(since) == after.retry.as_ref().map(since) {
-                    log::debug!("{text}");
-                } else {
-                    log::warn!("{text}");
-                }
+                let text = format!("tunnel {name}: mapping {mapping}: {}", failure.text);
+                self.fails(&what, kind_word(failure.kind), &text, now);
             }
         }
     }

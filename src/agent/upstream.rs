@@ -1,12 +1,12 @@
 //! The routers above us: starts the questions, tells what comes of them, and takes leave of them at the end.
 
 use super::report::draw;
-use super::{Agent, BackendChoice, Message};
+use super::{Agent, BackendChoice, Config, Message};
 use crate::act::net::{all, Work};
 use crate::config::Wan;
 use crate::map::Map;
 use crate::mapping::upstream;
-use crate::model::Now;
+use crate::model::{millis, Now};
 use crate::plan::upstream::{
     above, announced, answered, farewell, place, sentence, Place, Report, UpstreamJob,
 };
@@ -32,7 +32,16 @@ impl Agent {
     pub(super) fn start_upstream(&mut self, job: UpstreamJob) {
         let (wan, tx) = (job.wan.clone(), self.tx.clone());
         let work = async move {
+            let start = std::time::Instant::now();
             let report = upstream::work(&job).await;
+            let by = report.way.map_or("nothing".into(), |way| way.to_string());
+            let (gateway, asks, drops) = (job.place.gateway, job.asks.len(), job.drops.len());
+            let (granted, ms) = (report.granted.len(), millis(start.elapsed()));
+            log::debug!(
+                "wan {}: {gateway} was asked for {asks} ports and told of {drops} to close: it answers by {by} and gives \
+                 {granted} ({ms} ms)",
+                job.wan
+            );
             let _ = tx.try_send(Message::Upstream(job, report));
         };
         self.asking_above.insert(wan, self.spawn(work));
@@ -94,6 +103,20 @@ impl Agent {
             log::info!("wan {}: {text}", job.wan);
         } else {
             log::warn!("wan {}: {text}", job.wan);
+        }
+    }
+
+    /// Has the router above a WAN that is configured no more take away what it gave, which else stays for an hour. Nobody
+    /// waits for it.
+    pub(super) fn leave_gone(&self, before: &Config) {
+        let gone = before.wans.iter().filter(|wan| !self.config.wans.iter().any(|w| w.name == wan.name));
+        // One that is only called otherwise now has what is known under its new name already.
+        let gone = gone.filter(|wan| self.world.wans.contains_key(&wan.name));
+        for job in gone.filter_map(|wan| farewell(&self.world, &self.state, wan)) {
+            let work = async move {
+                let _ = upstream::work(&job).await;
+            };
+            self.spawn(work).detach();
         }
     }
 

@@ -5,6 +5,7 @@ use super::judge;
 use crate::act::net::within;
 use crate::config::Probe;
 use crate::model::{millis, Inquiry, Protection};
+use crate::secret::printable;
 use crate::wire::http::{self, Head, Protocol};
 use crate::wire::rtsp;
 use rustix::io::Errno;
@@ -109,7 +110,19 @@ impl Line {
 
     /// Asks, and reads the head of the answer.
     async fn exchange(&mut self, question: &str) -> Result<Head, Trouble> {
-        within(self.until, self.talk(question)).await.unwrap_or(Err(Trouble::Late))
+        let start = Instant::now();
+        let told = within(self.until, self.talk(question)).await.unwrap_or(Err(Trouble::Late));
+        if log::log_enabled!(log::Level::Debug) {
+            let answer = match &told {
+                Ok(head) => format!("{} {}", head.code, printable(&head.reason)),
+                Err(_) => "no answer to judge".into(),
+            };
+            // Never the path: some cameras want the password in it.
+            let method = question.split(' ').next().unwrap_or_default();
+            let at = self.stream.get_ref().peer_addr().map_or("?".into(), |addr| addr.to_string());
+            log::debug!("camera at {at}: {method} -> {answer} ({} ms)", millis(start.elapsed()));
+        }
+        told
     }
 
     async fn talk(&mut self, question: &str) -> Result<Head, Trouble> {

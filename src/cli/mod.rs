@@ -9,8 +9,10 @@ mod once;
 mod output;
 mod providers;
 mod run;
+mod screen;
 mod status;
 pub(crate) mod tether;
+mod topics;
 mod trigger;
 mod unmap;
 
@@ -26,6 +28,8 @@ pub const OK: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The configuration or the command line is faulty.
 pub const USAGE: u8 = 2;
+/// `status`: no agent runs, or it gives no answer.
+pub const NO_AGENT: u8 = 3;
 
 /// What is said where a daemon is needed and none is there.
 const NOBODY: &str = "no agent is running; start it with `/etc/init.d/porchlight start` or `porchlight run`";
@@ -73,7 +77,12 @@ pub const VERBS: [Verb; 11] = [
         run: run::run,
     },
     Verb { name: "once", arguments: "", doc: "one pass; exit code 0 if all is well then", run: once::run },
-    Verb { name: "status", arguments: "[--json|--prometheus]", doc: "how things are", run: status::run },
+    Verb {
+        name: "status",
+        arguments: "[--json|--prometheus [FILE]] [--watch]",
+        doc: "whether cameras are reached, and how all stands;\n--watch: again at each change",
+        run: status::run,
+    },
     Verb {
         name: "check",
         arguments: "[--mode]",
@@ -116,8 +125,18 @@ pub const VERBS: [Verb; 11] = [
         doc: "close the mappings that a killed agent left;\n--leases: its static leases too",
         run: unmap::run,
     },
-    Verb { name: "help", arguments: "", doc: "this text", run: help::run },
+    Verb {
+        name: "help",
+        arguments: "[TOPIC]",
+        doc: "this text, or a page: help quickstart, symptoms",
+        run: help::run,
+    },
 ];
+
+/// All that `porchlight help` has a page about.
+pub fn topics() -> Vec<&'static str> {
+    help::names().collect()
+}
 
 /// Reads the arguments of this process and runs the verb.
 pub fn main() -> ExitCode {

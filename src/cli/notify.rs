@@ -40,7 +40,8 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     let http = Http::setup(Some(&paths.under_root(&reading.config.global.cacert)), USER_AGENT, CLOCK_FLOOR);
     let redactor = reading.redactor.clone();
     let redact = Box::new(move |text: &str| redactor.redact(text));
-    let outside = Arc::new(Outside { http, timeout: reading.config.global.timeout, redact });
+    let outside =
+        Arc::new(Outside { http, timeout: reading.config.global.timeout, who: "notify test".into(), redact });
     let failed = channels.iter().filter(|channel| !test(channel, &outside)).count();
     Ok(match failed {
         _ if faulty => USAGE,

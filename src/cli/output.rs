@@ -2,22 +2,26 @@
 //! Neither may stop the agent: who reads them can be slow, stopped or gone, and a disk can be full.
 
 use crate::secret::printable;
+use crate::sign::stamp;
 use log::{LevelFilter, Log, Metadata, Record};
 use rustix::event::{poll, PollFd, PollFlags};
 use rustix::time::Timespec;
 use simple_logger::SimpleLogger;
+use std::fmt::Write as _;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The longest text of one line of the log, in bytes. A pipe that is ready takes this much at once (PIPE_BUF is
-/// 4096, see pipe(7)), with the level and the module before it.
+/// 4096, see pipe(7)), with the time, the level and the module before it.
 const LINE_CAP: usize = 3800;
 
 /// simple_logger, asked only when standard error takes a line: it would wait for a pipe that nobody reads, and panic
 /// at one that is closed. What cannot be written is counted, and told when it can be again.
 struct Patient {
     inner: SimpleLogger,
+    /// Each line begins with the time.
+    timed: bool,
     lost: AtomicUsize,
 }
 
@@ -41,6 +45,12 @@ impl Log for Patient {
         }
         let mut line = Record::builder();
         line.level(record.level()).target(record.target());
+        let text = printable(&text);
+        // Held, so that no other thread's line comes between.
+        let mut out = std::io::stderr().lock();
+        if self.timed {
+            let _ = out.write_all(stamp_now().as_bytes());
+        }
         self.inner.log(&line.args(format_args!("{}", shortened(&text))).build());
     }
 
@@ -74,10 +84,49 @@ fn on_full_disk(fd: BorrowedFd<'_>) -> bool {
     rustix::fs::fstat(fd).is_ok_and(is_file) && rustix::fs::fstatvfs(fd).is_ok_and(full)
 }
 
+/// The time in UTC, to the millisecond, and a blank.
+fn stamp_now() -> String {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let mut text = stamp(now.as_secs(), true);
+    text.pop();
+    let _ = write!(text, ".{:03}Z ", now.subsec_millis());
+    text
+}
+
+/// Who reads standard error: its device and inode, whether it is a pipe, and the name of the process that started us.
+struct Reader {
+    dev: u64,
+    ino: u64,
+    piped: bool,
+    parent: String,
+}
+
+impl Reader {
+    fn of(fd: BorrowedFd<'_>) -> Option<Reader> {
+        let stat = rustix::fs::fstat(fd).ok()?;
+        let parent = rustix::process::getppid()?.as_raw_nonzero();
+        let name = std::fs::read_to_string(format!("/proc/{parent}/comm")).unwrap_or_default();
+        let piped = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo();
+        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)] // of other widths on other machines
+        let (dev, ino) = (stat.st_dev as u64, stat.st_ino as u64);
+        Some(Reader { dev, ino, piped, parent: name.trim_end().into() })
+    }
+
+    /// Whether it adds the time itself: systemd's journal, which names its stream in JOURNAL_STREAM (systemd.exec(5)), or
+    /// procd, which hands what comes by its pipe to logd.
+    fn adds_time(&self, journal: Option<&str>) -> bool {
+        let is_journal = journal.is_some_and(|stream| stream == format!("{}:{}", self.dev, self.ino));
+        is_journal || self.piped && self.parent == "procd"
+    }
+}
+
 /// Starts the log, at level info.
 pub fn start_log() {
     let inner = SimpleLogger::new().with_level(LevelFilter::Trace);
-    if log::set_boxed_logger(Box::new(Patient { inner, lost: AtomicUsize::new(0) })).is_err() {
+    let journal = std::env::var("JOURNAL_STREAM").ok();
+    let reader = Reader::of(std::io::stderr().as_fd());
+    let timed = !reader.is_some_and(|reader| reader.adds_time(journal.as_deref()));
+    if log::set_boxed_logger(Box::new(Patient { inner, timed, lost: AtomicUsize::new(0) })).is_err() {
         complain("the log could not be started");
     }
     log::set_max_level(LevelFilter::Info);
@@ -129,6 +178,23 @@ mod tests {
         let file = std::fs::File::create(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         file
+    }
+
+    #[test]
+    fn the_time_is_left_to_who_adds_it() {
+        let reader = |piped, parent: &str| Reader { dev: 9, ino: 12_345, piped, parent: parent.into() };
+        assert!(reader(true, "procd").adds_time(None));
+        assert!(!reader(false, "procd").adds_time(None), "a file or a console");
+        assert!(!reader(true, "sh").adds_time(None), "a pipe to tee");
+        assert!(reader(false, "systemd").adds_time(Some("9:12345")));
+        assert!(
+            !reader(true, "sh").adds_time(Some("9:54321")),
+            "a service's child whose output goes elsewhere"
+        );
+        let here = tempfile();
+        assert!(Reader::of(here.as_fd()).is_some_and(|reader| !reader.piped && !reader.adds_time(None)));
+        let now = stamp_now();
+        assert!(now.ends_with("Z ") && now.len() == "2026-01-02T03:04:05.678Z ".len(), "{now}");
     }
 
     #[test]

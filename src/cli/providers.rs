@@ -130,7 +130,7 @@ fn traits(option: &ProviderOption) -> String {
 }
 
 /// Adds a text in lines that fit, each with `margin` before it.
-fn paragraph(out: &mut String, margin: &str, text: &str) {
+pub(super) fn paragraph(out: &mut String, margin: &str, text: &str) {
     let mut column = 0;
     for word in text.split(' ') {
         let length = word.chars().count();

@@ -201,12 +201,19 @@ fn about_tunnel(tunnel: &Tunnel) -> String {
         true => "always used",
         false => "used once no wan was publicly reachable for a minute, until one was for five",
     };
+    let seal = match tunnel.kind {
+        Kind::Frp if !tunnel.flag("tls", true) => " without TLS, so that all can be read on the way",
+        Kind::Frp if !tunnel.flag("tls_verify", true) => {
+            " with any certificate, so that it may be another server"
+        }
+        _ => "",
+    };
     let carries = tunnel.carries.iter().map(|(mapping, port)| match port {
         _ if tunnel.kind == Kind::Script => mapping.clone(),
         0 => format!("{mapping} (at any port there)"),
         port => format!("{mapping} (at port {port} there)"),
     });
-    format!("{by}; {when}; carries {} while it is open", joined(&carries.collect::<Vec<_>>(), "and"))
+    format!("{by}{seal}; {when}; carries {} while it is open", joined(&carries.collect::<Vec<_>>(), "and"))
 }
 
 fn about_notify(channel: &Notify) -> String {

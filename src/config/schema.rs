@@ -348,9 +348,7 @@ static MAPPING: &[OptionRow] = &[
 
 static TUNNEL: &[OptionRow] = &[
     ENABLED,
-    option("kind", Kind::Word(&["bore", "ssh", "frp", "script"]), "", "Which tunnel")
-        .required()
-        .built(Built::Only(&["bore", "ssh", "script"])),
+    option("kind", Kind::Word(&["bore", "ssh", "frp", "script"]), "", "Which tunnel").required(),
     option(
         "when",
         Kind::Word(&["unreachable", "always"]),
@@ -378,7 +376,12 @@ static TUNNEL: &[OptionRow] = &[
         "The server's own port; default: 7835 (bore), 22 (ssh), 7000 (frp)",
     ),
     option("token", Kind::Text, "", "The server's secret").secret(),
-    option("username", Kind::Text, "", "For ssh: the account on the server"),
+    option(
+        "username",
+        Kind::Text,
+        "",
+        "For ssh: the account on the server; for frp: the user, if its server tells users apart",
+    ),
     option("key_file", Kind::Path, "", "For ssh: the file of the private key, without a passphrase"),
     list(
         "host_key",
@@ -386,6 +389,27 @@ static TUNNEL: &[OptionRow] = &[
         "",
         "For ssh: the server's public keys, as in its /etc/ssh/ssh_host_ed25519_key.pub",
     ),
+    option("tcp_mux", Kind::Bool, "1", "For frp: 0: without yamux, as transport.tcpMux of the server is"),
+    option(
+        "tls",
+        Kind::Bool,
+        "1",
+        "For frp: 0: without TLS, so that all but the token can be read on the way",
+    ),
+    option(
+        "tls_verify",
+        Kind::Bool,
+        "1",
+        "For frp: 0: take any certificate, as frpc does: whoever sits between may be the server",
+    ),
+    option("tls_server_name", Kind::Text, "", "For frp: the name in its certificate; default: server"),
+    option(
+        "tls_first_byte",
+        Kind::Bool,
+        "0",
+        "For frp: 1: begin TLS with byte 0x17, for servers before 0.38",
+    ),
+    option("cacert", Kind::Path, "", "For frp: PEM file of who vouches for it; default: the global option"),
 ];
 
 static NOTIFY: &[OptionRow] = &[

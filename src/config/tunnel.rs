@@ -30,6 +30,11 @@ impl Tunnel {
         self.options.text.get(name).map(String::as_str)
     }
 
+    /// An option of the kind that is yes or no.
+    pub fn flag(&self, name: &str, usual: bool) -> bool {
+        self.text(name).map_or(usual, |text| text == "1")
+    }
+
     /// A secret option of the kind, if it is set.
     pub fn secret(&self, name: &str) -> Option<&str> {
         self.options.secrets.get(name).map(Secret::reveal)
@@ -74,7 +79,23 @@ pub static KINDS: [Row; 4] = [
         needs: &["server", "username", "key_file", "host_key"],
         takes: &["port"],
     },
-    Row { kind: Kind::Frp, word: "frp", port: 7000, needs: &["server"], takes: &["port", "token"] },
+    Row {
+        kind: Kind::Frp,
+        word: "frp",
+        port: 7000,
+        needs: &["server"],
+        takes: &[
+            "port",
+            "token",
+            "username",
+            "tcp_mux",
+            "tls",
+            "tls_verify",
+            "tls_server_name",
+            "tls_first_byte",
+            "cacert",
+        ],
+    },
     Row { kind: Kind::Script, word: "script", port: 0, needs: &[], takes: &[] },
 ];
 

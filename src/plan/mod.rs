@@ -14,6 +14,8 @@ pub mod probe;
 pub mod publish;
 pub mod reach;
 pub mod refresh;
+pub mod reload;
+pub mod repeat;
 pub mod retry;
 pub mod schedule;
 pub mod settle;

@@ -303,7 +303,7 @@ pub(super) fn begin(told: &mut Told, job: &TellJob, now: Time) {
     channel.in_flight = Some((job.generation, now, channel.queue.len()));
 }
 
-/// Takes in what became of a message. Returns whether that is news; an older message's outcome is none.
+/// Takes in what became of a message. False for an older message's outcome, which says nothing of now.
 pub fn ended(told: &mut Told, job: &TellJob, result: Result<(), Failure>, now: Time, random: u32) -> bool {
     let Some(channel) = told.channels.get_mut(&job.channel) else { return false };
     let flying = channel.in_flight.take_if(|(generation, ..)| *generation == job.generation);
@@ -316,17 +316,15 @@ pub fn ended(told: &mut Told, job: &TellJob, result: Result<(), Failure>, now: T
             channel.sent.retain(|at| now.since(*at) < DAY);
             channel.sent.push(now);
             channel.sent.drain(..channel.sent.len().saturating_sub(A_DAY));
-            true
         }
         Err(failure) => {
             let attempt = Attempt { started, ended: now, floor: Duration::ZERO, random, requests: 1 };
-            let news = before.as_ref().is_none_or(|before| before.failure.kind != failure.kind);
             let mut retry = after(before.as_ref(), failure, attempt, &Spent::default());
             retry.next = retry.next.or(Some(now.plus(REFUSED_WAIT)));
             channel.retry = Some(retry);
-            news
         }
     }
+    true
 }
 
 /// A person says "try now".
@@ -334,15 +332,25 @@ pub(super) fn try_again(told: &mut Told) {
     told.channels.values_mut().for_each(|channel| channel.retry = None);
 }
 
-/// Forgets channels that are no more, and the failures of those that are other ones now.
+/// Forgets channels that are no more, and the failures of those that are other ones now. A message that was begun before
+/// counts for nothing: what was in it is told once more by a channel that stays.
 pub(super) fn reconfigured(told: &mut Told, before: &Config, now: &Config) {
     if now.notifies.is_empty() {
-        *told = Told::default();
+        (told.troubles, told.exposed) = Default::default();
     }
-    told.channels.retain(|name, _| now.notifies.iter().any(|section| section.name == *name));
+    told.channels.retain(|name, channel| {
+        let is_there = now.notifies.iter().any(|section| section.name == *name);
+        if !is_there {
+            // Until it lands, so that one of this name that comes back does not take it for its own.
+            let (generation, in_flight) = (channel.generation, channel.in_flight);
+            let in_flight = in_flight.map(|(generation, at, _)| (generation, at, 0));
+            *channel = ChannelState { generation, in_flight, ..ChannelState::default() };
+        }
+        is_there || channel.in_flight.is_some()
+    });
     for section in now.notifies.iter().filter(|section| !before.notifies.contains(section)) {
         if let Some(channel) = told.channels.get_mut(&section.name) {
-            channel.retry = None;
+            (channel.retry, channel.in_flight) = (None, None);
         }
     }
 }

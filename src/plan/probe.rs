@@ -63,7 +63,7 @@ pub(super) fn is_awaited(state: &State, mapping: &Mapping, addr: IpAddr) -> bool
 }
 
 /// What the owner can do about it.
-fn mend(found: &Protection) -> &'static str {
+pub(crate) fn mend(found: &Protection) -> &'static str {
     match found {
         Protection::Open => {
             "set a password on the camera, also for RTSP and ONVIF; option allow_open '1' exposes it all the same"
@@ -199,15 +199,25 @@ pub(super) fn try_again(state: &mut State) {
     }
 }
 
-/// Forgets what is known of mappings that are no more, or that lead to another camera now.
+/// Forgets what is known of mappings that are no more, or that lead to another camera now. Of a question that is under way
+/// the number stays, so that its answer is taken for nobody else's.
 pub(super) fn reconfigured(state: &mut State, before: &Config, now: &Config) {
     let camera = |config: &Config, name: &str| {
         let mapping = config.mappings.iter().find(|mapping| mapping.name == name);
         mapping.map(|mapping| mapping.camera.clone())
     };
-    state.probes.retain(|name, _| camera(now, name).is_some());
+    state.probes.retain(|name, memory| {
+        let (is_there, in_flight) = (camera(now, name).is_some(), memory.in_flight.take());
+        if is_there {
+            memory.in_flight = in_flight;
+            return true;
+        }
+        let flies = in_flight.is_some();
+        *memory = ProbeState { generation: memory.generation, in_flight, ..ProbeState::default() };
+        flies
+    });
     for mapping in &now.mappings {
-        if camera(before, &mapping.name).is_some_and(|camera| camera != mapping.camera) {
+        if camera(before, &mapping.name).as_ref() != Some(&mapping.camera) {
             forget(state, &mapping.name);
         }
     }

@@ -3,8 +3,8 @@
 use super::account::account_key;
 use super::retry::{after, Attempt, Spent};
 use super::{
-    lease, mapping, notify, outside, probe, refresh, source, tunnel, upstream, witness, Action, Carried,
-    LookJob, MapJob, PublishJob, Rule,
+    lease, mapping, notify, outside, probe, refresh, reload, source, tunnel, upstream, witness, Action,
+    Carried, LookJob, MapJob, PublishJob, Rule,
 };
 use crate::config::Config;
 use crate::map::Map;
@@ -114,18 +114,29 @@ pub struct End {
     pub last_request: Duration,
 }
 
-/// Takes the job out of flight; `None` if it is an older one's outcome. Returns when it was started.
-fn land(state: &mut State, key: &str, generation: u64) -> Option<Time> {
+/// Takes the job out of flight; `None` if it is an older one's outcome. Returns when it was started, and the account's
+/// records as far as it may say something of them: what a reload removed or changed meanwhile is not among them.
+fn land(
+    state: &mut State,
+    config: &Config,
+    key: &str,
+    generation: u64,
+    of: Ids,
+) -> Option<(Time, Vec<RecordId>)> {
     let account = state.accounts.get_mut(key)?;
     let flying = account.in_flight.take_if(|job| job.generation == generation)?;
-    Some(flying.since)
+    let records = config.records.iter().filter(|record| account_key(record) == key);
+    let mut mine: Vec<RecordId> = records.flat_map(super::publish::ids).collect();
+    if mine.is_empty() {
+        state.accounts.remove(key);
+    }
+    let still = |id: &RecordId| flying.records.iter().any(|(other, _)| other == id);
+    of.filter(|id| !still(id)).for_each(|id| mine.retain(|other| other != id));
+    Some((flying.since, mine))
 }
 
-/// The records of the account that are configured now: what a reload removed meanwhile stays away.
-fn configured(config: &Config, key: &str) -> Vec<RecordId> {
-    let mine = config.records.iter().filter(|record| account_key(record) == key);
-    mine.flat_map(super::publish::ids).collect()
-}
+/// The records that a job was begun for.
+type Ids<'a> = &'a mut dyn Iterator<Item = &'a RecordId>;
 
 /// Takes in the outcome of a publish job. Returns the verdict of every record that this changed, for the log and
 /// the read-back.
@@ -137,13 +148,13 @@ pub fn published(
     result: Result<Verdicts, Failure>,
     end: End,
 ) -> Verdicts {
-    let mine = configured(config, &job.account);
     let mut verdicts = match result {
         Ok(verdicts) => verdicts,
         Err(failure) => job.records.iter().map(|w| (w.id.clone(), Err(failure.clone()))).collect(),
     };
-    let Some(started) = land(state, &job.account, job.generation) else {
-        late(state, job, &verdicts);
+    let landed = land(state, config, &job.account, job.generation, &mut job.records.iter().map(|w| &w.id));
+    late(state, landed.as_ref().map_or(&[], |(_, mine)| mine), &verdicts, job);
+    let Some((started, mine)) = landed.filter(|_| state.accounts.contains_key(&job.account)) else {
         return Verdicts::new();
     };
     let attempt = attempt(started, end);
@@ -187,9 +198,7 @@ pub fn published(
             rest_other_family(state, job, &mine, id, failure, attempt);
         }
     }
-    if mine.is_empty() {
-        state.accounts.remove(&job.account);
-    } else if let Some(account) = state.accounts.get_mut(&job.account) {
+    if let Some(account) = state.accounts.get_mut(&job.account) {
         account.memo = memo;
         let previous = series.of_account(own);
         account.retry = worst.map(|failure| after(previous.as_ref(), failure, attempt, &series.spent));
@@ -197,16 +206,23 @@ pub fn published(
     verdicts
 }
 
-/// An outcome that is not that of the job in flight: what it wrote may have come after what is known.
-fn late(state: &mut State, job: &PublishJob, verdicts: &Verdicts) {
-    for wanted in &job.records {
+/// An outcome that is not about what is wanted now, be it an older job's, or of a record or an account that a reload
+/// changed meanwhile: what it wrote may have come after what is known. `mine`: of these records it is no such outcome.
+fn late(state: &mut State, mine: &[RecordId], verdicts: &Verdicts, job: &PublishJob) {
+    for wanted in job.records.iter().filter(|wanted| !mine.contains(&wanted.id)) {
         let wrote = verdicts.iter().any(|(id, verdict)| {
             let may = matches!(verdict, Ok(_) | Err(Failure { kind: Kind::Unconfirmed, .. }));
             *id == wanted.id && may
         });
-        let memory = state.records.get_mut(&wanted.id).filter(|memory| memory.account == job.account);
-        if let Some(memory) = memory.filter(|m| wrote && m.known != Known::Published(wanted.addr)) {
-            memory.known = Known::Unknown;
+        let name = (&wanted.id.domain, wanted.id.family);
+        let same = |id: &RecordId| (&id.domain, id.family) == name;
+        let keys: Vec<RecordId> = state.records.keys().filter(|id| wrote && same(id)).cloned().collect();
+        for id in keys {
+            if let Some(memory) = state.records.get_mut(&id) {
+                if memory.known != Known::Published(wanted.addr) {
+                    memory.known = Known::Unknown;
+                }
+            }
         }
     }
 }
@@ -305,12 +321,9 @@ pub fn looked(
     answers: Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>,
     end: End,
 ) {
-    let Some(started) = land(state, &job.account, job.generation) else { return };
+    let landed = land(state, config, &job.account, job.generation, &mut job.records.iter());
+    let Some((started, mine)) = landed else { return };
     let attempt = attempt(started, end);
-    let mine = configured(config, &job.account);
-    if mine.is_empty() {
-        state.accounts.remove(&job.account);
-    }
     let mut told = false;
     for (id, answer) in answers.into_iter().filter(|(id, _)| mine.contains(id)) {
         let memory = record_of(state, &job.account, id);
@@ -423,9 +436,10 @@ pub fn try_again(state: &mut State) {
     }
 }
 
-/// Takes in a new configuration: what it no longer has is forgotten, and a record whose section is another
-/// one now rests no more and waits no more for its own sake.
+/// Takes in a new configuration: what it no longer has is forgotten, what is only called otherwise is not, and a record
+/// whose section is another one now rests no more and waits no more for its own sake.
 pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
+    let before = &reload::carry_over(state, before, now);
     notify::reconfigured(&mut state.told, before, now);
     probe::reconfigured(state, before, now);
     witness::reconfigured(state, before, now);
@@ -439,10 +453,5 @@ pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
     state.records.retain(|id, _| keep.contains(id));
     let keys: Vec<String> = now.records.iter().map(account_key).collect();
     state.accounts.retain(|key, account| account.in_flight.is_some() || keys.contains(key));
-    let changed = now.records.iter().filter(|record| !before.records.contains(record));
-    for id in changed.flat_map(super::publish::ids) {
-        if let Some(memory) = state.records.get_mut(&id) {
-            memory.retry = None;
-        }
-    }
+    reload::records_changed(state, before, now);
 }

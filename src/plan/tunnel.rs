@@ -319,7 +319,7 @@ fn leads_to(config: &Config, tunnel: &Tunnel, record: &Record) -> bool {
 ///
 /// # Errors
 /// Why it is left as it is, in plain words: between two connections of a tunnel a name does not go to and fro.
-pub(super) fn followed(
+pub(crate) fn followed(
     config: &Config,
     state: &State,
     record: &Record,

@@ -81,12 +81,20 @@ impl Neighbours {
 
     /// Tells [`Event::Neighbours`] and [`Event::Neighbour`] until nobody listens any more.
     pub async fn follow(&self, tell: &Teller) -> io::Result<()> {
+        let mut refused = false;
         loop {
             if let Err(err) = self.ask_next() {
-                log::warn!("the kernel refused to list its neighbours ({err}); asking again in a second");
+                // Once: it is asked every second.
+                let level =
+                    if std::mem::replace(&mut refused, true) { log::Level::Debug } else { log::Level::Warn };
+                log::log!(
+                    level,
+                    "the kernel refused to list its neighbours ({err}); asking again in a second"
+                );
                 smol::Timer::after(REFUSED_PAUSE).await;
                 continue;
             }
+            refused = false;
             if std::mem::take(&mut self.state.borrow_mut().garbled) {
                 log::debug!("the kernel's neighbours are not understood; asking again in a second");
                 smol::Timer::after(REFUSED_PAUSE).await;

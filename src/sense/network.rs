@@ -182,12 +182,20 @@ impl Network {
     }
 
     async fn follow(&self, tell: &Teller) -> io::Result<()> {
+        let mut refused = false;
         loop {
             if let Err(err) = self.ask_next() {
-                log::warn!("the kernel refused to list its network tables ({err}); asking again in a second");
+                // Once: it is asked every second.
+                let level =
+                    if std::mem::replace(&mut refused, true) { log::Level::Debug } else { log::Level::Warn };
+                log::log!(
+                    level,
+                    "the kernel refused to list its network tables ({err}); asking again in a second"
+                );
                 smol::Timer::after(REFUSED_PAUSE).await;
                 continue;
             }
+            refused = false;
             if std::mem::take(&mut self.state.borrow_mut().garbled) {
                 log::debug!("the kernel's network events are not understood; asking again in a second");
                 smol::Timer::after(REFUSED_PAUSE).await;

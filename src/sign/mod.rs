@@ -7,6 +7,7 @@
 mod bore;
 mod canonical;
 mod cloud;
+pub mod frp;
 mod legacy;
 mod robot;
 pub mod tsig;

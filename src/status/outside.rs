@@ -1,6 +1,7 @@
 //! What is known of the mappings' ports from the internet, and that nothing is where nobody tries them.
 
-use super::{passed, View};
+use super::text::passed;
+use super::View;
 use crate::config::Mapping;
 use crate::model::Family;
 use crate::plan::outside::{self, OutsideState, Target};

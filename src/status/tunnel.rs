@@ -1,6 +1,7 @@
 //! What the status says of the tunnels.
 
-use super::{passed, View};
+use super::text::passed;
+use super::View;
 use crate::config::tunnel::Kind;
 use crate::config::Tunnel;
 use crate::plan::tunnel::{port, TunnelState, BEFORE};

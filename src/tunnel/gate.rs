@@ -51,6 +51,11 @@ impl Gate {
         Gate(Rc::new(Inside { tunnel: tunnel.into(), line: line.clone(), target, streams, tell, executor }))
     }
 
+    /// The mapping section's name.
+    pub(super) fn mapping(&self) -> &str {
+        &self.0.line.mapping
+    }
+
     /// Which attempt it is.
     pub(super) fn attempt(&self) -> u64 {
         self.0.line.attempt
@@ -83,6 +88,11 @@ impl Gate {
     pub(crate) fn down(&self, failure: Failure) {
         self.shut();
         self.told(News::Down(failure));
+    }
+
+    /// Work that goes on beside; dropped, it ends.
+    pub(super) fn spawn(&self, work: BoxedLocal<()>) -> Task<()> {
+        self.0.executor.spawn(work)
     }
 
     fn told(&self, news: News) {

@@ -3,12 +3,15 @@
 //! `gate` is where a line's streams pass: to the camera's present address and nowhere else. `relay` passes their bytes.
 
 mod bore;
+mod frp;
 mod gate;
 mod relay;
 mod ssh;
+mod streams;
 
 pub(crate) use gate::{Gate, Tell};
 
+use crate::act::http::Http;
 use crate::config::tunnel::Kind;
 use crate::config::Tunnel;
 use crate::map::Map;
@@ -17,16 +20,30 @@ use crate::plan::tunnel::{Line, TunnelJob};
 use crate::provider::{self, Failure};
 use crate::secret::printable;
 use smol::{LocalExecutor, Task};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// The longest text of a server that is passed on, in characters.
 const TEXT_CAP: usize = 200;
 
+/// What stands around all of them.
+pub(crate) struct Around {
+    /// TLS.
+    pub(crate) http: Http,
+    /// Where files lie.
+    pub(crate) paths: Paths,
+    /// Fills it by chance, if the kernel can.
+    pub(crate) draw: fn(&mut [u8]) -> bool,
+    /// By which servers of frp know a line again, by the names of tunnel and mapping: the next session takes the place of
+    /// one whose end the server has not noticed.
+    pub(crate) run_ids: RefCell<Map<String, String>>,
+}
+
 /// All that run.
 pub(crate) struct Tunnels {
     executor: Rc<LocalExecutor<'static>>,
     tell: Tell,
-    paths: Rc<Paths>,
+    around: Rc<Around>,
     running: Map<String, Running>,
 }
 
@@ -52,13 +69,13 @@ impl Drop for Open {
 
 impl Tunnels {
     /// None yet.
-    pub(crate) fn new(executor: Rc<LocalExecutor<'static>>, tell: Tell, paths: &Paths) -> Tunnels {
-        Tunnels { executor, tell, paths: Rc::new(paths.clone()), running: Map::new() }
+    pub(crate) fn new(executor: Rc<LocalExecutor<'static>>, tell: Tell, around: Around) -> Tunnels {
+        Tunnels { executor, tell, around: Rc::new(around), running: Map::new() }
     }
 
     /// Has a tunnel carry exactly these lines.
     pub(crate) fn apply(&mut self, section: &Tunnel, job: &TunnelJob) {
-        let Tunnels { executor, tell, paths, running } = self;
+        let Tunnels { executor, tell, around, running } = self;
         if running.get(&job.tunnel).is_none() {
             let new = Running { section: Rc::new(section.clone()), lines: Map::new() };
             running.insert(job.tunnel.clone(), new);
@@ -74,10 +91,8 @@ impl Tunnels {
                 continue;
             }
             let gate = Gate::new(&job.tunnel, line, tell.clone(), executor.clone());
-            let open = Open {
-                _task: executor.spawn(keep(running.section.clone(), gate.clone(), paths.clone())),
-                gate,
-            };
+            let work = keep(running.section.clone(), gate.clone(), around.clone());
+            let open = Open { _task: executor.spawn(work), gate };
             running.lines.insert(line.mapping.clone(), open);
         }
     }
@@ -89,12 +104,13 @@ impl Tunnels {
 }
 
 /// Keeps a line up until it fails, and says why.
-fn keep(section: Rc<Tunnel>, gate: Gate, paths: Rc<Paths>) -> smol::future::BoxedLocal<()> {
+fn keep(section: Rc<Tunnel>, gate: Gate, around: Rc<Around>) -> smol::future::BoxedLocal<()> {
     Box::pin(async move {
         let failure = match section.kind {
             Kind::Bore => bore::carry(&section, &gate).await,
-            Kind::Ssh => ssh::carry(&section, &gate, &paths).await,
-            Kind::Frp | Kind::Script => {
+            Kind::Frp => frp::carry(&section, &gate, &around).await,
+            Kind::Ssh => ssh::carry(&section, &gate, &around.paths).await,
+            Kind::Script => {
                 Failure::new(provider::Kind::Refused, format!("{} is not built yet", section.kind.word()))
             }
         };

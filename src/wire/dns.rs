@@ -1,6 +1,10 @@
 //! DNS messages (RFC 1035 section 4) and UPDATE messages (RFC 2136 section 2): bytes to meaning and back.
 //! Names are lower-case text without the final dot, the root is `""`; odd bytes are escaped as in RFC 1035 section 5.1.
 
+mod line;
+
+pub use line::line;
+
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -41,7 +41,7 @@ enum Task {
         #[arg(value_name = "record|check")]
         args: Vec<String>,
     },
-    /// Write the tables of README.md and docs/providers.md from the code's
+    /// Write the tables of the READMEs and of docs/ from the code's
     Readme,
     /// The bench's sealed part
     #[command(name = bench::SEALED, hide = true)]

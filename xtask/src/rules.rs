@@ -59,7 +59,7 @@ const CRATES: [(&str, usize); 13] = [
     ("getrandom", 4),
     ("hmac", 2),
     ("sha2", 4),
-    ("ring", 2),
+    ("ring", 3),
     ("signal_hook", 2),
     ("socket2", 3),
     ("libc", 2),

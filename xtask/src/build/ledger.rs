@@ -46,6 +46,7 @@ impl Line {
 /// module with the length of its name before it. Generic code of a crate that was made for one of our types is ours.
 const RULES: &[(&str, Line)] = &[
     ("10porchlight8provider", Line::Providers),
+    ("10porchlight4sign3frp", Line::WaysOut),
     ("10porchlight4sign", Line::Providers),
     ("10porchlight4wire4json", Line::Providers),
     ("10nanoserde", Line::Providers),
@@ -61,6 +62,8 @@ const RULES: &[(&str, Line)] = &[
     ("10porchlight5agent6tunnel", Line::WaysOut),
     ("10porchlight5state6tunnel", Line::WaysOut),
     ("10porchlight4wire4bore", Line::WaysOut),
+    ("10porchlight4wire3frp", Line::WaysOut),
+    ("10porchlight4wire5yamux", Line::WaysOut),
     ("10porchlight5sense6natmap", Line::WaysOut),
     ("10porchlight3cli6tether", Line::WaysOut),
     ("10porchlight3act7witness", Line::WaysOut),

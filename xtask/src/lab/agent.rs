@@ -1,7 +1,7 @@
 //! The real binary in the lab's router: its configuration, its life, its verbs.
 
 use super::process::{until, Daemon, Finished};
-use super::{Lab, CAMERA_MAC, KEY, NAME, PORT, ZONE};
+use super::{document, Lab, CAMERA_MAC, KEY, NAME, PORT, ZONE};
 use anyhow::{ensure, Context, Result};
 use std::fs;
 use std::ops::{Deref, DerefMut};
@@ -113,10 +113,9 @@ config mapping 'front_rtsp'
         self.router.run(self.command().args(args), VERB_LIMIT)
     }
 
-    /// `porchlight status --json`.
+    /// `porchlight status --json`, which must be as its schema says.
     pub fn status(&self) -> Result<serde_json::Value> {
-        let text = self.verb(&["status", "--json"])?.stdout;
-        serde_json::from_str(&text).with_context(|| format!("status is not JSON: {text}"))
+        document::read(&self.verb(&["status", "--json"])?.stdout)
     }
 
     /// Why a mapping is closed, by `status`; an error if it is not.

@@ -40,6 +40,8 @@
 
 pub mod agent;
 pub mod camera;
+pub mod document;
+pub mod frps;
 pub mod home;
 pub mod moto;
 pub mod named;
@@ -431,7 +433,8 @@ fn rewrite(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn write_secret(path: &Path, text: &str) -> Result<()> {
+/// Writes a file that is its owner's alone.
+pub(crate) fn write_secret(path: &Path, text: &str) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     writeln!(file, "{text}").with_context(|| format!("cannot write {}", path.display()))

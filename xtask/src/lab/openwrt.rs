@@ -298,6 +298,11 @@ impl Openwrt {
         format!("{}:{}", self.dir.display(), std::env::var("PATH").unwrap_or_default())
     }
 
+    /// Where the two scripts and their socket are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Keeps fw4 from reloading, as a slow router does, or lets it go on.
     pub fn hold(&self, held: bool) {
         lock(&self.shared).held = held;

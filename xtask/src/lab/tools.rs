@@ -45,12 +45,17 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("miniupnpd", "miniupnpd-nftables"),
     ("upnpc", "miniupnpc"),
     ("natpmpc", "natpmpc"),
+    ("script", "bsdutils"),
+    (PROMETHEUS_PARSER, "python3-prometheus-client"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
     ("sshd", "openssh-server"),
     ("dbclient", "dropbear-bin"),
     ("dropbearconvert", "dropbear-bin"),
 ];
+
+/// No program, but found like one: Prometheus' own reader of its text format, for Debian's Python.
+pub const PROMETHEUS_PARSER: &str = "../lib/python3/dist-packages/prometheus_client/parser.py";
 
 /// No program, but found like one beside /usr/bin: the module without which ddclient has no HTTPS.
 pub const PERL_TLS: &str = "../share/perl5/IO/Socket/SSL.pm";

@@ -2,7 +2,9 @@
 //! times and gives the answer that it was told to give.
 
 use anyhow::{bail, Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -96,14 +98,23 @@ impl Authority {
         std::fs::write(path, self.issuer.pem()).with_context(|| format!("cannot write {}", path.display()))
     }
 
+    /// A certificate for a name, and its key.
+    ///
+    /// # Errors
+    /// When no key can be made.
+    pub fn issue(&self, name: &str) -> Result<(Certificate, KeyPair)> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(vec![name.to_owned()])?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        Ok((params.signed_by(&key, &self.issuer)?, key))
+    }
+
     fn leaf(&self, name: &str) -> Result<Arc<CertifiedKey>> {
         if let Some(leaf) = lock(&self.leaves).get(name) {
             return Ok(leaf.clone());
         }
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(vec![name.to_owned()])?;
-        params.distinguished_name.push(DnType::CommonName, name);
-        let chain = vec![params.signed_by(&key, &self.issuer)?.der().clone()];
+        let (certificate, key) = self.issue(name)?;
+        let chain = vec![certificate.der().clone()];
         let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let leaf =
             Arc::new(CertifiedKey::new(chain, rustls::crypto::ring::sign::any_supported_type(&private)?));

@@ -38,6 +38,7 @@ const OTHER: &str = "second.example.com";
 struct Place<'a> {
     lab: &'a Lab,
     dns: Nameserver,
+    host: Host,
     _front: Camera,
     next: u8,
 }
@@ -51,7 +52,7 @@ impl<'a> Place<'a> {
         lab.write_leases(&[camera.lease(PLACE)])?;
         let front = Camera::start(&camera.ns, 554, "front")?;
         lab.write_config(&lab.config())?;
-        Ok(Place { lab, dns, _front: front, next: 10 })
+        Ok(Place { lab, dns, host: camera, _front: front, next: 10 })
     }
 
     fn addr(&self) -> Ipv4Addr {
@@ -273,7 +274,7 @@ fn one_instance(place: &mut Place, mut agent: Agent) -> Result<String> {
     place.follows()?;
     agent.kill();
     ensure!(place.socket().exists(), "a killed agent took its socket away");
-    place.refused(&["status"], 1, "no agent is running")?;
+    place.refused(&["status"], 3, "no agent is running")?;
     place.refused(&["trigger"], 1, "no agent is running")?;
     let again = place.start()?;
     drop(again);

@@ -5,6 +5,7 @@ pub mod changes;
 pub mod control;
 pub mod doors;
 pub mod faults;
+pub mod frp;
 pub mod ground;
 pub mod hostile;
 pub mod idle;
@@ -17,14 +18,17 @@ pub mod netifd;
 pub mod notify;
 pub mod outside;
 pub mod powerdns;
+pub mod quickstart;
 pub mod ready;
 pub mod refresh;
+pub mod reload;
 pub mod route53;
 pub mod rtsp;
 pub mod scripts;
 pub mod service;
 pub mod six;
 pub mod static_lease;
+pub mod status;
 pub mod ten;
 pub mod tunnel;
 pub mod ucifw;
@@ -84,8 +88,10 @@ pub const SCENARIOS: &[Scenario] = &[
     service::REPLACED,
     ucifw::UCI_BACKEND,
     static_lease::STATIC_LEASE,
+    status::STATUS,
     upstream::UPSTREAM,
     tunnel::TUNNEL,
+    frp::FRP,
     faults::FAULTS,
     Scenario {
         name: "kill",
@@ -112,6 +118,7 @@ pub const SCENARIOS: &[Scenario] = &[
         run: idle::writes,
     },
     refresh::REFRESH,
+    reload::RELOAD,
     witness::WITNESS,
     witness::WAYS,
     outside::OUTSIDE,
@@ -145,4 +152,5 @@ pub const SCENARIOS: &[Scenario] = &[
     story::MIPS,
     story::ARM,
     scripts::SCRIPTS,
+    quickstart::QUICKSTART,
 ];

@@ -1,7 +1,7 @@
 //! The scripts of the OpenWrt package, run by busybox's shell in a file system like OpenWrt's: installation, start,
 //! hotplug, reload, stop, one-shot mode, removal.
 
-mod room;
+pub(super) mod room;
 
 use super::Scenario;
 use crate::lab::process::Finished;

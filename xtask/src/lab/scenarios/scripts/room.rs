@@ -44,17 +44,24 @@ pub struct Room<'a> {
 }
 
 impl<'a> Room<'a> {
-    /// Makes it of the lab's root.
+    /// Makes it of the lab's root, with what the package puts there.
     pub fn make(lab: &'a Lab) -> Result<Room<'a>> {
+        let room = Room::bare(lab)?;
+        copy(&package().join("files"), &lab.root)?;
+        for script in ["postinst", "prerm", "postrm"] {
+            install(&fs::read(package().join("control").join(script))?, &lab.root.join("tmp").join(script))?;
+        }
+        fs::copy(&lab.program, lab.root.join("usr/sbin/porchlight"))?;
+        Ok(room)
+    }
+
+    /// The same without the package.
+    pub fn bare(lab: &'a Lab) -> Result<Room<'a>> {
         let root = &lab.root;
         for dir in
             ["bin", "sbin", "dev", "proc", "lib", "lib64", "usr/bin", "usr/sbin", "usr/lib", "etc/init.d"]
         {
             fs::create_dir_all(root.join(dir))?;
-        }
-        copy(&package().join("files"), root)?;
-        for script in ["postinst", "prerm", "postrm"] {
-            install(&fs::read(package().join("control").join(script))?, &root.join("tmp").join(script))?;
         }
         for (path, text) in STAND_INS {
             install(text.as_bytes(), &root.join(path))?;
@@ -62,7 +69,6 @@ impl<'a> Room<'a> {
         let find = |name: &str| tools::find(name).with_context(|| format!("there is no {name}"));
         fs::copy(find("busybox")?, root.join("bin/busybox"))?;
         fs::copy(find("nft")?, root.join("usr/sbin/nft"))?;
-        fs::copy(&lab.program, root.join("usr/sbin/porchlight"))?;
         for applet in APPLETS.split_whitespace().filter(|name| !OWN_APPLETS.contains(name)) {
             symlink("/bin/busybox", root.join("bin").join(applet))?;
         }
@@ -137,12 +143,14 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn install(text: &[u8], path: &Path) -> Result<()> {
+/// Writes a program.
+pub fn install(text: &[u8], path: &Path) -> Result<()> {
     fs::File::create(path)?.write_all(text)?;
     fs::set_permissions(path, Permissions::from_mode(0o755)).context("cannot make it executable")
 }
 
-fn bind(from: &Path, to: &Path) -> Result<()> {
+/// Makes a file or directory of this machine to be seen in there as well.
+pub fn bind(from: &Path, to: &Path) -> Result<()> {
     mount(Some(from), to, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
         .with_context(|| format!("cannot mount {} at {}", from.display(), to.display()))
 }
