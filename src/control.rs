@@ -65,6 +65,8 @@ pub enum Nudge {
     Clock,
     /// A person: every wait and every rest.
     Person,
+    /// A person who changed records elsewhere, or has found them changed: what is known of them, too.
+    Records,
 }
 
 impl Question {
@@ -75,6 +77,7 @@ impl Question {
             Question::Trigger(Nudge::World) => "{\"verb\":\"trigger\",\"by\":\"world\"}\n".into(),
             Question::Trigger(Nudge::Clock) => "{\"verb\":\"trigger\",\"by\":\"clock\"}\n".into(),
             Question::Trigger(Nudge::Person) => "{\"verb\":\"trigger\",\"by\":\"person\"}\n".into(),
+            Question::Trigger(Nudge::Records) => "{\"verb\":\"trigger\",\"by\":\"records\"}\n".into(),
             Question::Once => "{\"verb\":\"once\"}\n".into(),
             Question::Watch(mark) => format!("{{\"verb\":\"watch\",\"mark\":{mark}}}\n"),
         }
@@ -100,6 +103,7 @@ impl Question {
             Some("trigger") => Ok(Question::Trigger(match json.get("by").str() {
                 Some("clock") => Nudge::Clock,
                 Some("person") => Nudge::Person,
+                Some("records") => Nudge::Records,
                 _ => Nudge::World,
             })),
             Some("once") => Ok(Question::Once),
@@ -384,5 +388,28 @@ pub fn ask(paths: &Paths, question: &Question) -> Result<Option<Json>, String> {
     match json.get("error").str() {
         Some(why) => Err(why.to_string()),
         None => Ok(Some(json)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_question_is_read_as_it_is_written() {
+        let nudges = [Nudge::World, Nudge::Clock, Nudge::Person].map(Question::Trigger);
+        let others = [Question::Status, Question::Once, Question::Watch(0), Question::Watch(u32::MAX)];
+        for question in nudges.into_iter().chain(others) {
+            assert_eq!(Question::from_line(question.to_line().trim_end()), Ok(question));
+        }
+        // Whoever has no mark, or none that could be ours, is answered at once.
+        for line in [
+            "{\"verb\":\"watch\"}",
+            "{\"verb\":\"watch\",\"mark\":-1}",
+            "{\"verb\":\"watch\",\"mark\":\"1\"}",
+        ] {
+            assert_eq!(Question::from_line(line), Ok(Question::Status));
+        }
+        assert!(Question::from_line("{\"verb\":\"dance\"}").is_err());
     }
 }

@@ -24,6 +24,7 @@ pub mod camera;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod import;
 pub mod map;
 pub mod mapping;

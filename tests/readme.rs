@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use porchlight::config::schema::{Built, Kind, SECTIONS};
+use porchlight::doctor::LINKS;
 use porchlight::model::Family;
 use porchlight::notify::{Channel, CHANNELS};
 use porchlight::provider::{aliases, Entry, PROVIDERS};
@@ -202,6 +203,15 @@ fn channels() -> String {
     out
 }
 
+fn links() -> String {
+    let mut table =
+        "\n| link | what must hold | without which it is not asked |\n|---|---|---|\n".to_string();
+    for link in &LINKS {
+        let _ = writeln!(table, "| `{}` | {} | {} |", link.name, link.about, link.needs.join(", "));
+    }
+    table
+}
+
 /// Puts a table between its marks.
 fn put(page: &str, what: &str, table: &str) -> String {
     let start = page.find(&format!("<!-- {what}:")).unwrap_or_else(|| panic!("there is no mark for {what}"));
@@ -234,6 +244,7 @@ fn tables_are_the_codes() {
             ("other names", other_names()),
         ],
     );
+    check("docs/doctor.md", &[("links", links())]);
     check("docs/notifications.md", &[("channels", channels())]);
 }
 

@@ -102,6 +102,14 @@ impl Http {
         self.read_roots(who)
     }
 
+    /// Whether the trusted roots can be read.
+    ///
+    /// # Errors
+    /// [`Kind::Untrusted`].
+    pub fn readable(&self) -> Result<(), Failure> {
+        self.read_roots("TLS").map(drop)
+    }
+
     /// Who asks.
     pub(super) fn user_agent(&self) -> &str {
         &self.user_agent

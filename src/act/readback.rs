@@ -30,7 +30,7 @@ const LAST_WAIT: Duration = Duration::from_secs(60);
 /// Beyond this many looks what cannot come right ends the wait: an alias, or intercepted questions.
 const PATIENCE: usize = 3;
 /// What is said of an answer without authority.
-const NO_AUTHORITY: &str = "answered without authority (port 53 may be intercepted on the way)";
+pub const NO_AUTHORITY: &str = "answered without authority (port 53 may be intercepted on the way)";
 
 /// Whom to ask.
 #[derive(Clone, Debug)]
@@ -380,7 +380,7 @@ fn rtype(family: Family) -> u16 {
 }
 
 /// A response code in words.
-fn refusal(rcode: u8) -> String {
+pub(crate) fn refusal(rcode: u8) -> String {
     match rcode {
         wire::RCODE_SERVFAIL => "answered that it failed (SERVFAIL)".into(),
         wire::RCODE_REFUSED => "refused to answer (REFUSED)".into(),

@@ -47,10 +47,13 @@ impl Agent {
 
     /// Ends the waits that `nudge` says are over, and looks.
     pub fn look_now(&mut self, nudge: Nudge, now: Now) {
-        if nudge == Nudge::Person {
+        if matches!(nudge, Nudge::Person | Nudge::Records) {
             settle::try_again(&mut self.state);
             // Whoever tries wants to see what comes of it.
             self.repeats.forget();
+        }
+        if nudge == Nudge::Records {
+            settle::doubt(&mut self.state);
         }
         let event = if nudge == Nudge::Clock { Event::ClockSet } else { Event::Trigger };
         self.fold(event, now);

@@ -16,7 +16,7 @@ mod upstream;
 
 pub(crate) use reload::{judge, read_bytes};
 pub use reload::{read_config, understand, Reading};
-pub(crate) use report::random;
+pub(crate) use report::{draw, random};
 
 use memory::recalled;
 

@@ -74,7 +74,7 @@ pub async fn find(
 ) -> Result<Found, String> {
     let until = Instant::now() + LIMIT;
     let failed = |e: io::Error| format!("the kernel does not tell of its network: {e}");
-    let world = lan::look(paths, config).await.map_err(failed)?;
+    let world = lan::look(paths, config, (&[], &[])).await.map_err(failed)?;
     let lans: Vec<OwnAddr> =
         mapping::lans(config, &world).filter(|own| own.addr.is_ipv4()).take(MAX_LANS).cloned().collect();
     if lans.is_empty() {

@@ -6,9 +6,9 @@ use crate::config::{Config, Device, Wan};
 use crate::model::{Event, Family, Mac, World};
 use crate::paths::Paths;
 use crate::plan::fold;
-use crate::sense::netlink::{Received, Socket};
+use crate::sense::netlink::dump;
 use crate::sense::network::Network;
-use crate::sense::{clock, files, filter, netifd, Teller};
+use crate::sense::{clock, files, netifd, Teller};
 use crate::wire::rtnl::{self, kind, Message};
 use smol::future::or;
 use smol::Timer;
@@ -23,8 +23,6 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_millis(800);
 /// So long it may take until what netifd said has been taken in.
 const SETTLE: Duration = Duration::from_millis(50);
-/// The most entries of the neighbour table that are taken.
-const MAX_NEIGHBOURS: usize = 4096;
 
 /// The WANs to keep out: those of the configuration. Where that has none, or netifd has to be asked which devices they
 /// are and may not answer, also the device of the default route.
@@ -37,19 +35,24 @@ fn wans(config: &Config) -> Vec<Wan> {
     wans
 }
 
-/// What is around: the router's addresses, its WANs, the leases.
-pub async fn look(paths: &Paths, config: &Config) -> io::Result<World> {
+/// What is around: the router's addresses, its WANs, the leases; and who of these is among the neighbours, by hardware
+/// and by network address.
+pub async fn look(paths: &Paths, config: &Config, cameras: (&[Mac], &[IpAddr])) -> io::Result<World> {
     let network = Rc::new(Network::open()?);
     network.set_wans(&wans(config));
+    network.set_cameras(cameras.0, cameras.1)?;
+    let alone = cameras.0.is_empty() && cameras.1.is_empty();
     let world = Rc::new(RefCell::new(World::default()));
-    let told = Rc::new(Cell::new((false, false)));
+    let told = Rc::new(Cell::new((false, false, alone)));
     let (wake, woken) = smol::channel::bounded(1);
     let tell: Teller = Rc::new({
         let (world, told) = (world.clone(), told.clone());
         move |event| {
-            let (network, leases) = told.get();
+            let (network, leases, neighbours) = told.get();
             let is_network = matches!(event, Event::Network { .. });
-            told.set((network || is_network, leases || matches!(event, Event::Leases(_))));
+            let is_neighbours = matches!(event, Event::Neighbours(_));
+            let is_leases = matches!(event, Event::Leases(_));
+            told.set((network || is_network, leases || is_leases, neighbours || is_neighbours));
             fold::event(&mut world.borrow_mut(), event, clock::now());
             let _ = wake.try_send(());
             true
@@ -57,7 +60,7 @@ pub async fn look(paths: &Paths, config: &Config) -> io::Result<World> {
     });
     let asked: Vec<&String> = config.wans.iter().filter_map(interfaces).flatten().collect();
     let complete = async {
-        while told.get() != (true, true) || !asked.iter().all(|name| network.heard(name).is_some()) {
+        while told.get() != (true, true, true) || !asked.iter().all(|name| network.heard(name).is_some()) {
             let _ = woken.recv().await;
         }
         if !asked.is_empty() {
@@ -85,32 +88,12 @@ fn interfaces(wan: &Wan) -> Option<&Vec<String>> {
 
 /// Takes in the kernel's neighbour table (IPv4).
 pub async fn neighbours(devices: &mut Devices) -> io::Result<()> {
-    let socket = Socket::open(0, &filter::network())?;
-    let seq = socket.ask(kind::GETNEIGH, Some(Family::V4))?;
-    let mut buffer = socket.buffer();
-    let mut left = MAX_NEIGHBOURS;
-    loop {
-        match socket.receive(&mut buffer)? {
-            Received::Nothing => socket.readable().await?,
-            Received::Datagram => {
-                for (header, message) in rtnl::messages(&buffer).flatten() {
-                    match (socket.answers(&header, seq), message) {
-                        (true, Message::Done(_) | Message::Error(_)) => return Ok(()),
-                        (true, Message::Neigh(entry)) if left > 0 => {
-                            left -= 1;
-                            if let Some((addr, mac)) = known(entry) {
-                                devices.neighbour(addr, mac);
-                            }
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            Received::Foreign => {}
-            // Half a table is better than none.
-            Received::Lost => return Ok(()),
+    let mut take = |message| {
+        if let Message::Neigh(entry) = message {
+            known(entry).into_iter().for_each(|(addr, mac)| devices.neighbour(addr, mac));
         }
-    }
+    };
+    dump(kind::GETNEIGH, Some(Family::V4), &mut take).await
 }
 
 fn known(entry: rtnl::Neigh) -> Option<(Ipv4Addr, Mac)> {

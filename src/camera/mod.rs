@@ -7,7 +7,7 @@ pub mod evidence;
 pub mod find;
 mod heard;
 pub mod judge;
-mod lan;
+pub mod lan;
 mod oui;
 pub mod section;
 pub mod vendor;

@@ -1,7 +1,7 @@
 //! `porchlight cameras`: what in the LAN looks like a camera, and the sections that lead to it, to be pasted or written.
 //! Needs no daemon. docs/cameras.md describes the JSON.
 
-use super::output::{complain, say, tell};
+use super::output::{complain, say, tell, Progress};
 use super::{unexpected, Fault, OK, USAGE};
 use crate::agent::{random, read_bytes, read_config, understand};
 use crate::camera::evidence::{Device, Service};
@@ -14,9 +14,7 @@ use crate::model::{Mac, Protection};
 use crate::paths::Paths;
 use crate::secret::printable;
 use crate::wire::json::{array, Object};
-use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
 use std::net::Ipv4Addr;
 
 /// The longest name of a section that is written.
@@ -94,39 +92,6 @@ fn read(arguments: &[String]) -> Result<Wish<'_>, Fault> {
         Wish { json: true, write: Some(_), .. } => Err(Fault::Usage("either --json or --write".into())),
         wish => Ok(wish),
     }
-}
-
-/// A line on the terminal that is overwritten; nothing where standard error is none.
-struct Progress {
-    shown: bool,
-    /// How long the line is that stands there.
-    length: RefCell<usize>,
-}
-
-impl Progress {
-    fn new() -> Progress {
-        Progress { shown: std::io::stderr().is_terminal(), length: RefCell::new(0) }
-    }
-
-    fn show(&self, line: &str) {
-        if !self.shown {
-            return;
-        }
-        let before = self.length.replace(line.chars().count());
-        let _ = std::io::stderr().write_all(format!("\r{}", pad(&printable(line), before)).as_bytes());
-    }
-
-    fn end(&self) {
-        self.show("");
-        if self.shown {
-            let _ = std::io::stderr().write_all(b"\r");
-        }
-    }
-}
-
-/// The text with blanks up to a length.
-fn pad(text: &str, length: usize) -> String {
-    format!("{text:<length$}")
 }
 
 /// A camera that was found, and what leads to it.

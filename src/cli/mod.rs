@@ -2,6 +2,7 @@
 
 mod cameras;
 mod check;
+mod doctor;
 mod help;
 mod import;
 mod notify;
@@ -69,7 +70,7 @@ pub struct Verb {
 }
 
 /// All verbs, in the order of the help.
-pub const VERBS: [Verb; 11] = [
+pub const VERBS: [Verb; 12] = [
     Verb {
         name: "run",
         arguments: "",
@@ -82,6 +83,12 @@ pub const VERBS: [Verb; 11] = [
         arguments: "[--json|--prometheus [FILE]] [--watch]",
         doc: "whether cameras are reached, and how all stands;\n--watch: again at each change",
         run: status::run,
+    },
+    Verb {
+        name: "doctor",
+        arguments: "[--json]",
+        doc: "walk the chain from the line to the camera: the\nfirst broken link, and its mend",
+        run: doctor::run,
     },
     Verb {
         name: "check",
@@ -109,8 +116,8 @@ pub const VERBS: [Verb; 11] = [
     },
     Verb {
         name: "trigger",
-        arguments: "[wan IF [DEV]|lease|clock|tunnel]",
-        doc: "look now; without arguments, also try again\nwhat rests",
+        arguments: "[wan IF [DEV]|lease|clock|tunnel|records]",
+        doc: "look now; without arguments, also try again\nwhat rests; records: also ask what is published",
         run: trigger::run,
     },
     Verb {

@@ -32,7 +32,7 @@ pub fn prompted(paths: &Paths, nudge: Nudge) -> Result<u8, Fault> {
     let deadline = clock::now().boot.plus(ONCE_DEADLINE);
     // A person's wish to try again what rests is not in anybody else's pass.
     let place = control::queue(paths)?;
-    if place.is_none() && nudge != Nudge::Person {
+    if place.is_none() && !matches!(nudge, Nudge::Person | Nudge::Records) {
         return Ok(OK);
     }
     let turn = turn(paths, deadline)?;

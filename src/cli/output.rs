@@ -7,8 +7,9 @@ use log::{LevelFilter, Log, Metadata, Record};
 use rustix::event::{poll, PollFd, PollFlags};
 use rustix::time::Timespec;
 use simple_logger::SimpleLogger;
+use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -146,6 +147,42 @@ pub fn tell(line: &str) {
 /// Likewise, with the program's name before it, and safe for a terminal whatever is in it.
 pub fn complain(line: &str) {
     tell(&printable(&format!("porchlight: {line}")));
+}
+
+/// A line on the terminal that is overwritten; nothing where standard error is none.
+pub struct Progress {
+    shown: bool,
+    /// How long the line is that stands there.
+    length: RefCell<usize>,
+}
+
+impl Progress {
+    /// Nothing is shown yet.
+    pub fn new() -> Progress {
+        Progress { shown: std::io::stderr().is_terminal(), length: RefCell::new(0) }
+    }
+
+    /// Shows a line in place of the one before.
+    pub fn show(&self, line: &str) {
+        if !self.shown {
+            return;
+        }
+        let before = self.length.replace(line.chars().count());
+        let _ = std::io::stderr().write_all(format!("\r{}", pad(&printable(line), before)).as_bytes());
+    }
+
+    /// Takes the line away.
+    pub fn end(&self) {
+        self.show("");
+        if self.shown {
+            let _ = std::io::stderr().write_all(b"\r");
+        }
+    }
+}
+
+/// The text with blanks up to a length.
+fn pad(text: &str, length: usize) -> String {
+    format!("{text:<length$}")
 }
 
 #[cfg(test)]

@@ -20,8 +20,10 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
         }
         ["lease" | "tunnel"] => Nudge::World,
         ["clock"] => Nudge::Clock,
+        ["records"] => Nudge::Records,
         _ => {
-            let text = "trigger takes nothing, `wan INTERFACE [DEVICE]`, `lease`, `clock` or `tunnel`";
+            let text =
+                "trigger takes nothing, `wan INTERFACE [DEVICE]`, `lease`, `clock`, `tunnel` or `records`";
             return Err(Fault::Usage(text.into()));
         }
     };
@@ -30,7 +32,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     }
     // Of a person's wish it is told what became of it; nobody waits for an answer to hotplug's.
     let told = match nudge {
-        Nudge::Person => control::ask(paths, &Question::Trigger(nudge))?.is_some(),
+        Nudge::Person | Nudge::Records => control::ask(paths, &Question::Trigger(nudge))?.is_some(),
         _ => control::tell(paths, &Question::Trigger(nudge))?,
     };
     match told {

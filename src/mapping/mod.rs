@@ -14,6 +14,7 @@ pub mod hosts;
 pub mod leases;
 pub mod nft;
 mod package;
+pub mod present;
 pub mod redirect;
 mod rule;
 pub mod service;

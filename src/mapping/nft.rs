@@ -484,7 +484,7 @@ impl Nft {
     }
 
     /// Our table without its counters. `None`: there is none.
-    async fn list(&self) -> Result<Option<String>, String> {
+    pub(super) async fn list(&self) -> Result<Option<String>, String> {
         let ran = self.program.run(&["-s", "list", "table", "inet", "porchlight"], "", DEADLINE).await?;
         match ran.ok {
             true => Ok(Some(ran.out)),

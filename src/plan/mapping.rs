@@ -85,7 +85,7 @@ pub fn way(
 }
 
 /// Where a mapping's camera is asked whether it wants a password.
-pub(super) fn asked_at(
+pub fn asked_at(
     config: &Config,
     world: &World,
     state: &State,

@@ -436,6 +436,12 @@ pub fn try_again(state: &mut State) {
     }
 }
 
+/// Somebody else may have changed the records: each is asked for again before anything is written, and sent only where it
+/// differs.
+pub fn doubt(state: &mut State) {
+    state.records.values_mut().for_each(|record| record.known = Known::Unknown);
+}
+
 /// Takes in a new configuration: what it no longer has is forgotten, what is only called otherwise is not, and a record
 /// whose section is another one now rests no more and waits no more for its own sake.
 pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {

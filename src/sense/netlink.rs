@@ -1,7 +1,7 @@
 //! A netlink route socket: opening, joining groups, asking, receiving. What the bytes mean is in [`rtnl`].
 
 use crate::model::Family;
-use crate::sense::filter::Op;
+use crate::sense::filter::{self, Op};
 use crate::wire::rtnl::{self, Header};
 use async_io::Async;
 use rustix::net::netlink::SocketAddrNetlink;
@@ -131,6 +131,43 @@ impl Socket {
             return Ok(Received::Lost);
         }
         Ok(Received::Datagram)
+    }
+}
+
+/// The most messages of one table that are taken.
+const MAX_DUMPED: usize = 4096;
+
+/// Has the kernel tell one table, once. Where it has more to say than can be held, half a table is better than none.
+///
+/// # Errors
+/// The socket's.
+pub(crate) async fn dump(
+    kind: u16,
+    family: Option<Family>,
+    take: &mut dyn FnMut(rtnl::Message),
+) -> io::Result<()> {
+    let socket = Socket::open(0, &filter::network())?;
+    let seq = socket.ask(kind, family)?;
+    let mut buffer = socket.buffer();
+    let mut left = MAX_DUMPED;
+    loop {
+        match socket.receive(&mut buffer)? {
+            Received::Nothing => socket.readable().await?,
+            Received::Datagram => {
+                for (header, message) in rtnl::messages(&buffer).flatten() {
+                    match (socket.answers(&header, seq), message) {
+                        (true, rtnl::Message::Done(_) | rtnl::Message::Error(_)) => return Ok(()),
+                        (true, message) if left > 0 => {
+                            left -= 1;
+                            take(message);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            Received::Foreign => {}
+            Received::Lost => return Ok(()),
+        }
     }
 }
 

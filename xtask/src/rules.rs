@@ -14,6 +14,7 @@ const PURE: &[&str] = &[
     "wire/",
     "config/",
     "import/",
+    "doctor/",
     "model",
     "status",
     "metrics",

@@ -81,6 +81,7 @@ const RULES: &[(&str, Line)] = &[
     ("10porchlight6status", Line::View),
     ("10porchlight7control", Line::View),
     ("10porchlight6import", Line::View),
+    ("10porchlight6doctor", Line::View),
     ("10porchlight6notify", Line::View),
     ("10porchlight3act4tell", Line::View),
     ("10porchlight4plan6notify", Line::View),

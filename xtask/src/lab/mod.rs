@@ -58,6 +58,7 @@ pub mod stream;
 pub mod things;
 pub mod tools;
 pub mod tunnels;
+pub mod wallclock;
 pub mod web;
 pub mod whoami;
 pub mod wire;

@@ -179,7 +179,7 @@ logging {{
 }};
 zone "{ZONE}" {{
     type primary; file "{ZONE}.db";
-    update-policy {{ grant {KEY}. zonesub A AAAA; }};
+    update-policy {{ grant {KEY}. zonesub A AAAA CNAME; }};
 }};
 "#
     )

@@ -3,6 +3,7 @@
 pub mod cameras;
 pub mod changes;
 pub mod control;
+pub mod doctor;
 pub mod doors;
 pub mod faults;
 pub mod frp;
@@ -124,6 +125,7 @@ pub const SCENARIOS: &[Scenario] = &[
     outside::OUTSIDE,
     notify::NOTIFY,
     import::IMPORT,
+    doctor::DOCTOR,
     Scenario {
         name: "control",
         about: "the control socket, one instance, reloads, a clean end",

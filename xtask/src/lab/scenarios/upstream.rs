@@ -60,6 +60,17 @@ fn above(lab: &Lab) -> Result<serde_json::Value> {
     Ok(lab.status()?["wans"][0]["upstream"].clone())
 }
 
+/// What the doctor finds at the router above us.
+fn doctor(lab: &Lab, grade: &str, words: &str) -> Result<()> {
+    let told: serde_json::Value = serde_json::from_str(&lab.verb(&["doctor", "--json"])?.stdout)?;
+    let link = told["links"].as_array().into_iter().flatten().find(|link| link["link"] == "upstream");
+    let found = link.is_some_and(|link| {
+        link["grade"] == grade && link["what"].as_str().is_some_and(|what| what.contains(words))
+    });
+    ensure!(found, "{link:?} is not {grade} with {words}");
+    Ok(())
+}
+
 /// The camera's port outside, by `status`.
 fn outside(lab: &Lab) -> Result<u64> {
     let status = lab.status()?;
@@ -147,6 +158,7 @@ fn life(lab: &Lab, home: &mut Home, camera: &RtspCamera) -> Result<Vec<String>> 
     until("the router's word is heard", LIMIT, || (heard(&agent) > 0).then_some(()))?;
     ensure!(heard(&agent) == 1, "a neighbour was heard too");
 
+    doctor(lab, "ok", "to the internet")?;
     home.start(Speaks::All)?;
     ensure!(home.mapped()?.is_empty(), "it has forgotten nothing");
     let start = Instant::now();
@@ -207,6 +219,7 @@ fn shared(lab: &Lab, home: &mut Home, dns: &Nameserver) -> Result<String> {
     ensure!(dns.count() == before && lab.ask(Rtype::A)? == published, "something was published");
     let above = above(lab)?;
     ensure!(above["address"] == SHARED.to_string() && above["well"] == false, "{above}");
+    doctor(lab, "broken", "has no public address itself")?;
     agent.stop(LIMIT)?;
     let text = sentence.text.split(" the router").last().unwrap_or_default().to_owned();
     Ok(format!("carrier-grade NAT above: nothing published, and once: the router{text}"))
