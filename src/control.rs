@@ -390,3 +390,26 @@ pub fn ask(paths: &Paths, question: &Question) -> Result<Option<Json>, String> {
         None => Ok(Some(json)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_question_is_read_as_it_is_written() {
+        let nudges = [Nudge::World, Nudge::Clock, Nudge::Person].map(Question::Trigger);
+        let others = [Question::Status, Question::Once, Question::Watch(0), Question::Watch(u32::MAX)];
+        for question in nudges.into_iter().chain(others) {
+            assert_eq!(Question::from_line(question.to_line().trim_end()), Ok(question));
+        }
+        // Whoever has no mark, or none that could be ours, is answered at once.
+        for line in [
+            "{\"verb\":\"watch\"}",
+            "{\"verb\":\"watch\",\"mark\":-1}",
+            "{\"verb\":\"watch\",\"mark\":\"1\"}",
+        ] {
+            assert_eq!(Question::from_line(line), Ok(Question::Status));
+        }
+        assert!(Question::from_line("{\"verb\":\"dance\"}").is_err());
+    }
+}

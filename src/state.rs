@@ -16,6 +16,7 @@ pub use tunnel::{LineState, TunnelState};
 use crate::config::Probe;
 use crate::map::{Map, Set};
 use crate::model::{millis, Family, Inquiry, Mac, Protection, RecordId, Scheme, Time};
+use crate::plan::outside::OutsideState;
 use crate::plan::retry::Spent;
 use crate::plan::upstream::UpstreamState;
 use crate::plan::witness::Hearings;
@@ -69,6 +70,9 @@ pub struct State {
     pub probes: Map<String, ProbeState>,
     /// What witnesses said of the WANs. Not kept over a restart.
     pub hearings: Hearings,
+    /// What is known of the mappings' ports from the internet, by the mapping section's name and the family. Not kept over
+    /// a restart.
+    pub outside: Map<(String, Family), OutsideState>,
     /// Who has which address, of the names that may use a mapping.
     pub names: Map<String, NameState>,
     /// How many connections each mapping has let in since the boot, or since this memory began.

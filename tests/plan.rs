@@ -1,8 +1,8 @@
 //! Planner scripts: what is sensed and answered, when, and what the plan makes of it. Pure data and a fake
 //! clock. Each file in `tests/plan/` says first why it exists, then `-- Config --`, `-- Script --` (a time
-//! and an event a line; `wake` in place of the time: when the plan said) and `-- Expect --` (every action, and what was asked with `wake?`, `exposure?`,
-//! `cameras?`, `failing?`, `memory?`, `standing?`, `status?` or `unseen?`). After each step the status document must be as
-//! its schema says.
+//! and an event a line; `wake` in place of the time: when the plan said) and `-- Expect --` (every action, and what
+//! was asked with `wake?`, `exposure?`, `outside?`, `cameras?`, `failing?`, `memory?`, `standing?`, `status?` or
+//! `unseen?`). After each step the status document must be as its schema says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "common/configuration.rs"]
@@ -15,12 +15,13 @@ use porchlight::config::{BackendChoice, Config, IpSource, Network};
 use porchlight::map::Map;
 use porchlight::model::*;
 use porchlight::plan::mapping::{unheard, way, Exposure};
+use porchlight::plan::outside::{OutsideJob, Verdict};
 use porchlight::plan::publish::ids;
 use porchlight::plan::repeat::Repeats;
-use porchlight::plan::upstream::{Ask, Port, Report, UpstreamJob, Way, LIFETIME};
+use porchlight::plan::upstream::{Ask, Place, Port, Report, UpstreamJob, Way, LIFETIME};
 use porchlight::plan::witness::{self, standing};
 use porchlight::plan::{
-    camera, fold, lease, notify, plan, probe, refresh, reload, settle, source, tunnel, upstream,
+    camera, fold, lease, notify, outside, plan, probe, refresh, reload, settle, source, tunnel, upstream,
 };
 use porchlight::plan::{Action, Carried, LeaseJob, Leased, Plan, ProbeJob, StaticLease};
 use porchlight::provider::{Failure, Kind, Outcome};
@@ -171,6 +172,13 @@ impl Stage {
             ["fw4", "procd"] => (self.world.fw4, self.world.procd) = (true, true),
             ["fw4", "came"] => settle::firewall_came(&mut self.state),
             ["trigger"] => self.event(Event::Trigger),
+            // The router above a WAN says that something changed.
+            ["announced", wan, gateway] => {
+                let sensed = self.world.wans.get(*wan).and_then(|wan| wan.v4.addr.seen());
+                let Some(std::net::IpAddr::V4(local)) = sensed else { panic!("{line}: no address") };
+                let place = Place { gateway: gateway.parse().unwrap(), local };
+                upstream::announced(&mut self.state, wan, place, self.now.boot);
+            }
             // Somebody sets the clock; `clock TIME` to that Unix time.
             ["clock", wall] => {
                 self.since = wall.parse::<u64>().unwrap() - self.now.boot.0 / 1000;
@@ -251,6 +259,7 @@ impl Stage {
                     Action::Map(job) => job.generation -= 1,
                     Action::Witness(job) => job.generation -= 1,
                     Action::Upstream(job) => job.generation -= 1,
+                    Action::Outside(job) => job.generation -= 1,
                     Action::Tell(job) => job.generation -= 1,
                     Action::Lease(_) | Action::Tunnel(_) => panic!("there is one at a time"),
                 }
@@ -284,6 +293,7 @@ impl Stage {
                 self.say(&format!("{}{exit}", text.lines().next().unwrap()));
             }
             ["reach?"] => self.reach(),
+            ["outside?"] => self.outside(),
             ["memory?"] => self.memory(),
             other => panic!("script: {other:?}"),
         }
@@ -302,6 +312,16 @@ impl Stage {
                 }
             }
         }
+    }
+
+    /// What `status` says of the ports as the internet sees them.
+    fn outside(&mut self) {
+        let (config, state, world) = (self.config.clone(), self.state.clone(), &self.world);
+        let view =
+            View { config: &config, problems: &[], deaf: &Map::new(), world, state: &state, now: self.now };
+        let text = render(&Json::parse(&view.to_json()).unwrap());
+        let lines: Vec<&str> = text.lines().filter(|line| line.get(2..9) == Some("outside")).collect();
+        self.say(&lines.join(" | "));
     }
 
     /// How each record stands that has something to publish.
@@ -645,6 +665,18 @@ impl Stage {
             Action::Lease(job) => self.leased(&job, words),
             Action::Tunnel(_) => unreachable!("it is not kept"),
             Action::Upstream(job) => self.above(&job, words),
+            // `done open`, `done closed`, or why it could not be told.
+            Action::Outside(job) => {
+                let result = match words {
+                    ["open"] => Ok(Verdict::Open),
+                    ["closed"] => Ok(Verdict::Closed),
+                    why => Err(why.join(" ")),
+                };
+                let now = self.now.boot;
+                if outside::answered(&mut self.state, &job, result, now) {
+                    self.say("that is new");
+                }
+            }
             Action::Resolve(job) => {
                 let result = match kind_of(words[0]) {
                     Some(_) => Err(failure(words[0])),
@@ -710,6 +742,10 @@ fn show(action: &Action) -> String {
             let how = job.way.map_or("in any way".into(), |way| format!("by {way}"));
             let all: Vec<String> = asks.chain(drops).collect();
             format!("ask {} {how} [{}]", job.place.gateway, all.join(", "))
+        }
+        Action::Outside(OutsideJob { mapping, family, target, .. }) => {
+            let (device, addr, port) = (&target.device, target.addr, target.port);
+            format!("have {mapping} tried by {device} ({family}): {addr} port {port}")
         }
         Action::Resolve(job) => format!("look up {}", job.name),
         Action::Tunnel(job) => {

@@ -1,13 +1,18 @@
 //! Sockets by which packets leave by one device only, from one address of it (SO_BINDTODEVICE, socket(7)). Where that
 //! cannot be had there is none: no answer is better than one that came by another way.
 
+use crate::sense::filter::Op;
+use rustix::net::RecvFlags;
 use smol::Async;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 
 /// How far a packet to a multicast group may go: whoever is meant is the next hop.
 const GROUP_HOPS: u32 = 2;
+/// ETH_P_IP of linux/if_ether.h.
+const ETH_P_IP: u16 = 0x0800;
 
 /// For datagrams.
 ///
@@ -38,6 +43,22 @@ pub(crate) async fn tcp(device: &str, from: IpAddr, to: SocketAddr) -> io::Resul
         Some(error) => Err(error),
         None => Ok(stream),
     }
+}
+
+/// IPv4 packets of any device that pass a filter, as they come in, before the packet filter (packet(7)): what is for a group
+/// is for nobody by the usual rules of a firewall. What had come before the filter stood is thrown away.
+///
+/// # Errors
+/// The kernel's: without CAP_NET_RAW, or without packet sockets.
+pub(crate) fn packets(filter: &[Op]) -> io::Result<Async<OwnedFd>> {
+    let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(i32::from(ETH_P_IP.to_be()))))?;
+    let program: Vec<SockFilter> =
+        filter.iter().map(|op| SockFilter::new(op.code, op.if_true, op.if_false, op.k)).collect();
+    socket.attach_filter(&program)?;
+    socket.set_nonblocking(true)?;
+    let socket = OwnedFd::from(socket);
+    while rustix::net::recv(&socket, &mut [0u8; 1][..], RecvFlags::TRUNC).is_ok() {}
+    Async::new(socket)
 }
 
 fn socket(device: &str, from: IpAddr, kind: Type) -> io::Result<Socket> {

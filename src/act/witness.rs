@@ -1,33 +1,28 @@
 //! Asks witnesses which address the internet sees, by one WAN and one family only: every socket is bound to the device
 //! and to the interface's address, and where that fails there is no answer rather than a wrong one.
 
-use super::http::{Http, Origin};
+use super::http::Http;
+use super::line::{self, Line, LIMIT};
 use super::net::{self, within, Work};
-use super::tls::Secure;
 use super::{bound, command};
 use crate::model::Family;
 use crate::plan::witness::source::DnsRow;
 use crate::plan::witness::{Testimony, Way, Witness, REST};
 use crate::plan::WitnessJob;
 use crate::wire::echo::{self, Shape};
-use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::Async;
 use std::cell::RefCell;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The longest that a web service or a program may take.
-const LIMIT: Duration = Duration::from_secs(10);
 /// The longest wait for an answer by UDP; then the next address is asked.
 const DNS_WAIT: Duration = Duration::from_secs(2);
 /// How often a question is sent by UDP.
 const SENDS: usize = 2;
 /// The most bytes of an answer by UDP.
 const UDP_CAP: usize = 1500;
-/// The one status whose body counts.
-const OK: u16 = 200;
 
 /// Why there is no address, and how long the service asks to be left alone.
 type Fault = (String, Option<Duration>);
@@ -41,11 +36,11 @@ pub async fn ask(job: &WitnessJob, http: &Http) -> Vec<Testimony> {
     let one = |witness: &Witness| -> Work {
         let (witness, told) = (witness.clone(), &told);
         Box::pin(async move {
-            let line = Line { job };
+            let round = Round { job };
             let answer = match &witness.way {
-                Way::Dns(row) => line.dns(row).await.map_err(plain),
-                Way::Web(url, shape) => line.web(url, *shape, http).await,
-                Way::Script(path) => line.script(path).await.map_err(plain),
+                Way::Dns(row) => round.dns(row).await.map_err(plain),
+                Way::Web(url, shape) => round.web(url, *shape, http).await,
+                Way::Script(path) => round.script(path).await.map_err(plain),
             };
             told.borrow_mut().push((witness, answer));
         })
@@ -58,17 +53,12 @@ fn plain(why: String) -> Fault {
     (why, None)
 }
 
-/// The way by which questions leave.
-struct Line<'a> {
+/// The questions of a job.
+struct Round<'a> {
     job: &'a WitnessJob,
 }
 
-impl Line<'_> {
-    /// Why nobody was asked.
-    fn no_socket(&self, error: &io::Error) -> String {
-        format!("not asked: no socket is to be had on {} ({error})", self.job.device)
-    }
-
+impl Round<'_> {
     /// One question by UDP, its servers taking turns.
     async fn dns(&self, row: &DnsRow) -> Result<IpAddr, String> {
         let mut id = [0; 2];
@@ -99,7 +89,8 @@ impl Line<'_> {
         message: &[u8],
         fits: &dyn Fn(&[u8]) -> Option<Said>,
     ) -> Result<Said, String> {
-        let socket = bound::udp(&self.job.device, self.job.own).map_err(|error| self.no_socket(&error))?;
+        let socket = bound::udp(&self.job.device, self.job.own)
+            .map_err(|error| line::no_socket(&self.job.device, &error))?;
         let broke = |error: io::Error| format!("cannot be reached ({error})");
         // Connected, it hears the server's address and port only.
         socket.connect((server, super::dns::PORT)).map_err(broke)?;
@@ -116,53 +107,15 @@ impl Line<'_> {
 
     /// One GET. Names are looked up as the system does it, but only addresses of the family are called.
     async fn web(&self, url: &str, shape: Shape, http: &Http) -> Result<IpAddr, Fault> {
-        let origin = Origin::of(url).map_err(|failure| plain(failure.text))?;
-        let reply = match within(Instant::now() + LIMIT, self.get(url, &origin, http)).await {
-            Some(reply) => reply.map_err(plain)?,
-            None => return Err(plain(format!("gives no whole answer within {} s", LIMIT.as_secs()))),
-        };
+        let line = Line { device: &self.job.device, own: self.job.own };
+        let reply = line.get(url, http).await.map_err(plain)?;
         match reply.code {
-            OK => echo::address(&reply.body, shape, self.job.family).map_err(|why| plain(why.into())),
+            line::OK => echo::address(&reply.body, shape, self.job.family).map_err(|why| plain(why.into())),
             403 | 429 => {
                 Err((format!("refuses us (status {})", reply.code), Some(reply.retry_after.unwrap_or(REST))))
             }
             code => Err((format!("answers with status {code}"), reply.retry_after)),
         }
-    }
-
-    async fn get(&self, url: &str, origin: &Origin, http: &Http) -> Result<echo::Reply, String> {
-        let roots =
-            if origin.tls { Some(http.roots(&origin.shown).map_err(|failure| failure.text)?) } else { None };
-        let secure = roots.map(|roots| Secure::new(roots, &origin.host)).transpose();
-        let secure = secure.map_err(|error| format!("no TLS with it ({error})"))?;
-        let until = Instant::now() + LIMIT;
-        let addrs = net::resolve(&origin.shown, &origin.host, origin.port, until).await;
-        let mut addrs = addrs.map_err(|failure| failure.text)?;
-        addrs.retain(|addr| Family::of(addr.ip()) == self.job.family);
-        let server = self.connect(&addrs).await?;
-        if let Some(secure) = &secure {
-            secure.handshake(&server).await.map_err(|fault| fault.in_short())?;
-        }
-        let path = url.splitn(4, '/').nth(3).unwrap_or_default();
-        let request = format!(
-            "GET /{path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {}\r\nAccept: text/plain, */*\r\nConnection: close\r\n\r\n",
-            origin.authority(),
-            http.user_agent()
-        );
-        converse(&server, secure.as_ref(), request.as_bytes()).await
-    }
-
-    /// A connection to the first address that takes it.
-    async fn connect(&self, addrs: &[SocketAddr]) -> Result<Async<TcpStream>, String> {
-        let mut last = format!("has no address in {}", self.job.family);
-        for addr in addrs {
-            match bound::tcp(&self.job.device, self.job.own, *addr).await {
-                Ok(server) => return Ok(server),
-                Err(error) if is_of_socket(&error) => return Err(self.no_socket(&error)),
-                Err(error) => last = format!("cannot be reached ({error})"),
-            }
-        }
-        Err(last)
     }
 
     /// The owner's program. It is told the WAN's section, its device and the family.
@@ -177,45 +130,6 @@ impl Line<'_> {
             return Err(echo::LONG.into());
         }
         echo::address(&ran.out, Shape::Anywhere, self.job.family).map_err(str::to_string)
-    }
-}
-
-/// Whether it is the device or the address that is not there, and not the server.
-fn is_of_socket(error: &io::Error) -> bool {
-    let gone = [libc::ENODEV, libc::EADDRNOTAVAIL, libc::EPERM];
-    error.raw_os_error().is_some_and(|code| gone.contains(&code))
-}
-
-/// Sends the request and takes the answer to its end.
-async fn converse(
-    mut server: &Async<TcpStream>,
-    secure: Option<&Secure>,
-    request: &[u8],
-) -> Result<echo::Reply, String> {
-    let broke = |error: io::Error| format!("breaks off ({error})");
-    match secure {
-        Some(secure) => secure.send(server, request).await.map_err(|fault| fault.in_short())?,
-        None => server.write_all(request).await.map_err(broke)?,
-    }
-    let (mut answer, mut piece) = (Vec::new(), vec![0; echo::CAP]);
-    loop {
-        let count = server.read(&mut piece).await.map_err(broke)?;
-        let taken = piece.get(..count).unwrap_or_default();
-        let (mut end, mut torn) = (count == 0, false);
-        match secure {
-            Some(secure) => {
-                let opened = secure.open(server, taken).await.map_err(|fault| fault.in_short())?;
-                answer.extend(opened.plain);
-                (end, torn) = (end || opened.end, opened.torn);
-            }
-            None => answer.extend(taken),
-        }
-        if answer.len() > echo::CAP {
-            return Err(echo::LONG.into());
-        }
-        if end {
-            return echo::reply(&answer, torn).map_err(str::to_string);
-        }
     }
 }
 
@@ -236,6 +150,7 @@ mod tests {
             generation: 1,
             device: "no-such-device".into(),
             own: IpAddr::from([127, 0, 0, 1]),
+            above: None,
             fresh: true,
             witnesses: source::all(&wan, Family::V4, 0),
         };

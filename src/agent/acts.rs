@@ -58,6 +58,7 @@ impl Agent {
             Action::Tell(job) => self.start_tell(job, now),
             Action::Lease(job) => self.start_lease(job),
             Action::Upstream(job) => self.start_upstream(job),
+            Action::Outside(job) => self.start_outside(job),
             Action::Tunnel(job) => self.start_tunnel(&job),
         }
     }

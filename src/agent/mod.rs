@@ -5,6 +5,7 @@ mod acts;
 mod asked;
 mod filter;
 mod memory;
+mod outside;
 mod reload;
 mod report;
 mod sensors;
@@ -32,8 +33,9 @@ use crate::mapping::hits::{label, Hits};
 use crate::mapping::nft::{MapReport, Program};
 use crate::model::{Event, Family, Mac, Now, Protection, RecordId, Time, TimeZone, World};
 use crate::paths::Paths;
+use crate::plan::outside::{OutsideJob, Verdict};
 use crate::plan::repeat::Repeats;
-use crate::plan::upstream::{Report, UpstreamJob};
+use crate::plan::upstream::{Place, Report, UpstreamJob};
 use crate::plan::witness::{Standing, Testimony};
 use crate::plan::{
     self, camera, fold, lease, refresh, settle, witness, Leased, LookJob, MapJob, ProbeJob, PublishJob,
@@ -80,8 +82,12 @@ pub enum Message {
     Told(TellJob, Result<(), Failure>),
     /// A change of the packet filter came back.
     Mapped(MapJob, u64, Duration, Result<MapReport, String>),
+    /// A service tried a port from the internet, or could not be asked.
+    Tried(OutsideJob, Result<Verdict, String>),
     /// The router above a WAN answered, or did not.
     Upstream(UpstreamJob, Report),
+    /// The router above a WAN announced a change.
+    Announced(String, Place),
     /// Something became of a tunnel's line.
     Tunnel(plan::tunnel::Report),
     /// Static leases were looked at.
@@ -134,6 +140,8 @@ pub struct Agent {
     pub(crate) changing_filter: Option<Task<()>>,
     /// Questions to the routers above us, by the WAN section's name.
     pub(crate) asking_above: Map<String, Task<()>>,
+    /// Those who listen to them, if that can be: to whom, and by which device.
+    pub(crate) listening_above: Map<String, upstream::Listener>,
     /// What runs of the tunnels.
     pub(crate) tunnels: Tunnels,
     /// The look at the packet filter that is under way: a change ends it.
@@ -218,6 +226,7 @@ impl Agent {
             confirm_at_once: Arc::new(smol::lock::Semaphore::new(acts::CONFIRM_AT_ONCE)),
             changing_filter: None,
             asking_above: Map::new(),
+            listening_above: Map::new(),
             checking_filter: None,
             check_filter_again: false,
             filter_checked_at: None,
@@ -247,8 +256,8 @@ impl Agent {
     /// Runs until it is to end. Returns whether all is well then.
     pub async fn run(mut self, rx: Receiver<Message>, mode: Mode) -> Result<bool, String> {
         if mode != Mode::Daemon {
-            // What is given has to be renewed.
-            self.config.global.upstream = Upstream::Off;
+            // What is given has to be renewed, and no pass waits for a port to be tried.
+            (self.config.global.upstream, self.config.global.probe_url) = (Upstream::Off, None);
             self.config.tunnels = Vec::new();
         }
         self.start_sensors().await?;
@@ -312,6 +321,7 @@ impl Agent {
             self.read_holes(now);
         }
         self.nudge_unheard();
+        self.listen_above();
         plan::tunnel::observe(&self.config, &self.world, &mut self.state, now);
         self.report_reach();
         let plan = plan::plan(&self.config, &self.world, &self.state, now);
@@ -405,7 +415,9 @@ impl Agent {
             Message::Resolved(job, result) => self.resolved(&job, result, now),
             Message::Told(job, result) => self.told(&job, result, now),
             Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
+            Message::Tried(job, result) => self.tried(&job, result, now),
             Message::Upstream(job, report) => self.heard_above(&job, report, now),
+            Message::Announced(wan, place) => self.announced_above(&wan, place, now),
             Message::Tunnel(report) => self.tunnelled(&report, now),
             Message::Leased(result) => self.leased(result, now),
             Message::Droppers(generation, droppers) => {

@@ -73,11 +73,14 @@ impl Agent {
     pub(crate) fn report_reach(&mut self) {
         let mut texts = Vec::new();
         for wan in &self.config.wans {
-            for family in wan.families.iter().copied() {
+            for family in
+                Family::BOTH.into_iter().filter(|family| witness::is_wanted(&self.config, wan, *family))
+            {
                 let found = witness::standing(&self.world, &self.state, wan, family);
                 let (key, unsure) =
                     (witness::key(wan, family), matches!(found.reach, Reach::Unknown | Reach::Offline));
-                let same = |told: &Standing| (told.reach, told.known == KnownBy::Mismatch, told.own);
+                let same =
+                    |told: &Standing| (told.reach, told.known == KnownBy::Mismatch, told.own, told.refuted);
                 let told = self.reach_told.get(&key).map(same);
                 let open = witness::is_open(&self.config, &self.world, &self.state, wan, family);
                 // What witnesses say to a private address is waited for, so that it is said in one sentence.

@@ -3,11 +3,20 @@
 use super::report::draw;
 use super::{Agent, BackendChoice, Config, Message};
 use crate::act::net::{all, Work};
+use crate::config::Wan;
+use crate::map::Map;
 use crate::mapping::upstream;
 use crate::model::{millis, Now};
-use crate::plan::upstream::{above, answered, farewell, sentence, Report, UpstreamJob};
+use crate::plan::upstream::{
+    above, announced, answered, farewell, place, sentence, Place, Report, UpstreamJob,
+};
+use crate::sense::announced::Announcements;
 use crate::state::State;
+use smol::Task;
 use std::time::Duration;
+
+/// To whom is listened, by which device, and who does, if that can be.
+pub(crate) type Listener = ((Place, String), Option<Task<()>>);
 
 /// How long the routers may take at the end to let go of what they gave.
 const LEAVE_LIMIT: Duration = Duration::from_secs(3);
@@ -36,6 +45,43 @@ impl Agent {
             let _ = tx.try_send(Message::Upstream(job, report));
         };
         self.asking_above.insert(wan, self.spawn(work));
+    }
+
+    /// Listens to the routers that are asked, and to no others.
+    pub(super) fn listen_above(&mut self) {
+        let of = |wan: &Wan| {
+            let (place, device) = place(&self.config, &self.world, wan)?;
+            Some((wan.name.clone(), (place, device.to_string())))
+        };
+        let wanted: Map<String, (Place, String)> = self.config.wans.iter().filter_map(of).collect();
+        self.listening_above.retain(|wan, (at, _)| wanted.get(wan) == Some(&*at));
+        for (wan, at) in &wanted {
+            if !self.listening_above.contains_key(wan) {
+                let task = self.listen_to(wan, at.0, &at.1);
+                self.listening_above.insert(wan.clone(), (at.clone(), task));
+            }
+        }
+    }
+
+    fn listen_to(&self, wan: &str, place: Place, device: &str) -> Option<Task<()>> {
+        let announcements = match Announcements::open(device, place) {
+            Ok(announcements) => announcements,
+            Err(error) => {
+                log::debug!("wan {wan}: the router above us is not heard ({error}); it is asked each minute");
+                return None;
+            }
+        };
+        let (wan, tx) = (wan.to_string(), self.tx.clone());
+        Some(self.spawn(async move {
+            while announcements.heard().await.is_ok() {
+                let _ = tx.try_send(Message::Announced(wan.clone(), place));
+            }
+        }))
+    }
+
+    pub(super) fn announced_above(&mut self, wan: &str, place: Place, now: Now) {
+        log::debug!("wan {wan}: the router above us ({}) announces a change", place.gateway);
+        announced(&mut self.state, wan, place, now.boot);
     }
 
     pub(super) fn heard_above(&mut self, job: &UpstreamJob, report: Report, now: Now) {
@@ -76,7 +122,7 @@ impl Agent {
 
     /// Has the routers above us take away what they gave, unless our own mappings stay.
     pub(super) async fn leave_above(&mut self) {
-        self.asking_above = Default::default();
+        (self.asking_above, self.listening_above) = Default::default();
         let global = &self.config.global;
         if global.keep_on_stop && global.backend != BackendChoice::Uci {
             return;

@@ -3,6 +3,7 @@
 
 mod mapping;
 mod notify;
+mod outside;
 mod record;
 mod resident;
 mod tunnel;
@@ -204,6 +205,7 @@ impl<'a> Loader<'a> {
             backend,
             upstream,
             keep_on_stop: fields.flag("keep_on_stop"),
+            probe_url: self.probe_url(fields),
         };
         Some(Fate::Good)
     }

@@ -163,6 +163,8 @@ pub struct Global {
     pub upstream: Upstream,
     /// `option keep_on_stop`.
     pub keep_on_stop: bool,
+    /// `option probe_url`: who tries the ports from the internet; `None`: nobody.
+    pub probe_url: Option<ProbeUrl>,
 }
 
 impl Default for Global {
@@ -178,6 +180,7 @@ impl Default for Global {
             backend: BackendChoice::Auto,
             upstream: Upstream::Auto,
             keep_on_stop: false,
+            probe_url: None,
         }
     }
 }
@@ -188,6 +191,17 @@ impl Global {
     pub fn leaves_mappings(&self) -> bool {
         self.keep_on_stop || self.backend == BackendChoice::Uci
     }
+}
+
+/// `option probe_url`: a service that tries a port from the internet, and what it answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeUrl {
+    /// Its address, with `{port}` and perhaps `{ip}`.
+    pub url: String,
+    /// `option probe_open`: what the answer holds if the port is open.
+    pub open: String,
+    /// `option probe_closed`: what it holds if the port is closed.
+    pub closed: String,
 }
 
 /// `option upstream`: whether the router above us is asked for our ports too.

@@ -222,6 +222,15 @@ static GLOBAL: &[OptionRow] = &[
         "Ask the router above us for the mapping too (PCP, NAT-PMP, UPnP); auto: where the WAN's address is private",
     ),
     option("keep_on_stop", Kind::Bool, "0", "1: a clean stop leaves the mappings in place"),
+    option(
+        "probe_url",
+        Kind::Url,
+        "",
+        "A service that tries a port from the internet, such as https://ifconfig.co/port/{port}; {ip} is the address; \
+         default: only the inside is tested",
+    ),
+    option("probe_open", Kind::Text, "true", "What it answers where the port is open; blanks and case do not count"),
+    option("probe_closed", Kind::Text, "false", "What it answers where the port is closed"),
 ];
 
 static WAN: &[OptionRow] = &[

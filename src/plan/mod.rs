@@ -9,6 +9,7 @@ pub mod fold;
 pub mod lease;
 pub mod mapping;
 pub mod notify;
+pub mod outside;
 pub mod probe;
 pub mod publish;
 pub mod reach;
@@ -59,6 +60,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     lease::plan(config, world, state, now, &mut plan);
     upstream::plan(config, world, state, now, &mut plan);
     witness::plan(config, world, state, now, &mut plan);
+    outside::plan(config, world, state, now, &mut plan);
     notify::plan(config, world, state, now, &mut plan);
     plan
 }
@@ -84,6 +86,8 @@ pub enum Action {
     Lease(LeaseJob),
     /// Ask the router above a WAN for its address and for ports.
     Upstream(upstream::UpstreamJob),
+    /// Have a service try a port from the internet.
+    Outside(outside::OutsideJob),
     /// Have a tunnel carry exactly these mappings.
     Tunnel(tunnel::TunnelJob),
 }
@@ -136,6 +140,8 @@ pub struct WitnessJob {
     pub device: String,
     /// ... from this address, which the interface has.
     pub own: IpAddr,
+    /// What the router above us says of itself, which counts as a vote.
+    pub above: Option<IpAddr>,
     /// A new round begins.
     pub fresh: bool,
     /// Whom to ask, all at once.

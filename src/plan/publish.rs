@@ -3,8 +3,8 @@
 use super::account::{account_key, same_job};
 use super::reach::reach;
 use super::retry::due;
-use super::witness::standing;
-use super::{refresh, six, tunnel, upstream};
+use super::witness::{outside, standing};
+use super::{refresh, six, tunnel};
 use super::{Action, LookJob, Plan, PublishJob};
 use crate::config::{Config, Record, Wan};
 use crate::model::{Family, Now, Reach, RecordId, Time, World};
@@ -39,21 +39,36 @@ pub fn wish(config: &Config, world: &World, state: &State, record: &Record, fami
         Some(Err(why)) => return Wish::Wait(why),
         None => {}
     }
+    let wans = record.wans.iter().filter_map(|name| config.wans.iter().find(|wan| wan.name == *name));
+    match address(world, state, wans, family) {
+        Ok((_, addr)) => Wish::Address(addr),
+        Err(reasons) if reasons.is_empty() => Wish::Wait(format!("none of its WANs has {family}")),
+        Err(reasons) => Wish::Wait(reasons.join("; ")),
+    }
+}
+
+/// The first of these WANs by whose address the internet gets in, and that address; see [`wish`].
+///
+/// # Errors
+/// Why not, one reason for each WAN that has the family.
+pub(super) fn address<'a>(
+    world: &World,
+    state: &State,
+    wans: impl Iterator<Item = &'a Wan>,
+    family: Family,
+) -> Result<(&'a Wan, IpAddr), Vec<String>> {
     let (mut reasons, mut behind) = (Vec::new(), None);
-    for name in &record.wans {
-        let Some(wan) = config.wans.iter().find(|wan| wan.name == *name) else { continue };
-        if !wan.families.contains(&family) {
-            continue;
-        }
+    for wan in wans.filter(|wan| wan.families.contains(&family)) {
+        let name = &wan.name;
         let addr = world.wans.get(name).and_then(|world| world.line(family).addr.seen());
         let standing = standing(world, state, wan, family);
         let is_behind = family == Family::V4 && !matches!(standing.reach, Reach::Public | Reach::Offline);
-        if let Some(outside) = outside(world, wan).filter(|_| is_behind) {
-            return Wish::Address(outside);
+        if let Some(outside) = outside(world, state, wan).filter(|_| is_behind) {
+            return Ok((wan, outside));
         }
         let reason = match (addr, standing.reach) {
             (None, _) => format!("no {family} address"),
-            (Some(addr), Reach::Public) => return Wish::Address(addr),
+            (Some(addr), Reach::Public) => return Ok((wan, addr)),
             (Some(addr), Reach::Unknown) => {
                 format!("{addr}: witnesses are asked whether the internet sees it")
             }
@@ -63,25 +78,14 @@ pub fn wish(config: &Config, world: &World, state: &State, record: &Record, fami
             },
             (Some(addr), other) => {
                 if other == Reach::Nat {
-                    behind = behind.or(standing.seen);
+                    behind = behind.or(standing.seen.map(|seen| (wan, seen)));
                 }
                 format!("{addr} is {other}: it is not published")
             }
         };
         reasons.push(format!("wan {name}: {reason}"));
     }
-    if let Some(seen) = behind {
-        return Wish::Address(seen);
-    }
-    if reasons.is_empty() {
-        reasons.push(format!("none of its WANs has {family}"));
-    }
-    Wish::Wait(reasons.join("; "))
-}
-
-/// The public address of the router above a WAN, if we can talk to that.
-fn outside(world: &World, wan: &Wan) -> Option<IpAddr> {
-    upstream::public(wan, world.wans.get(&wan.name)?)
+    behind.ok_or(reasons)
 }
 
 /// The ids that a record section stands for.

@@ -3,8 +3,8 @@
 use super::account::account_key;
 use super::retry::{after, Attempt, Spent};
 use super::{
-    lease, mapping, notify, probe, refresh, reload, source, tunnel, upstream, witness, Action, Carried,
-    LookJob, MapJob, PublishJob, Rule,
+    lease, mapping, notify, outside, probe, refresh, reload, source, tunnel, upstream, witness, Action,
+    Carried, LookJob, MapJob, PublishJob, Rule,
 };
 use crate::config::Config;
 use crate::map::Map;
@@ -58,7 +58,11 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
             0
         }
         Action::Upstream(job) => {
-            upstream::begin(state, job);
+            upstream::begin(state, job, now.boot);
+            0
+        }
+        Action::Outside(job) => {
+            outside::begin(state, job, now.boot);
             0
         }
         Action::Tunnel(job) => {
@@ -424,6 +428,7 @@ pub fn try_again(state: &mut State) {
     lease::try_again(state);
     upstream::try_again(state);
     source::try_again(state);
+    outside::try_again(state);
     tunnel::try_again(state);
     // Not forgotten: until a change of the packet filter succeeds, what is in force is in doubt.
     if let Some(retry) = &mut state.mapping.retry {
@@ -447,6 +452,7 @@ pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
     lease::reconfigured(state, before, now);
     upstream::reconfigured(state, now);
     source::reconfigured(state, now);
+    outside::reconfigured(state, before, now);
     tunnel::reconfigured(state, before, now);
     state.hits.retain(|name, _| now.mappings.iter().any(|mapping| mapping.name == *name));
     let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();

@@ -5,7 +5,7 @@ use super::mapping::{exposure, Exposure};
 use super::reach::reach;
 use super::retry::{after, due, Attempt, Spent};
 use super::witness::standing;
-use super::{upstream, Action, Plan};
+use super::{witness, Action, Plan};
 use crate::config::tunnel::Kind as TunnelKind;
 use crate::config::{Config, Mapping, Record, Tunnel};
 use crate::model::{Family, Now, Reach, Time, World};
@@ -90,8 +90,7 @@ fn is_reached(config: &Config, world: &World, state: &State, tunnel: &Tunnel) ->
     let mut found = None;
     for wan in config.wans.iter().filter(|wan| wan.families.contains(&family)) {
         let by_another = || {
-            let sensed = world.wans.get(&wan.name).filter(|_| v4)?;
-            upstream::public(wan, sensed)?;
+            witness::outside(world, state, wan).filter(|_| v4)?;
             let refused = &state.upstream.get(&wan.name)?.refused;
             mappings()
                 .all(|mapping| refused.iter().all(|(port, _)| port.1 != mapping.src_dport.0))
@@ -296,7 +295,7 @@ pub(super) fn followed_names(config: &Config) -> impl Iterator<Item = &String> {
 }
 
 /// The addresses of a tunnel's server.
-fn addresses<'a>(state: &'a State, tunnel: &'a Tunnel) -> Vec<IpAddr> {
+pub(super) fn addresses<'a>(state: &'a State, tunnel: &'a Tunnel) -> Vec<IpAddr> {
     if let Some(addr) = state.tunnels.get(&tunnel.name).and_then(|memory| memory.hole) {
         return vec![addr];
     }

@@ -26,6 +26,8 @@ const CHECK_SILENT: Duration = Duration::from_secs(3600);
 const PAUSE: Duration = Duration::from_secs(2);
 /// ... and after so many times it counts as one that speaks nothing: about ten minutes, so that it may start anew.
 const PATIENCE: u32 = 14;
+/// However often a router announces that something changed, it is not asked more than once in this time.
+const ANNOUNCED: Duration = Duration::from_secs(2);
 /// The most ports that are asked for.
 const PORTS_CAP: usize = 32;
 /// Clocks that do not go alike: an epoch that is behind by more than this and an eighth of the time that passed
@@ -163,6 +165,10 @@ pub struct UpstreamState {
     pub at: Time,
     /// When to look again.
     pub next: Time,
+    /// It announced a change while it was being asked: when to look again then.
+    pub again: Option<Time>,
+    /// Not asked for the sake of an announcement before this.
+    pub hush: Time,
     /// What was said of it last.
     pub said: String,
 }
@@ -184,7 +190,7 @@ pub fn outside_port(config: &Config, state: &State, mapping: &Mapping) -> Option
 }
 
 /// Who is to be asked above a WAN, and by which device; `None`: nobody.
-fn place<'a>(config: &Config, world: &'a World, wan: &Wan) -> Option<(Place, &'a str)> {
+pub fn place<'a>(config: &Config, world: &'a World, wan: &Wan) -> Option<(Place, &'a str)> {
     let sensed = world.wans.get(&wan.name).filter(|sensed| sensed.v4.route)?;
     let (Some(IpAddr::V4(local)), Some(gateway)) = (sensed.v4.addr.seen(), sensed.gateway) else {
         return None;
@@ -340,13 +346,28 @@ pub fn farewell(world: &World, state: &State, wan: &Wan) -> Option<UpstreamJob> 
 }
 
 /// A job is on its way.
-pub(super) fn begin(state: &mut State, job: &UpstreamJob) {
+pub(super) fn begin(state: &mut State, job: &UpstreamJob, now: Time) {
     let memory = state.upstream.entry(job.wan.clone()).or_default();
     if memory.place != Some(job.place) {
         let said = std::mem::take(&mut memory.said);
         *memory = UpstreamState { place: Some(job.place), said, ..UpstreamState::default() };
     }
     (memory.generation, memory.in_flight) = (job.generation, Some(job.clone()));
+    memory.hush = now.plus(ANNOUNCED);
+}
+
+/// The router above a WAN announced that it restarted or has another address (RFC 6886 section 3.2.1, RFC 6887 section
+/// 14.1): it is asked. Nothing of it is believed, as anyone on that network could say so.
+pub fn announced(state: &mut State, wan: &str, place: Place, now: Time) {
+    let Some(memory) = state.upstream.get_mut(wan).filter(|memory| memory.place == Some(place)) else {
+        return;
+    };
+    let at = memory.hush.max(now);
+    if memory.in_flight.is_some() {
+        memory.again = memory.again.or(Some(at));
+    } else {
+        memory.next = memory.next.min(at);
+    }
 }
 
 /// Takes in what became of a job. Returns whether the router was found to have lost what it had given.
@@ -356,8 +377,10 @@ pub fn answered(state: &mut State, wan: &Wan, job: &UpstreamJob, report: Report,
         return false;
     }
     (memory.in_flight, memory.at) = (None, now);
+    let again = memory.again.take();
     let Some(way) = report.way else {
         silent(memory, now);
+        memory.next = again.map_or(memory.next, |at| memory.next.min(at));
         return false;
     };
     let lost = has_restarted(memory.epoch, report.epoch, now);
@@ -370,12 +393,12 @@ pub fn answered(state: &mut State, wan: &Wan, job: &UpstreamJob, report: Report,
     memory.tries = 0;
     let asked = |port: &Port| job.asks.iter().any(|ask| ask.port == *port);
     memory.refused.retain(|(port, _)| !asked(port));
-    let again = |port: &Port| {
+    let told = |port: &Port| {
         report.dropped.contains(port)
             || report.granted.iter().any(|(granted, ..)| granted == port)
             || report.refused.iter().any(|(refused, _)| refused == port)
     };
-    memory.grants.retain(|grant| !again(&grant.port));
+    memory.grants.retain(|grant| !told(&grant.port));
     for (port, external, lifetime) in report.granted {
         let half = if lifetime == 0 { LIFETIME } else { lifetime.min(LIFETIME) } / 2;
         let due = now.plus(Duration::from_secs(half.max(1).into()));
@@ -385,7 +408,7 @@ pub fn answered(state: &mut State, wan: &Wan, job: &UpstreamJob, report: Report,
     memory.refused.truncate(PORTS_CAP);
     let good = memory.external.is_some_and(|addr| reach(addr.into(), &wan.accept) == Reach::Public);
     let wait = if good && memory.refused.is_empty() { CHECK } else { CHECK_IN_VAIN };
-    memory.next = now.plus(wait);
+    memory.next = again.map_or(now.plus(wait), |at| at.max(now));
     lost
 }
 

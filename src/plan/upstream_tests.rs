@@ -56,7 +56,7 @@ fn a_farewell_is_for_what_was_just_asked_for_too_and_from_here_only() {
     let (mut state, mut world) = (State::default(), world());
     let asks = vec![Ask { port: (Proto::Tcp, 8554), external: 8554 }];
     let first = job(&state, &wan(), place(), "wan0", asks);
-    begin(&mut state, &first);
+    begin(&mut state, &first, Time(0));
     assert_eq!(farewell(&world, &state, &wan()).unwrap().drops, [grant(8554)]);
     assert!(!answered(&mut state, &wan(), &first, granted(&first), Time(1000)));
     let bye = farewell(&world, &state, &wan()).unwrap();
@@ -71,9 +71,9 @@ fn a_farewell_is_for_what_was_just_asked_for_too_and_from_here_only() {
 fn an_older_answer_says_nothing() {
     let mut state = State::default();
     let first = job(&state, &wan(), place(), "wan0", vec![Ask { port: (Proto::Tcp, 1), external: 1 }]);
-    begin(&mut state, &first);
+    begin(&mut state, &first, Time(0));
     let second = job(&state, &wan(), place(), "wan0", Vec::new());
-    begin(&mut state, &second);
+    begin(&mut state, &second, Time(0));
     answered(&mut state, &wan(), &first, granted(&first), Time(5));
     let memory = state.upstream.get("wan").unwrap();
     assert!(memory.grants.is_empty() && memory.in_flight.is_some());
@@ -84,10 +84,10 @@ fn what_was_given_outlives_a_kill_and_not_a_reboot() {
     let mut state = State { nonce: *b"0123456789ab", ..State::default() };
     let asks = [8554, 8555].map(|port| Ask { port: (Proto::Tcp, port), external: port }).to_vec();
     let first = job(&state, &wan(), place(), "wan0", asks[..1].to_vec());
-    begin(&mut state, &first);
+    begin(&mut state, &first, Time(0));
     answered(&mut state, &wan(), &first, granted(&first), Time(1000));
     let second = job(&state, &wan(), place(), "wan0", asks);
-    begin(&mut state, &second);
+    begin(&mut state, &second, Time(0));
     let text = state.to_text("boot");
     let again = State::from_text(&text, "boot").unwrap();
     let memory = again.upstream.get("wan").unwrap();

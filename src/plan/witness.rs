@@ -4,6 +4,7 @@
 pub mod source;
 
 use super::reach::reach;
+use super::upstream;
 use super::{Action, Plan, WitnessJob};
 use crate::config::{Config, IpSource, Wan};
 use crate::map::Map;
@@ -30,6 +31,9 @@ pub const REST: Duration = Duration::from_secs(3600);
 const REST_LONGEST: Duration = Duration::from_secs(86_400);
 /// One that gave no good answer while others did rests for so long.
 const REST_SHORT: Duration = Duration::from_secs(900);
+
+/// Who says what the router above us says of itself.
+const ABOVE: &str = "the router above us";
 
 /// What one witness said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +86,10 @@ pub struct Hearing {
     pub last: Outcome,
     /// What they agreed on last, and nothing else since.
     pub agreed: Option<IpAddr>,
+    /// What the router above us said of itself when the last round began, which counted as a vote ...
+    pub above: Option<IpAddr>,
+    /// ... and what it said when they agreed on something else.
+    pub refuted: Option<IpAddr>,
     /// Rounds in a row without agreement.
     pub failed: u32,
     /// When the last round began.
@@ -122,6 +130,13 @@ impl Known {
 }
 
 impl Hearing {
+    /// Whether witnesses agree on something else than what the router above us says, be it that it speaks for the first time.
+    /// If it says something else than in the last round, that is newer than what they say.
+    fn refutes(&self, above: IpAddr) -> bool {
+        let first = self.above.is_none() && self.agreed.is_some_and(|seen| seen != above);
+        self.refuted == Some(above) || first
+    }
+
     /// Who said what, where that was not enough.
     pub fn doubt(&self) -> String {
         let said: Vec<String> =
@@ -146,6 +161,8 @@ pub struct Standing {
     pub own: Option<IpAddr>,
     /// The address that the internet sees, as witnesses agree.
     pub seen: Option<IpAddr>,
+    /// The router above us says that it has this one, and that is not what the internet sees.
+    pub refuted: Option<IpAddr>,
 }
 
 impl Standing {
@@ -158,6 +175,13 @@ impl Standing {
                 "the interface has {own}, but the internet sees {}: something in front of this router translates \
                  addresses, so nobody reaches the camera by {family} unless that forwards its port; ask the provider \
                  for a public address of your own",
+                self.seen?
+            ),
+            (Reach::Nat, _) if self.refuted.is_some() => format!(
+                "{own} is a private address: the router in front of this one says that it has {}, but the internet sees \
+                 {}: there is another NAT in front of that one, so nobody reaches the camera by {family} unless that \
+                 forwards its port too; ask the provider for a public address of your own",
+                self.refuted?,
                 self.seen?
             ),
             (Reach::Nat, _) => format!(
@@ -204,11 +228,14 @@ pub fn heard<'a>(world: &World, state: &'a State, wan: &Wan, family: Family) -> 
 
 /// How one family of a WAN can be reached.
 pub fn standing(world: &World, state: &State, wan: &Wan, family: Family) -> Standing {
-    let mut standing = Standing { reach: Reach::Offline, known: Known::Interface, own: None, seen: None };
+    let (known, none) = (Known::Interface, None);
+    let mut standing = Standing { reach: Reach::Offline, known, own: none, seen: none, refuted: none };
     let Some((_, own)) = subject(world, wan, family) else { return standing };
     let memory = heard(world, state, wan, family);
     (standing.own, standing.seen) = (Some(own), memory.and_then(|memory| memory.agreed));
     standing.reach = reach(own, &wan.accept);
+    let above = above(world, wan, family);
+    standing.refuted = above.filter(|above| memory.is_some_and(|memory| memory.refutes(*above)));
     match standing.seen {
         Some(seen) if standing.reach == Reach::Public && seen != own => {
             (standing.reach, standing.known) = (Reach::Nat, Known::Mismatch);
@@ -227,6 +254,18 @@ pub fn standing(world: &World, state: &State, wan: &Wan, family: Family) -> Stan
     standing
 }
 
+/// The public address of the router above a WAN, as it says itself.
+fn above(world: &World, wan: &Wan, family: Family) -> Option<IpAddr> {
+    let sensed = world.wans.get(&wan.name).filter(|_| family == Family::V4)?;
+    upstream::public(wan, sensed)
+}
+
+/// The same, unless witnesses agree that the internet sees another one.
+pub fn outside(world: &World, state: &State, wan: &Wan) -> Option<IpAddr> {
+    let found = standing(world, state, wan, Family::V4).refuted;
+    above(world, wan, Family::V4).filter(|addr| found != Some(*addr))
+}
+
 /// Whether the WAN's IPv6 is a way in.
 pub fn has_public_v6(world: &World, state: &State, wan: &Wan) -> bool {
     standing(world, state, wan, Family::V6).reach == Reach::Public
@@ -237,7 +276,7 @@ fn believes_interface(wan: &Wan) -> bool {
 }
 
 /// Whether something is kept right by this line.
-fn is_wanted(config: &Config, wan: &Wan, family: Family) -> bool {
+pub fn is_wanted(config: &Config, wan: &Wan, family: Family) -> bool {
     let follows =
         |record: &crate::config::Record| record.wans.contains(&wan.name) && record.families.contains(&family);
     wan.families.contains(&family)
@@ -271,13 +310,14 @@ fn line(
         return;
     }
     let fresh = !(same && memory.running);
+    let above = above(world, wan, family).filter(|_| !is_confirmation(wan, own));
     if fresh {
         let floor = if memory.rounds == 0 { Time::default() } else { memory.started.plus(FLOOR) };
         // What is only to be confirmed is asked once for each address, and once more when the clock lets TLS be asked.
         let better = if memory.next.is_some() { world.healed } else { world.clock_set };
         let healed = better.is_some_and(|at| at > memory.started) && memory.last != Outcome::Agreed;
         let due = match memory.next {
-            _ if !same || healed => floor,
+            _ if !same || healed || above.is_some() && above != memory.above => floor,
             Some(at) => at,
             None => return,
         };
@@ -285,15 +325,20 @@ fn line(
             return plan.wake(due);
         }
     }
-    let none = Hearing { rounds: memory.rounds, ..Hearing::default() };
+    let none = Hearing { rounds: memory.rounds, votes: vote_above(above), ..Hearing::default() };
     let witnesses = batch(wan, family, own, if fresh { &none } else { memory }, &state.hearings.rests, now);
     if witnesses.is_empty() {
         let rests = state.hearings.rests.values().filter(|until| **until > now.boot);
         return rests.min().into_iter().for_each(|until| plan.wake(*until));
     }
     let generation = memory.generation + 1;
-    let job = WitnessJob { wan: wan.name.clone(), family, generation, device, own, fresh, witnesses };
+    let job = WitnessJob { wan: wan.name.clone(), family, generation, device, own, above, fresh, witnesses };
     plan.actions.push(Action::Witness(job));
+}
+
+/// The router above us, of itself: one vote.
+fn vote_above(addr: Option<IpAddr>) -> Vec<Vote> {
+    addr.map(|addr| Vote { operator: ABOVE.into(), voice: Voice::Upstream, addr }).into_iter().collect()
 }
 
 /// One witness is enough: it is only to confirm what the interface says.
@@ -311,7 +356,9 @@ fn batch(
     now: Now,
 ) -> Vec<Witness> {
     let confirms = is_confirmation(wan, own);
-    if judge(wan, own, &memory.votes).is_some() || memory.asked.len() >= ROUND_CAP {
+    // The router above us alone proves nothing, whatever `agree` says.
+    let over = !memory.asked.is_empty() && judge(wan, own, &memory.votes).is_some();
+    if over || memory.asked.len() >= ROUND_CAP {
         return Vec::new();
     }
     let most = memory.votes.iter().map(|vote| count(&memory.votes, vote.addr)).max().unwrap_or(0);
@@ -365,7 +412,9 @@ pub(super) fn begin(state: &mut State, job: &WitnessJob, now: Time) {
     if job.fresh {
         memory.rounds = memory.rounds.wrapping_add(1);
         memory.started = now;
-        (memory.asked, memory.votes, memory.faults) = Default::default();
+        (memory.asked, memory.faults) = Default::default();
+        memory.refuted = job.above.filter(|above| memory.refutes(*above));
+        (memory.votes, memory.above) = (vote_above(job.above), job.above);
     }
     memory.asked.extend(job.witnesses.iter().map(|witness| witness.operator.clone()));
 }
@@ -426,12 +475,15 @@ fn end(wan: &Wan, own: IpAddr, memory: &mut Hearing, now: Time, random: u32) {
     memory.running = false;
     memory.last = match found {
         Some(_) => Outcome::Agreed,
-        None if memory.votes.is_empty() => Outcome::Silence,
+        None if memory.votes.iter().all(|vote| vote.voice == Voice::Upstream) => Outcome::Silence,
         None => Outcome::Doubt,
     };
     memory.failed = if found.is_some() { 0 } else { memory.failed.saturating_add(1) };
     // What was agreed on before stays until something else is.
     memory.agreed = found.or(memory.agreed);
+    if found.is_some() {
+        memory.refuted = memory.above.filter(|above| found != Some(*above));
+    }
     let public = reach(own, &wan.accept) == Reach::Public;
     let still = match memory.agreed {
         Some(seen) => public && seen == own,

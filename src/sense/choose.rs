@@ -49,15 +49,21 @@ pub fn choose_v4(all: &[Candidate], accept: &[Network], current: Option<IpAddr>)
 }
 
 /// The IPv6 address: global (or accepted), settled and stable; of several the best reach, the `current` one, the
-/// one preferred longest, the numerically lowest. None at all rather than one of less.
+/// one preferred longest, the numerically lowest. If there is no better, one of a private network (a translator may stand
+/// in front: the planner judges what it is good for). None at all rather than one of less.
 pub fn choose_v6(all: &[Candidate], accept: &[Network], current: Option<IpAddr>) -> Option<IpAddr> {
     const UNFIT: u32 = ifa::TEMPORARY | ifa::OPTIMISTIC | ifa::DADFAILED | ifa::DEPRECATED | ifa::TENTATIVE;
     all.iter()
         .filter(|one| one.addr.is_ipv6() && one.flags & UNFIT == 0)
         .map(|one| (rank(one.addr, accept), one))
-        .filter(|(rank, _)| *rank != Rank::Special)
+        .filter(|(rank, one)| *rank != Rank::Special || is_unique_local(one.addr))
         .min_by_key(|(rank, one)| (*rank, current != Some(one.addr), Reverse(one.preferred_until), one.addr))
         .map(|(_, one)| one.addr)
+}
+
+/// Whether an address is of a private network (fc00::/7, RFC 4193).
+fn is_unique_local(addr: IpAddr) -> bool {
+    matches!(addr, IpAddr::V6(addr) if addr.is_unique_local())
 }
 
 /// Whether an address may be used for what is new: it is no duplicate, nor perhaps one, and not deprecated.
@@ -158,11 +164,14 @@ mod tests {
         for flag in [0x02, 0x80, 0x100, 0x200, 0x800] {
             assert_eq!(v6(&[one("2600::1", flag)], &[], None).as_deref(), Some("2600::1"), "flag {flag}");
         }
-        for addr in ["fe80::1", "fd00::1", "2001:db8::1", "2002::1", "::1"] {
+        for addr in ["fe80::1", "fec0::1", "2001:db8::1", "2002::1", "::1"] {
             assert_eq!(v6(&[one(addr, 0)], &[], None), None, "{addr}");
         }
         assert_eq!(v6(&[one("2001:db8::1", 0)], &lab(), None).as_deref(), Some("2001:db8::1"));
         assert_eq!(v6(&[one("8.8.8.8", 0)], &[], None), None);
+        assert_eq!(v6(&[one("fd00::1", 0), one("fe80::1", 0)], &[], None).as_deref(), Some("fd00::1"));
+        assert_eq!(v6(&[one("fd00::1", ifa::TEMPORARY)], &[], None), None);
+        assert_eq!(v6(&[one("fd00::1", 0), good], &[], Some("fd00::1")).as_deref(), Some("2600::9"));
     }
 
     #[test]

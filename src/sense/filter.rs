@@ -33,6 +33,7 @@ const LD_H_ABS: u16 = 0x28;
 const LD_B_ABS: u16 = 0x30;
 const LD_W_IND: u16 = 0x40;
 const LD_H_IND: u16 = 0x48;
+const LDX_MSH: u16 = 0xb1;
 const LD_IMM: u16 = 0x00;
 const LDX_IMM: u16 = 0x01;
 const TAX: u16 = 0x07;
@@ -42,6 +43,9 @@ const JSET: u16 = 0x45;
 const RET: u16 = 0x06;
 /// SKF_AD_OFF + SKF_AD_NLATTR.
 const NLATTR: u32 = (-0x1000i32 + 12) as u32;
+
+/// SKF_AD_OFF + SKF_AD_IFINDEX.
+const IFINDEX: u32 = (-0x1000i32 + 8) as u32;
 
 /// SKF_NET_OFF and IPv4's source address (RFC 791 section 3.1).
 const IP_SOURCE: u32 = (-0x10_0000i32 + 12) as u32;
@@ -113,6 +117,25 @@ pub fn senders(unwanted: &[Ipv4Addr]) -> Vec<Op> {
         code.extend([jump(JEQ, addr.to_bits(), 0, 1), deny()]);
     }
     code.push(pass());
+    code
+}
+
+/// For a packet socket of IPv4: lets pass datagrams (UDP) to this group and port that come from this sender by the device with
+/// this index. Offsets are those of an IPv4 packet (RFC 791 section 3.1), then of UDP (RFC 768).
+pub fn announcements(index: u32, sender: Ipv4Addr, group: Ipv4Addr, port: u16) -> Vec<Op> {
+    const UDP: u32 = 17;
+    const FRAGMENT: u32 = 0x3fff;
+    let tests = [
+        (op(LD_W_ABS, IFINDEX), index),
+        (op(LD_B_ABS, 9), UDP),
+        (op(LD_W_ABS, 12), sender.to_bits()),
+        (op(LD_W_ABS, 16), group.to_bits()),
+    ];
+    let mut code: Vec<Op> =
+        tests.into_iter().flat_map(|(load, value)| [load, jump(JEQ, value, 1, 0), deny()]).collect();
+    code.extend([op(LD_H_ABS, 6), jump(JSET, FRAGMENT, 0, 1), deny()]);
+    // X: the header's length.
+    code.extend([op(LDX_MSH, 0), op(LD_H_IND, 2), jump(JEQ, port.into(), 1, 0), deny(), pass()]);
     code
 }
 
@@ -206,6 +229,12 @@ mod tests {
             let op = code[pc];
             pc += 1;
             let loaded = match op.code {
+                // The device of every packet here.
+                LD_W_ABS if op.k == IFINDEX => Some(7),
+                LDX_MSH => {
+                    x = u32::from(message[op.k as usize] & 15) * 4;
+                    continue;
+                }
                 LD_W_ABS if op.k == NLATTR => Some(find(message, a as usize, x as u16)),
                 LD_W_ABS => load(op.k as usize, 4),
                 LD_H_ABS => load(op.k as usize, 2),
@@ -279,6 +308,29 @@ mod tests {
 
     const CAMERA: [u8; 6] = [2, 0, 0, 0, 0, 9];
     const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 8];
+
+    #[test]
+    fn announcements_of_one_router_by_one_device() {
+        let (router, group) = (Ipv4Addr::new(192, 168, 0, 1), Ipv4Addr::new(224, 0, 0, 1));
+        let program = announcements(7, router, group, 5350);
+        let mut good = vec![0x45, 0, 0, 40, 0, 0, 0x40, 0, 1, 17, 0, 0, 192, 168, 0, 1, 224, 0, 0, 1];
+        good.extend([0x14, 0xe7, 0x14, 0xe6, 0, 20, 0, 0, 0, 128, 0, 0]);
+        assert!(passes(&program, &good));
+        assert!(!passes(&announcements(8, router, group, 5350), &good), "another device's");
+        // The protocol, a fragment, the sender, the group, the port.
+        for at in [9, 7, 15, 19, 23] {
+            let mut other = good.clone();
+            other[at] ^= 1;
+            assert!(!passes(&program, &other), "byte {at}");
+        }
+        let mut longer = good.clone();
+        longer[0] = 0x46;
+        longer.splice(20..20, [0x94, 4, 0, 0]);
+        assert!(passes(&program, &longer), "a router alert before it");
+        for cut in 0..24 {
+            assert!(!passes(&program, &good[..cut.max(1)]), "cut at {cut}");
+        }
+    }
 
     #[test]
     fn neighbours_by_either_address() {

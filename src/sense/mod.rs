@@ -4,7 +4,9 @@
 //! answers. `network` follows the kernel's links, addresses and routes (`view` keeps them, `choose` picks the address), and
 //! through `neighbours` the cameras' entries of the neighbour table (`filter` keeps the others out); both stand on
 //! `netlink`. `files` watches `leases` and the resolver's files; `natmap` reads where a hole in a carrier's NAT is.
+//! `announced` hears the router above us.
 
+pub mod announced;
 pub mod choose;
 pub mod clock;
 pub mod files;

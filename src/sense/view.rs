@@ -14,7 +14,8 @@
 
 use crate::config::{Device, Wan};
 use crate::map::Map;
-use crate::model::{Delegated, Family, OwnAddr, WanSnapshot};
+use crate::model::{Delegated, Family, OwnAddr, Reach, WanSnapshot};
+use crate::plan::reach::reach;
 use crate::sense::choose::{choose_v4, choose_v6, is_settled, worth, Candidate};
 use crate::sense::heard::{self, Answers};
 use crate::wire::rtnl::{Addr, Link, Message, Route, FOREVER};
@@ -233,8 +234,9 @@ impl View {
         let prefixes = heard::prefixes(answers, names);
         let v4 = self.way(wan, Family::V4, answers, last.and_then(|last| last.v4));
         let mut v6 = self.way(wan, Family::V6, answers, last.and_then(|last| last.v6));
-        if v6.addr.is_none() && wan.families.contains(&Family::V6) {
-            v6.addr = self.out_of_prefix(&prefixes, wan, last.and_then(|last| last.v6));
+        let private = v6.addr.is_none_or(|addr| reach(addr, &wan.accept) != Reach::Public);
+        if private && wan.families.contains(&Family::V6) {
+            v6.addr = self.out_of_prefix(&prefixes, wan, last.and_then(|last| last.v6)).or(v6.addr);
         }
         let up = || self.devices(wan, Family::V4, answers).into_iter().next();
         let name = |link: &Link| link.name.clone();

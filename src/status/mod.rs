@@ -2,6 +2,7 @@
 //! [`render`] makes of that document a screen for a person.    [pure]
 
 mod json;
+mod outside;
 mod text;
 mod tunnel;
 mod verdict;

@@ -26,6 +26,7 @@ pub fn render(status: &Json) -> String {
     let cameras = status.get("cameras").items();
     cameras.iter().for_each(|camera| camera_lines(&mut out, camera, cameras.len() > 1));
     status.get("mappings").items().iter().for_each(|mapping| mapping_lines(&mut out, mapping));
+    super::outside::lines(&mut out, status);
     status.get("tunnels").items().iter().for_each(|tunnel| super::tunnel::render(&mut out, tunnel));
     filter_lines(&mut out, status.get("filter"));
     for channel in status.get("notify").items().iter().filter(|channel| !channel.get("failure").is_null()) {
@@ -158,9 +159,9 @@ fn camera_lines(out: &mut String, camera: &Json, is_one_of_many: bool) {
     let (name, reachable) = (text(camera, "name"), camera.get("reachable").str());
     let place = match (camera.get("address").str(), camera.get("silent_s").num()) {
         (Some(addr), Some(seconds)) => format!("at {addr}, silent since {}", passed(seconds)),
-        (Some(addr), None) if is(camera, "confirmed") => format!("at {addr}, alive"),
         (Some(addr), None) => match camera.get("answered_s").num() {
             Some(seconds) => format!("at {addr}, answered {} ago", passed(seconds)),
+            None if is(camera, "confirmed") => format!("at {addr}, alive"),
             None => format!("at {addr} (not heard of lately)"),
         },
         (None, _) => "not seen yet".into(),

@@ -58,8 +58,7 @@ impl View<'_> {
     fn reach(&self, wan: &Wan, family: Family, addr: IpAddr, object: Object) -> Object {
         let found = standing(self.world, self.state, wan, family);
         let Some(_) = found.own else { return object.str("reach", &reach(addr, &wan.accept).to_string()) };
-        let sensed = self.world.wans.get(&wan.name);
-        let above = sensed.and_then(|sensed| upstream::public(wan, sensed)).filter(|_| family == Family::V4);
+        let above = witness::outside(self.world, self.state, wan).filter(|_| family == Family::V4);
         if above.is_some() && found.reach != Reach::Public {
             return object.str("reach", ONE_NAT);
         }
@@ -71,7 +70,8 @@ impl View<'_> {
         if let Some(seen) = found.seen {
             object = object.str("seen_as", &seen.to_string());
         }
-        if let Some(means) = found.means(family, witness::has_public_v6(self.world, self.state, wan)) {
+        let means = found.means(family, witness::has_public_v6(self.world, self.state, wan));
+        if let Some(means) = means.filter(|_| witness::is_wanted(self.config, wan, family)) {
             object = object.str("means", &means);
         }
         match witness::heard(self.world, self.state, wan, family) {
@@ -109,6 +109,7 @@ impl View<'_> {
     fn above(&self, wan: &Wan) -> Option<String> {
         let memory = self.router_above(wan)?;
         let (well, says) = upstream::sentence(memory, wan)?;
+        let well = well && standing(self.world, self.state, wan, Family::V4).refuted.is_none();
         let mut object = Object::new().str("gateway", &memory.place?.gateway.to_string());
         if let Some(way) = memory.way {
             object = object.str("way", &way.to_string());

@@ -2,7 +2,7 @@
 //! each visitor.
 
 use super::gate::{keep_alive, Made};
-use super::relay::Stream;
+use super::relay::tcp;
 use super::{quoted, Gate};
 use crate::act::net::{connect, resolve, within};
 use crate::config::Tunnel;
@@ -58,8 +58,7 @@ fn visitor(section: Rc<Tunnel>, who: String, server: SocketAddr, id: String) -> 
             Ok(control.stream)
         };
         let stream: Result<_, Failure> = taken.await;
-        let stream: Stream = Box::new(stream.map_err(|failure| io::Error::other(failure.text))?);
-        Ok(stream)
+        Ok(tcp(stream.map_err(|failure| io::Error::other(failure.text))?))
     })
 }
 
@@ -147,6 +146,95 @@ impl Control {
             Said::Hello(_) | Said::Heartbeat | Said::Connection(_) => {
                 self.failure(Kind::Garbled, "what it says is out of turn")
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gate::Tell;
+    use super::*;
+    use crate::config::load::load;
+    use crate::plan::tunnel::{Line, News, Report};
+    use smol::LocalExecutor;
+    use std::cell::RefCell;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    /// What becomes of a line whose server says this, and of a secret if there is one.
+    fn told(server: &'static [u8], token: bool) -> (Vec<News>, Failure, Vec<u8>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = std::thread::spawn(move || {
+            let (mut call, _) = listener.accept().unwrap();
+            let _ = call.write_all(server);
+            let _ = call.shutdown(std::net::Shutdown::Write);
+            let mut heard = Vec::new();
+            let _ = call.read_to_end(&mut heard);
+            heard
+        });
+        let token = if token { "\toption token 'hunter2'\n" } else { "" };
+        let text = format!(
+            "config wan\n\toption device 'auto'\nconfig camera 'c'\n\toption ip '192.168.1.2'\nconfig mapping 'm'\n\toption \
+             camera 'c'\n\toption src_dport '8554'\nconfig tunnel 't'\n\toption kind 'bore'\n\toption server \
+             '127.0.0.1'\n\toption port '{port}'\n\tlist mapping 'm'\n{token}"
+        );
+        let loaded = load(&text, "config", &[], &());
+        let section = Rc::new(loaded.config.tunnels.into_iter().next().unwrap());
+        let news: Rc<RefCell<Vec<News>>> = Rc::default();
+        let told = news.clone();
+        let tell: Tell = Rc::new(move |report: Report| told.borrow_mut().push(report.news));
+        let target = "192.168.1.2:8554".parse().unwrap();
+        let line = Line { mapping: "m".into(), attempt: 1, target, remote: 8554 };
+        let executor = Rc::new(LocalExecutor::new());
+        let gate = Gate::new("t", &line, tell, executor.clone());
+        let failure = smol::block_on(executor.run(carry(&section, &gate)));
+        let news = news.borrow().clone();
+        (news, failure, heard.join().unwrap())
+    }
+
+    #[test]
+    fn a_server_that_is_no_bore_is_left() {
+        const FLOOD: &[u8] = &[b'a'; 100_000];
+        for server in
+            [FLOOD, b"HTTP/1.1 400 Bad Request\r\n\r\n\0", b"{\"Hello\":99999}\0", b"\"Heartbeat\"\0"]
+        {
+            let (news, failure, _) = told(server, false);
+            assert!(news.is_empty() && failure.kind == Kind::Garbled, "{}: {}", failure.text, server.len());
+        }
+        let (news, failure, _) = told(b"{\"Hello\":", false);
+        assert!(news.is_empty() && failure.kind == Kind::Unreachable, "{}", failure.text);
+    }
+
+    #[test]
+    fn the_real_port_is_told_and_a_refusal_is_quoted_harmlessly() {
+        let (news, failure, heard) = told(b"{\"Hello\":31000}\0\"Heartbeat\"\0", false);
+        assert_eq!((news, failure.kind), (vec![News::Up(31000)], Kind::Unreachable));
+        assert_eq!(heard, b"{\"Hello\":8554}\0");
+        let (news, failure, _) = told(b"{\"Error\":\"port\\u001b[31m in use\"}\0", false);
+        assert!(news.is_empty() && failure.kind == Kind::Refused);
+        assert!(failure.text.ends_with("it refuses: port\\u{1b}[31m in use"), "{}", failure.text);
+    }
+
+    #[test]
+    fn the_secret_is_proven_and_never_sent() {
+        const CHALLENGE: &[u8] =
+            b"{\"Challenge\":\"67e55044-10b1-426f-9247-bb680e5fe0c8\"}\0{\"Hello\":8554}\0";
+        let (news, _, heard) = told(CHALLENGE, true);
+        assert_eq!(news, [News::Up(8554)]);
+        let heard = String::from_utf8(heard).unwrap();
+        assert!(
+            heard.starts_with("{\"Authenticate\":\"") && heard.ends_with("\0{\"Hello\":8554}\0"),
+            "{heard}"
+        );
+        assert!(!heard.contains("hunter2"));
+        for (server, token, says) in [
+            (CHALLENGE, false, "it asks for a secret; write option token_file"),
+            (b"{\"Error\":\"invalid secret\"}\0", true, "it does not take option token: invalid secret"),
+        ] {
+            let (news, failure, _) = told(server, token);
+            assert!(news.is_empty() && failure.kind == Kind::Credentials);
+            assert!(failure.text.ends_with(says), "{}", failure.text);
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::config::Tunnel;
 use crate::provider::{Failure, Kind};
 use crate::sign::frp::{key, BLOCK};
 use crate::wire::frp::{self, Control, Fault, Login, Message, HEAD};
+use rustix::net::sockopt;
 use smol::future;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::Task;
@@ -27,6 +28,9 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(90);
 /// The most connections that wait for visitors: a server keeps that many.
 const PARKED_CAP: usize = 11;
+/// What the kernel may hold of a connection with many streams, before it doubles it: behind more, on a slow line, an answer
+/// to a ping would come after the ten seconds that a server waits for it.
+const QUEUE: usize = 128 * 1024;
 /// The piece in which the control connection is read.
 const PIECE: usize = 2 * 1024;
 
@@ -93,8 +97,11 @@ impl Client {
         let addrs = net::resolve(who, &section.server, section.port, until).await?;
         let mut socket = net::connect(who, &addrs, until).await?;
         super::gate::keep_alive(&socket);
+        if self.streams.is_some() {
+            let _ = sockopt::set_socket_send_buffer_size(&socket, QUEUE);
+        }
         if !section.flag("tls", true) {
-            return Ok(Box::new(socket));
+            return Ok(super::relay::tcp(socket));
         }
         if section.flag("tls_first_byte", false) {
             let sent = socket.write_all(&[frp::TLS_BYTE]).await;
@@ -184,9 +191,11 @@ impl Client {
         if self.up.get() {
             return self.broken(how);
         }
-        let text = "the server ended the connection before it let us in: are options port, tls and tcp_mux as they are at \
-                    the server (";
-        self.failure(Kind::Unreachable, &[text, how, ")"].concat())
+        let text = "): are options port, tls and tcp_mux as they are at the server?";
+        self.failure(
+            Kind::Unreachable,
+            &["it ended the connection before it let us in (", how, text].concat(),
+        )
     }
 
     fn silent(&self) -> Failure {
@@ -204,7 +213,7 @@ impl Client {
             return Err(self.silent());
         }
         session.control.ping(self.token(), unix_now());
-        session.next = Instant::now() + HEARTBEAT;
+        session.next = (Instant::now() + HEARTBEAT).min(session.heard + SILENCE);
         Ok(())
     }
 

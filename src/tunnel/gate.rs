@@ -1,7 +1,7 @@
 //! Where the streams of one line pass: each is connected to the camera's present address and port, as the plan says, and
 //! to nothing else. When that changes, or the line ends, they end.
 
-use super::relay::{relay, Stream};
+use super::relay::{relay, tcp, Stream};
 use crate::act::net::within;
 use crate::plan::tunnel::{Line, News, Report};
 use crate::provider::Failure;
@@ -127,7 +127,7 @@ async fn pass(stream: Made, target: SocketAddr) -> io::Result<()> {
     let both = try_zip(stream, Async::<TcpStream>::connect(target));
     let (visitor, camera) = within(until, both).await.ok_or(io::ErrorKind::TimedOut)??;
     keep_alive(&camera);
-    relay(visitor, Box::new(camera)).await
+    relay(visitor, tcp(camera)).await
 }
 
 /// Has the kernel notice when the peer is gone without a word, and send what there is at once.

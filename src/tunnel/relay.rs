@@ -2,7 +2,9 @@
 
 use smol::future;
 use smol::io::{AsyncRead, AsyncWrite};
+use smol::Async;
 use std::io;
+use std::net::TcpStream;
 use std::pin::Pin;
 use std::task::{ready, Context, Poll};
 
@@ -17,6 +19,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
 /// All streams are of one type, so that the code for passing bytes is there once.
 pub(crate) type Stream = Box<dyn Duplex>;
+
+/// A connection as such a stream. `Async` alone would keep its end to itself.
+pub(crate) fn tcp(stream: Async<TcpStream>) -> Stream {
+    Box::new(smol::net::TcpStream::from(stream))
+}
 
 /// Passes bytes until both sides are done. The end of one is passed on too.
 ///
@@ -78,5 +85,54 @@ impl Half {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use smol::io::{AsyncReadExt, AsyncWriteExt};
+    use std::net::{Ipv4Addr, Shutdown, TcpListener};
+
+    /// Two ends of one connection.
+    fn pair() -> (Async<TcpStream>, Async<TcpStream>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (Async::new(one).unwrap(), Async::new(listener.accept().unwrap().0).unwrap())
+    }
+
+    #[test]
+    fn all_of_it_passes_both_ways_and_each_end_is_passed_on() {
+        let ((mut visitor, one), (mut camera, other)) = (pair(), pair());
+        let picture: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
+        smol::block_on(async {
+            let asks = async {
+                visitor.write_all(b"play").await.unwrap();
+                // Who has nothing more to say may still listen.
+                visitor.get_ref().shutdown(Shutdown::Write).unwrap();
+                let mut seen = Vec::new();
+                visitor.read_to_end(&mut seen).await.unwrap();
+                seen
+            };
+            let answers = async {
+                let mut asked = Vec::new();
+                camera.read_to_end(&mut asked).await.unwrap();
+                camera.write_all(&picture).await.unwrap();
+                drop(camera);
+                asked
+            };
+            let relayed = relay(tcp(one), tcp(other));
+            let ((seen, asked), relayed) = future::zip(future::zip(asks, answers), relayed).await;
+            assert!(relayed.is_ok() && seen == picture && asked == b"play");
+        });
+    }
+
+    #[test]
+    fn what_breaks_one_side_ends_it() {
+        let ((visitor, one), (camera, other)) = (pair(), pair());
+        socket2::SockRef::from(&camera).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        drop(camera);
+        assert!(smol::block_on(relay(tcp(one), tcp(other))).is_err());
+        drop(visitor);
     }
 }

@@ -2,7 +2,7 @@
 //! to a port of ours on the loopback interface, behind which the gate is: where that leads to may change meanwhile.
 
 use super::gate::Made;
-use super::relay::Stream;
+use super::relay::tcp;
 use super::{quoted, Gate};
 use crate::act::command::{run, Watched};
 use crate::act::net::{connect, resolve, within};
@@ -71,10 +71,7 @@ async fn serve(section: &Tunnel, gate: &Gate, paths: &Paths) -> Result<Failure, 
 }
 
 fn visitor(stream: Async<TcpStream>) -> Made {
-    Box::pin(async move {
-        let stream: Stream = Box::new(stream);
-        Ok(stream)
-    })
+    Box::pin(async move { Ok(tcp(stream)) })
 }
 
 /// Listens to the client until it ends, and says what that means.

@@ -2,7 +2,7 @@
 //! What cannot run is printed as skipped; in CI (`CI=true`) that is a failure.
 
 use crate::lab::scenarios::{cameras, route53, tunnel, Scenario, SCENARIOS};
-use crate::lab::{self, process, seal, tools, Lab, Skipped};
+use crate::lab::{self, process, published, seal, tools, Lab, Skipped};
 use crate::rules;
 use anstyle::{AnsiColor, Style};
 use anyhow::{anyhow, ensure, Context, Result};
@@ -187,7 +187,8 @@ pub fn sealed(name: &str, program: &Path) -> Result<i32> {
     seal::enter()?;
     let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).context("no such scenario")?;
     let mut lab = Lab::create(program)?;
-    match (scenario.run)(&mut lab) {
+    let held = |summary| published::PUBLISHED.check().map(|()| summary);
+    match (scenario.run)(&mut lab).and_then(held) {
         Ok(summary) => summary.0.iter().for_each(|line| anstream::println!("   {line}")),
         Err(error) if error.is::<Skipped>() => {
             anstream::println!("   {error:#}");

@@ -19,6 +19,9 @@ impl Loader<'_> {
         };
         if fields.row.kind == "porchlight" {
             self.daemon.line.get_or_insert(fields.line("resident"));
+            if fields.wrote("probe_url") {
+                self.daemon.what.push("option probe_url (a pass does not wait for the service)".into());
+            }
         }
         let what = match fields.row.kind {
             "porchlight" if wrote("upstream", "on") => {

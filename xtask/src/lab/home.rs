@@ -12,7 +12,7 @@
 use super::{seal, until, Daemon, Lab, Ns, SECOND};
 use anyhow::{ensure, Context, Result};
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -138,6 +138,16 @@ impl Home {
         place.run(&mut command, CLIENT_LIMIT)?.success()
     }
 
+    /// Which port outside the other device is given by NAT-PMP if it asks for this one, which it gives back.
+    pub fn lends(&self, port: u16) -> Result<u16> {
+        let wanted = port.to_string();
+        let said = self.natpmpc(&self.tenant, &["-a", &wanted, &wanted, "tcp", "60"])?;
+        self.natpmpc(&self.tenant, &["-a", "0", &wanted, "tcp", "0"])?;
+        let given =
+            said.split("Mapped public port ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+        given.with_context(|| format!("natpmpc got no port: {said}"))
+    }
+
     /// What its packet filter sends on to our router: the kernel's word.
     pub fn mapped(&self) -> Result<Vec<String>> {
         let rules = self.ns.sh("nft list chain inet filter prerouting_miniupnpd")?;
@@ -162,6 +172,17 @@ impl Home {
         ensure!(said.contains("is redirected to internal"), "the tenant got no port: {said}");
         Ok(())
     }
+}
+
+/// Says at a place behind it that the address outside changed, from this address, as NAT-PMP does (RFC 6886 section 3.2.1).
+pub fn announce(place: &Ns, from: Ipv4Addr) -> Result<()> {
+    place.enter(|| {
+        let socket = socket2::SockRef::from(&UdpSocket::bind((from, 0))?).try_clone()?;
+        socket.set_multicast_if_v4(&from)?;
+        let socket = UdpSocket::from(socket);
+        socket.send_to(&[0, 128, 0, 0, 0, 0, 0, 1, 9, 9, 9, 9], ("224.0.0.1", 5350))?;
+        Ok(())
+    })
 }
 
 /// Waits of the agent for a router: one search of all ways, with much to spare.

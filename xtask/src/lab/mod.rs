@@ -51,6 +51,7 @@ pub mod openwrt;
 pub mod powerdns;
 pub mod probe;
 pub mod process;
+pub mod published;
 pub mod scenarios;
 pub mod seal;
 pub mod stream;

@@ -3,6 +3,7 @@
 //! read and checked by the `domain` crate, not by Porchlight's own code.
 
 use super::ns::Ns;
+use super::published::PUBLISHED;
 use super::zone::Zone;
 use anyhow::{anyhow, Context, Result};
 use domain::base::iana::{Class, Opcode, Rcode};
@@ -204,6 +205,7 @@ impl Nameserver {
 
     fn update(&self, mut message: Message<Vec<u8>>) -> Option<Vec<u8>> {
         let wants = wants(&message);
+        wants.iter().for_each(|(_, addr)| PUBLISHED.note("the name server", *addr));
         let mut inner = self.lock();
         let before = inner.zone.serial();
         let note = |inner: &mut Inner, rcode| {

@@ -1,5 +1,6 @@
 //! Programs under a time limit, and daemons whose every line of output is kept with its time.
 
+use super::published::PUBLISHED;
 use anyhow::{bail, ensure, Context, Result};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
@@ -113,6 +114,7 @@ impl Log {
     }
 
     fn push(&self, text: String) {
+        PUBLISHED.read_log(&text);
         let mut lines = self.lock();
         if lines.len() == MAX_LINES {
             lines.pop_front();

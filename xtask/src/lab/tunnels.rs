@@ -104,7 +104,7 @@ impl Sshd {
                 "Port 22\nListenAddress {addr}\nHostKey {place}/host\nAuthorizedKeysFile {place}/authorized_keys\n\
                  PermitRootLogin prohibit-password\nPasswordAuthentication no\nUsePAM no\nStrictModes no\n\
                  PidFile none\nGatewayPorts clientspecified\nAllowTcpForwarding remote\n\
-                 ClientAliveInterval 5\nClientAliveCountMax 2\n"
+                 ClientAliveInterval 30\nClientAliveCountMax 3\n"
             ),
         )?;
         for name in ["host", "client", "client.dropbear"] {

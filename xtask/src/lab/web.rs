@@ -2,7 +2,8 @@
 //! small stand-in speaks Cloudflare's and the dyndns2 protocol, one *face* a host name, each with its mood.
 
 use super::process::{self, until, Daemon};
-use super::{seal, Lab};
+use super::published::PUBLISHED;
+use super::{seal, Lab, Ns};
 use anyhow::{ensure, Context, Result};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use serde_json::{json, Value};
@@ -30,6 +31,8 @@ const SMALL: usize = 1000;
 const DAY: u64 = 86_400;
 /// From one byte of [`Mood::Drip`] to the next.
 const DRIP: Duration = Duration::from_secs(1);
+/// How long [`Mood::Try`] waits for a connection.
+const TRY_LIMIT: Duration = Duration::from_secs(1);
 /// The only zone of every account, and its id.
 const ZONE_ID: &str = "023e105f4ecef8ad9ca31a8372d0c353";
 
@@ -51,6 +54,8 @@ pub enum Mood {
     Drip,
     /// With the caller's address, as nginx sees it.
     Echo,
+    /// With whether somebody takes a connection from the internet at the `host` and `port` of the query: it really tries.
+    Try,
     /// By closing the connection.
     Close,
 }
@@ -90,6 +95,8 @@ pub struct Seen {
     pub line: String,
     /// What it was answered; 0 for no answer in good order.
     pub status: u16,
+    /// The caller's address, as nginx sees it.
+    pub from: String,
 }
 
 struct Account {
@@ -134,8 +141,8 @@ impl Web {
         }
         let listener = lab.internet.enter(|| Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?))?;
         let behind = listener.local_addr()?;
-        let shared = accounts.clone();
-        thread::spawn(move || serve(&listener, zone, &shared));
+        let (shared, internet) = (accounts.clone(), Arc::new(lab.internet.again()?));
+        thread::spawn(move || serve(&listener, zone, &shared, &internet));
         let (known, unknown) = (authority("Lab authority")?, authority("Somebody")?);
         fs::create_dir_all(lab.root.join("etc/ssl"))?;
         fs::write(lab.root.join(CACERT.trim_start_matches('/')), known.pem())?;
@@ -253,7 +260,7 @@ fn server(dir: &Path, face: &Face, behind: SocketAddr) -> String {
     let (dir, Face { host, addr, tls, .. }) = (dir.display(), face);
     format!(
         "    server {{
-        listen {addr}:443 ssl; server_name {host}; ssl_protocols {tls};
+        listen {addr}:443 ssl; listen [::]:443 ssl; server_name {host}; ssl_protocols {tls};
         ssl_certificate {dir}/certs/$ssl_server_name; ssl_certificate_key {dir}/certs/$ssl_server_name;
         location / {{
             proxy_pass http://{behind}; proxy_set_header X-Face {host}; proxy_set_header X-Caller $remote_addr; proxy_buffering off;
@@ -268,6 +275,7 @@ fn server(dir: &Path, face: &Face, behind: SocketAddr) -> String {
 /// A request as nginx passes it on.
 struct Request {
     method: String,
+    target: String,
     path: String,
     query: BTreeMap<String, String>,
     face: String,
@@ -276,14 +284,14 @@ struct Request {
     body: Vec<u8>,
 }
 
-fn serve(listener: &TcpListener, zone: &'static str, accounts: &Accounts) {
+fn serve(listener: &TcpListener, zone: &'static str, accounts: &Accounts, internet: &Arc<Ns>) {
     for call in listener.incoming().flatten() {
-        let accounts = accounts.clone();
-        thread::spawn(move || answer(call, zone, &accounts));
+        let (accounts, internet) = (accounts.clone(), internet.clone());
+        thread::spawn(move || answer(call, zone, &accounts, &internet));
     }
 }
 
-fn answer(mut call: TcpStream, zone: &str, accounts: &Accounts) -> io::Result<()> {
+fn answer(mut call: TcpStream, zone: &str, accounts: &Accounts, internet: &Ns) -> io::Result<()> {
     let request = read_request(&call)?;
     let (mood, status, body) = {
         let mut accounts = lock(accounts);
@@ -298,12 +306,14 @@ fn answer(mut call: TcpStream, zone: &str, accounts: &Accounts) -> io::Result<()
             Mood::Say(status, _, body) | Mood::SayToWrites(status, _, body) => (*status, (*body).to_owned()),
             Mood::Big { .. } | Mood::Drip => (200, String::new()),
             Mood::Echo => (200, format!("{}\n", request.caller)),
+            Mood::Try => (200, String::new()),
             Mood::Close => (0, String::new()),
         };
-        let line = format!("{} {}", request.method, request.path);
-        account.seen.push(Seen { at: Instant::now(), line, status });
+        let line = format!("{} {}", request.method, request.target);
+        account.seen.push(Seen { at: Instant::now(), line, status, from: request.caller.clone() });
         (mood, status, body)
     };
+    let body = if mood == Mood::Try { try_port(internet, &request)? } else { body };
     let head = |more: &str| format!("HTTP/1.1 {status} -\r\nContent-Type: text/plain\r\n{more}\r\n");
     match mood {
         Mood::Close => Ok(()),
@@ -316,13 +326,24 @@ fn answer(mut call: TcpStream, zone: &str, accounts: &Accounts) -> io::Result<()
             call.write_all(head(&format!("Content-Length: {SMALL}\r\n")).as_bytes())?;
             drip(&mut call, &request.face, accounts)
         }
-        Mood::Well | Mood::Echo => {
+        Mood::Well | Mood::Echo | Mood::Try => {
             write!(call, "{}{body}", head(&format!("Content-Length: {}\r\n", body.len())))
         }
         Mood::Say(_, headers, _) | Mood::SayToWrites(_, headers, _) => {
             write!(call, "{}{body}", head(&format!("Content-Length: {}\r\n{headers}", body.len())))
         }
     }
+}
+
+/// Whether a connection from the internet gets through.
+fn try_port(internet: &Ns, request: &Request) -> io::Result<String> {
+    let bad = || io::Error::from(io::ErrorKind::InvalidData);
+    let value = |key: &str| request.query.get(key).cloned().ok_or_else(bad);
+    let host: IpAddr = value("host")?.parse().map_err(|_| bad())?;
+    let port: u16 = value("port")?.parse().map_err(|_| bad())?;
+    let reachable =
+        internet.enter(|| Ok(TcpStream::connect_timeout(&(host, port).into(), TRY_LIMIT)?)).is_ok();
+    Ok(json!({"ip": host, "port": port, "reachable": reachable}).to_string())
 }
 
 /// One byte, then one every [`DRIP`], as long as the mood lasts.
@@ -362,6 +383,7 @@ fn read_request(call: &TcpStream) -> io::Result<Request> {
     reader.read_exact(&mut body)?;
     Ok(Request {
         method: method.to_owned(),
+        target: target.to_owned(),
         path: path.to_owned(),
         query: query.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
         face: header("x-face").unwrap_or_default(),
@@ -381,6 +403,7 @@ impl Account {
         let path = request.path.trim_start_matches("/client/v4/").trim_end_matches('/');
         let records = format!("zones/{ZONE_ID}/dns_records");
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        note_contents(&body);
         match (request.method.as_str(), path.strip_prefix(&records)) {
             ("GET", None) if path == "zones" => {
                 let wanted = request.query.get("name").is_none_or(|name| name == zone);
@@ -450,6 +473,7 @@ impl Account {
         if request.authorization != self.authorization {
             return (401, "badauth\n".into());
         }
+        addr.parse().iter().for_each(|addr| PUBLISHED.note("dyndns2", *addr));
         if request.path != "/nic/update" || addr.parse::<IpAddr>().is_err() {
             return (200, "notfqdn\n".into());
         }
@@ -460,6 +484,19 @@ impl Account {
         self.records = vec![record];
         (200, format!("good {addr}\n"))
     }
+}
+
+/// Every address in a request that writes, at whatever depth.
+fn note_contents(body: &Value) {
+    let parts: Vec<&Value> = match body {
+        Value::Array(parts) => parts.iter().collect(),
+        Value::Object(parts) => parts.values().collect(),
+        Value::String(text) => {
+            return text.parse().iter().for_each(|addr| PUBLISHED.note("Cloudflare", *addr))
+        }
+        _ => return,
+    };
+    parts.into_iter().for_each(note_contents);
 }
 
 fn success(result: Value) -> (u16, String) {

@@ -14,7 +14,7 @@ const MODES: [(&str, u32); 6] = [
     ("etc/config/", 0o600),
     ("etc/init.d/", 0o755),
     ("etc/uci-defaults/", 0o755),
-    ("usr/lib/porchlight/", 0o755),
+    ("lib/porchlight/", 0o755),
     ("usr/sbin/", 0o755),
     ("", 0o644),
 ];

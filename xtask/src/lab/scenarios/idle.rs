@@ -1,5 +1,6 @@
 //! Rest: what the agent does when there is nothing to do, and where it writes when there is.
 
+use crate::lab::whoami::Whoami;
 use crate::lab::*;
 use anyhow::{bail, ensure, Context, Result};
 use domain::base::iana::Rcode;
@@ -79,6 +80,7 @@ impl Tracer {
 /// An agent at rest: a public address, a record published and seen, a camera with a mapping.
 struct Rest {
     agent: Agent,
+    whoami: Whoami,
     camera: Host,
     _front: Camera,
 }
@@ -87,11 +89,14 @@ fn settle(lab: &Lab) -> Result<(Rest, Nameserver)> {
     let dns = lab.nameserver()?;
     let camera = prepare(lab)?;
     let front = Camera::start(&camera.ns, 554, "front")?;
-    lab.write_config(&lab.config())?;
+    // Whom everybody has to ask which address the internet sees: each public address is confirmed once.
+    let whoami = Whoami::start(lab)?;
+    lab.write_config(&lab.config().replace("\tlist ip_source 'interface'\n", ""))?;
     let agent = lab.start_agent()?;
     lab.wait_reachable("front", WAN4.into(), DONE_WITHIN)?;
     until("all is published and seen", DONE_WITHIN, || seen_everywhere(lab).then_some(()))?;
-    Ok((Rest { agent, camera, _front: front }, dns))
+    until("both addresses are confirmed", DONE_WITHIN, || (whoami.asked().len() == 2).then_some(()))?;
+    Ok((Rest { agent, whoami, camera, _front: front }, dns))
 }
 
 /// The WAN, and the camera with its lease.
@@ -129,6 +134,8 @@ pub fn idle(lab: &mut Lab) -> Result<Summary> {
     let mut lines = vec![at_rest(lab, &tracer)?];
     lines.push(among_chatter(lab, &tracer, &crowd)?);
     lines.push(news_of_the_camera(lab, &tracer, &rest)?);
+    let asked = rest.whoami.asked();
+    ensure!(asked.len() == 2, "witnesses were asked of public addresses again: {asked:?}");
     Ok(Summary(lines))
 }
 

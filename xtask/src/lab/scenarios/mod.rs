@@ -17,6 +17,7 @@ pub mod mjpeg;
 pub mod moves;
 pub mod netifd;
 pub mod notify;
+pub mod outside;
 pub mod powerdns;
 pub mod quickstart;
 pub mod ready;
@@ -121,6 +122,7 @@ pub const SCENARIOS: &[Scenario] = &[
     reload::RELOAD,
     witness::WITNESS,
     witness::WAYS,
+    outside::OUTSIDE,
     notify::NOTIFY,
     import::IMPORT,
     doctor::DOCTOR,

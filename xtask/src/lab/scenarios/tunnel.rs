@@ -273,7 +273,7 @@ impl<'a> Stage<'a> {
 
     /// The number of the client that runs.
     fn child(&self) -> Result<String> {
-        let pids = self.lab.router.sh(&format!("pgrep -P {}", self.agent.pid()))?;
+        let pids = self.lab.router.sh(&format!("pgrep -x -P {} ssh", self.agent.pid()))?;
         Ok(pids.trim().to_string())
     }
 
@@ -317,7 +317,7 @@ impl<'a> Stage<'a> {
     fn natmap(&self) -> Result<String> {
         // What the script writes there lies below the agent's root.
         symlink("/run/natmap", self.lab.root.join("var/run/natmap"))?;
-        let script = tools::workspace().join("openwrt/files/usr/lib/porchlight/natmap");
+        let script = tools::workspace().join("openwrt/files/lib/porchlight/natmap");
         let text = format!("{} 198.51.100.90 31000 x {PORT} tcp; sleep 600", script.display());
         let mut natmap =
             self.lab.router.spawn("natmap", Command::new("busybox").args(["ash", "-c", &text]))?;

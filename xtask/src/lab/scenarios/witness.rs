@@ -4,7 +4,7 @@
 
 use super::Scenario;
 use crate::lab::web::{Certificate, Face, Mood, Web, CACERT};
-use crate::lab::whoami::{Say, Whoami};
+use crate::lab::whoami::{Asked, Say, Whoami};
 use crate::lab::*;
 use anyhow::{ensure, Context, Result};
 use serde_json::Value;
@@ -34,6 +34,11 @@ pub const WAYS: Scenario = Scenario {
 const SEEN: Ipv4Addr = Ipv4Addr::new(93, 184, 216, 34);
 /// ... and of the second.
 const SEEN_B: Ipv4Addr = Ipv4Addr::new(93, 184, 216, 99);
+/// What it sees of the first WAN by IPv6, whose own network is private.
+const SEEN6: Ipv6Addr = Ipv6Addr::new(0x2606, 0x2800, 0x220, 1, 0x248, 0x1893, 0x25c8, 0x1946);
+const PRIVATE6: Ipv6Addr = Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 0x10);
+/// The web witnesses' address in IPv6.
+const WEB6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x80, 0, 0, 0, 0, 0x80);
 /// The owner's own web witnesses, each of another operator.
 const HOSTS: [&str; 3] = ["ip.alpha.test", "ip.beta.test", "ip.gamma.test"];
 /// A round in which nobody is slow.
@@ -57,7 +62,19 @@ table ip isp {
 		iifname \"isp0\" ip saddr 10.8.0.0/16 counter name strays
 		iifname \"isp1\" ip saddr != 10.8.0.0/16 counter name strays
 	}
+	chain count {
+		type filter hook prerouting priority raw; policy accept;
+		iifname \"isp1\" udp dport 53 counter name asked
+		iifname \"isp1\" tcp dport 443 tcp flags syn counter name asked
+	}
 	counter strays { }
+	counter asked { }
+}
+table ip6 isp {
+	chain in {
+		type nat hook input priority 100; policy accept;
+		ip6 saddr fd00:9::/64 snat to 2606:2800:220:1:248:1893:25c8:1946
+	}
 }
 ";
 
@@ -242,6 +259,9 @@ fn ways(lab: &mut Lab) -> Result<Summary> {
     stage.next([203, 0, 113])?;
     lab.wait_named(SEEN.into(), ROUND)?;
     agent.wait_line(start, "the internet sees 93.184.216.34", SECOND)?;
+    let asked = stage.whoami.asked().len();
+    lab.verb(&["trigger"])?;
+    until("a person's round is asked", ROUND, || (stage.whoami.asked().len() > asked).then_some(()))?;
     let before = stage.dns.count();
     // A carrier's NAT.
     let start = Instant::now();
@@ -255,21 +275,33 @@ fn ways(lab: &mut Lab) -> Result<Summary> {
     ensure!(stage.dns.count() == before, "something was published: {:?}", stage.dns.updates());
     let told = agent.lines().iter().filter(|line| line.text.contains("many homes share one address")).count();
     ensure!(told == 2, "told {told} times of two addresses");
+    let told = agent.lines().iter().filter(|line| line.text.contains("translates addresses")).count();
+    ensure!(told == 1, "a mismatch is told {told} times");
     agent.stop(SECOND)?;
     two_wans(lab, &mut stage)?;
-    Ok(Summary::line(
-        "public is confirmed by one question, a mismatch told, carrier-grade NAT publishes nothing",
-    ))
+    let list = first_of_two(lab, &mut stage)?;
+    let six = private_six(lab, &mut stage)?;
+    Ok(Summary(vec![
+        "public is confirmed by one question, a mismatch told, carrier-grade NAT publishes nothing".into(),
+        "two WANs: all questions of the second leave by it, and without its device there are none".into(),
+        list,
+        six,
+    ]))
 }
 
-/// Each WAN is asked about by its own device; without the device nobody is asked, and nothing is published.
-fn two_wans(lab: &Lab, stage: &mut Stage) -> Result<()> {
-    let second =
-        stage.config("").replace("config wan 'wan'", "config wan 'second'").replace("'wan0'", "'wan1'");
+/// The configuration with a second WAN, and a record that follows these.
+fn two_of_them(stage: &Stage, follows: &[&str]) -> Result<String> {
+    let text = stage.config("");
+    let second = text.replace("config wan 'wan'", "config wan 'second'").replace("'wan0'", "'wan1'");
     let second = second.split("config wan").nth(1).and_then(|text| text.split("config record").next());
     let second = format!("config wan{}config record", second.context("no wan section")?);
-    let text = stage.config("").replacen("config record", &second, 1);
-    lab.write_config(&text.replace("\toption provider", "\tlist wan 'second'\n\toption provider"))?;
+    let list: String = follows.iter().map(|wan| format!("\tlist wan '{wan}'\n")).collect();
+    let text = text.replacen("config record", &second, 1);
+    Ok(text.replace("\toption provider", &format!("{list}\toption provider")))
+}
+
+/// The second WAN's device, behind another translator.
+fn second_wan(lab: &Lab) -> Result<()> {
     lab.router.ip("link add wan1 type veth peer name isp1 netns internet")?;
     lab.internet.ip_batch(&[
         "addr add 10.8.0.1/24 dev isp1",
@@ -280,17 +312,31 @@ fn two_wans(lab: &Lab, stage: &mut Stage) -> Result<()> {
         "link set wan1 up",
         "addr add 10.8.0.2/24 dev wan1",
         "route add default via 10.8.0.1 dev wan1 metric 20",
-    ])?;
+    ])
+}
+
+/// How many packets a counter of the internet's saw.
+fn counted(lab: &Lab, counter: &str) -> Result<u64> {
+    let text = lab.internet.sh(&format!("nft list counter ip isp {counter}"))?;
+    let count = text.split("packets ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+    count.with_context(|| format!("no counter: {text}"))
+}
+
+/// Each WAN is asked about by its own device; without the device nobody is asked, and nothing is published.
+fn two_wans(lab: &Lab, stage: &mut Stage) -> Result<()> {
+    lab.write_config(&two_of_them(stage, &["second"])?)?;
+    second_wan(lab)?;
     let addr = stage.next([10, 9, 1])?;
     let mut agent = lab.start_agent()?;
     lab.wait_named(SEEN_B.into(), ROUND)?;
     ensure!(stage.judged(1, Ipv4Addr::new(10, 8, 0, 2))?["seen_as"] == SEEN_B.to_string(), "the second WAN");
-    if text.matches("\tlist domain").count() > 0 {
-        // No record follows the first WAN, but a mapping is reached by it.
-        ensure!(stage.judged(0, addr)?["seen_as"] == SEEN.to_string(), "the first WAN");
-    }
-    let strays = lab.internet.sh("nft list counter ip isp strays")?;
-    ensure!(strays.contains("packets 0"), "questions left by the wrong WAN: {strays}");
+    // No record follows the first WAN, but a mapping is reached by it.
+    ensure!(stage.judged(0, addr)?["seen_as"] == SEEN.to_string(), "the first WAN");
+    let (asked, strays) = (counted(lab, "asked")?, counted(lab, "strays")?);
+    ensure!(
+        asked >= 3 && strays == 0,
+        "of the second WAN's questions {asked} left by it, {strays} by another"
+    );
     let (asked, count) = (stage.whoami.asked().len(), stage.dns.count());
     lab.router.ip("link del wan1")?;
     until("the second WAN is offline", ROUND, || {
@@ -302,4 +348,60 @@ fn two_wans(lab: &Lab, stage: &mut Stage) -> Result<()> {
     ensure!(later.iter().all(|asked| asked.from == IpAddr::V4(SEEN)), "asked without the device: {later:?}");
     ensure!(stage.dns.count() == count, "published without the device: {:?}", stage.dns.updates());
     agent.stop(SECOND).map(drop)
+}
+
+/// A record with a list follows the first WAN by which the internet gets in.
+fn first_of_two(lab: &Lab, stage: &mut Stage) -> Result<String> {
+    stage.next([100, 64, 8])?;
+    second_wan(lab)?;
+    lab.write_config(&two_of_them(stage, &["wan", "second"])?)?;
+    let mut agent = lab.start_agent()?;
+    lab.wait_named(SEEN_B.into(), ROUND)?;
+    let public = stage.next([203, 0, 113])?;
+    let start = Instant::now();
+    lab.wait_named(public.into(), ROUND)?;
+    let took = start.elapsed().as_millis();
+    lab.router.ip("route del default dev wan0")?;
+    lab.wait_named(SEEN_B.into(), ROUND)?;
+    agent.stop(SECOND)?;
+    lab.router.ip("link del wan1")?;
+    Ok(format!("a list of WANs: the first that is reached, {took} ms after it is public, and the other when it is gone"))
+}
+
+/// By IPv6: behind a translator of prefixes what witnesses see is published; so it is where the owner does not want the
+/// interface to be believed.
+fn private_six(lab: &Lab, stage: &mut Stage) -> Result<String> {
+    let hosts = fs::read_to_string(lab.router.etc("hosts"))?;
+    let six: String = HOSTS.iter().map(|host| format!("{WEB6} {host}\n")).collect();
+    fs::write(lab.router.etc("hosts"), hosts + &six)?;
+    lab.internet.ip(&format!("addr add {WEB6}/128 dev lo"))?;
+    lab.internet.ip(&format!("route add {SEEN6}/128 dev isp0"))?;
+    stage.next([203, 0, 113])?;
+    lab.write_config(&stage.config("").replace("'ipv4'", "'ipv6'"))?;
+    let mut agent = lab.start_agent()?;
+    let start = Instant::now();
+    lab.wan_add6(PRIVATE6)?;
+    lab.wait_named(SEEN6.into(), ROUND)?;
+    let took = start.elapsed().as_millis();
+    let line = &lab.status()?["wans"][0]["ipv6"];
+    ensure!(line["address"] == PRIVATE6.to_string() && line["seen_as"] == SEEN6.to_string(), "{line}");
+    let by_six =
+        |asked: &[Asked], from: Ipv6Addr| !asked.is_empty() && asked.iter().all(|one| one.from == from);
+    let asked: Vec<Asked> = stage.whoami.asked().into_iter().filter(|asked| asked.server.is_ipv6()).collect();
+    ensure!(by_six(&asked, SEEN6), "asked: {asked:?}");
+    agent.stop(SECOND)?;
+    // A public address, which the owner wants to hear from witnesses.
+    let count = asked.len();
+    let text = stage.config("").replace("'ipv4'", "'ipv6'").replace("\tlist ip_source 'interface'\n", "");
+    lab.write_config(&text)?;
+    lab.wan_readdress6(WAN6)?;
+    lab.wait_dad(WAN6)?;
+    agent = lab.start_agent()?;
+    lab.wait_named(WAN6.into(), ROUND)?;
+    let line = &lab.status()?["wans"][0]["ipv6"];
+    ensure!(line["reach"] == "public" && line["known_by"] == "witnesses", "{line}");
+    let asked: Vec<Asked> = stage.whoami.asked().into_iter().filter(|asked| asked.server.is_ipv6()).collect();
+    ensure!(by_six(&asked[count..], WAN6), "asked: {asked:?}");
+    agent.stop(SECOND)?;
+    Ok(format!("IPv6 behind a translator: what is seen is published after {took} ms; a public one once witnesses say it"))
 }

@@ -1,0 +1,72 @@
+//! What is known of the mappings' ports from the internet, and that nothing is where nobody tries them.
+
+use super::text::passed;
+use super::View;
+use crate::config::Mapping;
+use crate::model::Family;
+use crate::plan::outside::{self, OutsideState, Target};
+use crate::wire::json::{array, Json, Object};
+use std::fmt::Write as _;
+
+impl View<'_> {
+    /// Where a mapping's port is as the internet sees it, while that is open here, and what the owner's service said of it last;
+    /// `None` there: it was not asked yet about what is so now.
+    pub fn tried(&self, mapping: &Mapping, family: Family) -> Option<(Target, Option<&OutsideState>)> {
+        let target = outside::target(self.config, self.world, self.state, mapping, family, self.now)?;
+        let memory = self.state.outside.get(&(mapping.name.clone(), family));
+        let memory = memory.filter(|memory| memory.target.as_ref() == Some(&target));
+        Some((target, memory))
+    }
+
+    /// `by`: the service's host; `tried`: what it said. Empty where nobody is asked.
+    pub(super) fn outside(&self) -> String {
+        let Some(service) = &self.config.global.probe_url else { return Object::new().end() };
+        let host = service.url.split('/').nth(2).unwrap_or_default();
+        let tried = outside::ways(self.config).filter_map(|(mapping, family)| {
+            let (target, memory) = self.tried(mapping, family)?;
+            let object = Object::new()
+                .str("mapping", &mapping.name)
+                .str("address", &target.addr.to_string())
+                .num("port", target.port.into());
+            let object = match memory.and_then(|memory| memory.found) {
+                Some((verdict, at)) => object.str("says", &verdict.to_string()).num("tried_s", self.ago(at)),
+                None => object,
+            };
+            Some(match memory.and_then(|memory| memory.failure.as_ref()) {
+                Some(why) => object.str("failure", why).end(),
+                None => object.end(),
+            })
+        });
+        Object::new().str("by", host).raw("tried", &array(tried)).end()
+    }
+}
+
+/// The same as text, a line a port.
+pub(super) fn lines(out: &mut String, status: &Json) {
+    let outside = status.get("outside");
+    let Some(host) = outside.get("by").str() else {
+        if status.get("mappings").items().iter().any(|mapping| mapping.get("open").bool() == Some(true)) {
+            out.push_str("  outside  only the inside was tested: nobody tries the ports from the internet (option probe_url)\n");
+        }
+        return;
+    };
+    for tried in outside.get("tried").items() {
+        let (name, addr) =
+            (tried.get("mapping").str().unwrap_or("?"), tried.get("address").str().unwrap_or("?"));
+        let door = format!("{name}: {addr} port {}", tried.get("port").num().unwrap_or(0));
+        let verdict = tried.get("says").str();
+        let said = verdict.map(|verdict| {
+            format!(
+                "is {verdict} from the internet, says {host}, tried {} ago",
+                passed(tried.get("tried_s").num().unwrap_or(0))
+            )
+        });
+        let why = tried.get("failure").str().map(|why| format!("not known now: {why}"));
+        let mend = (verdict == Some("closed"))
+            .then(|| "look for another firewall or NAT before this router, or ask the provider whether it blocks the port".to_string());
+        let parts: Vec<String> = [said, why, mend].into_iter().flatten().collect();
+        let sign = if verdict == Some("closed") { '!' } else { ' ' };
+        let text = if parts.is_empty() { "was not tried yet".to_string() } else { parts.join("; ") };
+        let _ = writeln!(out, "{sign} outside  {door} {text}");
+    }
+}
