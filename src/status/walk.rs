@@ -141,7 +141,7 @@ impl View<'_> {
         if found.reach == Reach::Public {
             return Ok(own);
         }
-        if let Some(outside) = self.world.wans.get(name).and_then(|sensed| upstream::public(wan, sensed)) {
+        if let Some(outside) = witness::outside(self.world, self.state, wan) {
             if upstream::outside_port(self.config, self.state, mapping).is_some() {
                 return Ok(outside);
             }
