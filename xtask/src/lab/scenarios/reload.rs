@@ -374,6 +374,11 @@ fn reloads(story: &mut Story, agent: &Agent) -> Result<String> {
             story.arrive().with_context(|| format!("after reload {index}"))?;
             call = held(story)?;
         }
+        // A port of the camera that is closed cuts by the camera's address: whoever speaks first of those that may stay
+        // goes on, unless it is the camera.
+        if index % 10 == 1 {
+            call = held(story)?;
+        }
         let name =
             probe::options(&mut call).with_context(|| format!("a viewer was cut by reload {index}"))?;
         ensure!(name == "front", "{name} answers");
@@ -449,8 +454,6 @@ fn as_a_fresh_one(story: &Story, agent: &mut Agent) -> Result<String> {
     for _ in 0..SAMPLES {
         agent.signal(Signal::SIGHUP)?;
     }
-    agent.signal(Signal::SIGTERM)?;
-    agent.signal(Signal::SIGHUP)?;
     let status = agent.stop(DONE_WITHIN)?;
     ensure!(status.code() == Some(0), "it ends with {status}");
     ensure!(story.lab.router.sh("nft list table inet porchlight").is_err(), "the table outlives the agent");
