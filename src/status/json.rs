@@ -42,7 +42,6 @@ impl View<'_> {
             .raw("mappings", &array(self.config.mappings.iter().map(|mapping| self.mapping(mapping))))
             .raw("outside", &self.outside())
             .raw("tunnels", &array(self.config.tunnels.iter().map(|tunnel| self.tunnel(tunnel))))
-            .raw("outside", &self.outside())
             .raw("filter", &self.filter())
             .raw("notify", &array(self.config.notifies.iter().map(|channel| self.channel(channel))))
             .raw("changes", &array(self.state.history.iter().map(change)))
