@@ -84,7 +84,7 @@ fn the_agent() {
     broken(&ways::agent(Ok(&Json::Null), false, true), &["service porchlight start"]);
     broken(&ways::agent(Err("it gave no answer"), false, true), &["no answer", "restart"]);
     for (told, word) in [
-        (r#"{"problems":[{"severity":"error"}]}"#, "porchlight check"),
+        (r#"{"problems":["/etc/config/porchlight:3: error: no"]}"#, "porchlight check"),
         (r#"{"deaf":["the network sensor stopped"]}"#, "network sensor"),
     ] {
         let finding = ways::agent(Ok(&status(told)), false, true);

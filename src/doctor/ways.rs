@@ -80,7 +80,7 @@ pub fn agent(status: Result<&Json, &str>, one_shot: bool, passed: bool) -> Findi
         Ok(Json::Null) => Finding::broken("no agent is running", asked, "`service porchlight start`"),
         Ok(status) => {
             let problems = status.get("problems").items();
-            if problems.iter().any(|problem| problem.get("severity").str() == Some("error")) {
+            if problems.iter().filter_map(Json::str).any(|problem| problem.contains(": error: ")) {
                 let what = "the agent runs on an older configuration: what it was given last had a fault";
                 return Finding::warning(what, asked, "`porchlight check`, then `service porchlight reload`");
             }

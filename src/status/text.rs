@@ -26,7 +26,6 @@ pub fn render(status: &Json) -> String {
     let cameras = status.get("cameras").items();
     cameras.iter().for_each(|camera| camera_lines(&mut out, camera, cameras.len() > 1));
     status.get("mappings").items().iter().for_each(|mapping| mapping_lines(&mut out, mapping));
-    super::outside::lines(&mut out, status);
     status.get("tunnels").items().iter().for_each(|tunnel| super::tunnel::render(&mut out, tunnel));
     filter_lines(&mut out, status.get("filter"));
     for channel in status.get("notify").items().iter().filter(|channel| !channel.get("failure").is_null()) {

@@ -10,7 +10,7 @@ use crate::plan::probe::mend;
 use crate::plan::publish::{ids, wish, Wish};
 use crate::plan::schedule::rests;
 use crate::plan::witness::{self, standing};
-use crate::plan::{six, tunnel, upstream, Rule};
+use crate::plan::{outside, six, tunnel, upstream, Rule};
 use std::net::IpAddr;
 
 /// The first broken link, and what to do.
@@ -29,10 +29,23 @@ impl View<'_> {
     pub(super) fn walk(&self, mapping: &Mapping, family: Family) -> Result<Vec<String>, Broken> {
         let camera = self.ready(mapping)?;
         let records = records(self.config, camera, family);
-        let addr = self.line(mapping, family, camera, &records)?;
+        // Where somebody tried from outside, that counts for more than what can be known here.
+        let tried = self.tried(mapping, family);
+        let proof = tried.as_ref().and_then(|(target, memory)| Some((target.addr, (*memory)?.found?.0)));
+        let addr = match (self.line(mapping, family, camera, &records), proof) {
+            (Err((Reachable::Unknown, _)), Some((addr, outside::Verdict::Open))) => addr,
+            (known, _) => known?,
+        };
         let names = self.names(&records, family)?;
         self.door(mapping, family)?;
         self.lives(mapping, camera)?;
+        if let Some((_, outside::Verdict::Closed)) = proof {
+            return broken(format!(
+                "the port of mapping {} is closed from the internet; look for another firewall or NAT before this \
+                 router, or ask the provider whether it blocks the port",
+                mapping.name
+            ));
+        }
         let outside =
             upstream::outside_port(self.config, self.state, mapping).filter(|_| family == Family::V4);
         let port = outside.map_or_else(|| Ports(mapping.src_dport).to_string(), |port| port.to_string());
