@@ -41,6 +41,7 @@ impl View<'_> {
             .raw("cameras", &array(self.config.cameras.iter().map(|camera| self.camera(camera))))
             .raw("mappings", &array(self.config.mappings.iter().map(|mapping| self.mapping(mapping))))
             .raw("tunnels", &array(self.config.tunnels.iter().map(|tunnel| self.tunnel(tunnel))))
+            .raw("outside", &self.outside())
             .raw("filter", &self.filter())
             .raw("notify", &array(self.config.notifies.iter().map(|channel| self.channel(channel))))
             .raw("changes", &array(self.state.history.iter().map(change)))

@@ -27,6 +27,7 @@ pub fn render(status: &Json) -> String {
     cameras.iter().for_each(|camera| camera_lines(&mut out, camera, cameras.len() > 1));
     status.get("mappings").items().iter().for_each(|mapping| mapping_lines(&mut out, mapping));
     status.get("tunnels").items().iter().for_each(|tunnel| super::tunnel::render(&mut out, tunnel));
+    super::outside::lines(&mut out, status);
     filter_lines(&mut out, status.get("filter"));
     for channel in status.get("notify").items().iter().filter(|channel| !channel.get("failure").is_null()) {
         let (waiting, why) = (number(channel, "waiting"), text(channel.get("failure"), "text"));
