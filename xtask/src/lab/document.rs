@@ -20,7 +20,7 @@ pub fn read(text: &str) -> Result<Value> {
     let validator = VALIDATOR.as_ref().map_err(|why| anyhow::anyhow!("docs/status.schema.json: {why}"))?;
     let fault = |fault: jsonschema::ValidationError<'_>| format!("{}: {fault}", fault.instance_path());
     let faults: Vec<String> = validator.iter_errors(&document).map(fault).collect();
-    ensure!(faults.is_empty(), "docs/status.schema.json does not know this: {faults:?} in {text}");
+    ensure!(faults.is_empty(), "docs/status.schema.json does not know this: {} in {text}", faults.join("; "));
     Ok(document)
 }
 
