@@ -42,7 +42,7 @@ fn text() -> String {
     text += "\nexit codes: 0 all is well, 1 something failed,\n            \
              2 the configuration or these arguments are faulty,
             \
-             3 status: no agent runs
+             3 status: no agent runs; doctor: warnings only
 
 ";
     let topics: Vec<&str> = topics().collect();

@@ -109,7 +109,7 @@ The log goes to the system's: logread -e porchlight
 0  all is well
 1  something failed, or is not as it should be; for status: not all is well
 2  the configuration or the arguments are faulty
-3  of status: no agent runs
+3  of status: no agent runs; of doctor: there are warnings only
 So: porchlight status >/dev/null || echo look
 ",
     },
