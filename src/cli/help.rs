@@ -6,7 +6,7 @@ use super::providers::paragraph;
 use super::topics::TOPICS;
 use super::{Fault, OK, VERBS};
 use crate::config::nearest::did_you_mean;
-use crate::config::schema::{self, Kind, OptionRow, SectionRow, SECTIONS};
+use crate::config::schema::{self, Built, Kind, OptionRow, SectionRow, SECTIONS};
 use crate::paths::Paths;
 use std::fmt::Write as _;
 
@@ -94,6 +94,9 @@ fn options(out: &mut String, section: &SectionRow) {
         if let Kind::Word(words) = option.kind {
             paragraph(out, "      ", &format!("one of: {}", words.join(" ")));
         }
+        if option.built == Built::Default {
+            paragraph(out, "      ", "only its default works yet");
+        }
     }
     if section.kind == "record" {
         paragraph(out, "  ", "and those of its provider: porchlight providers NAME");
@@ -158,6 +161,12 @@ mod tests {
         );
         assert!(page.contains("\n  option probe_interval (default: 1h)\n"), "{page}");
         assert!(page.contains("\n      one of: rtsp http tcp none\n"), "{page}");
+    }
+
+    #[test]
+    fn what_is_not_built_yet_is_said() {
+        let page = page("record").unwrap();
+        assert!(page.contains("      one of: keep delete\n      only its default works yet\n"), "{page}");
     }
 
     #[test]

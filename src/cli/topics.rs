@@ -67,6 +67,7 @@ Others can read the topic or group? Leave option details at '0'.
     Topic {
         name: "symptoms",
         text: "\
+porchlight doctor names the first broken link, and its mend.
 What porchlight status says, and what to do:
 no agent is running             porchlight check; service porchlight start
 no IPv4 default route yet       look at the link; it goes on by itself
