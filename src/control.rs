@@ -370,7 +370,7 @@ pub fn ask(paths: &Paths, question: &Question) -> Result<Option<Json>, String> {
     let failed = |e: io::Error| match e.kind() {
         io::ErrorKind::WouldBlock => "the agent is busy or stopped: it gave no answer in time".to_string(),
         io::ErrorKind::PermissionDenied => {
-            format!("the agent at {} answers root and its own user only", paths.socket.display())
+            format!("the agent at {} answers root and its own user only: {e}", paths.socket.display())
         }
         _ => format!("the agent at {} does not answer: {e}", paths.socket.display()),
     };
