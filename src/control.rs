@@ -159,7 +159,8 @@ pub fn private_dir(dir: &Path) -> Result<(), String> {
     }
     let meta = std::fs::symlink_metadata(dir).map_err(failed)?;
     if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() {
-        return Err(format!("{} is not a directory of this user; remove it", dir.display()));
+        let mend = if rustix::process::geteuid().is_root() { "remove it" } else { "do this as root" };
+        return Err(format!("{} is not a directory of this user; {mend}", dir.display()));
     }
     std::fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(failed)
 }
@@ -368,6 +369,9 @@ pub fn tell(paths: &Paths, question: &Question) -> Result<bool, String> {
 pub fn ask(paths: &Paths, question: &Question) -> Result<Option<Json>, String> {
     let failed = |e: io::Error| match e.kind() {
         io::ErrorKind::WouldBlock => "the agent is busy or stopped: it gave no answer in time".to_string(),
+        io::ErrorKind::PermissionDenied => {
+            format!("the agent at {} answers root and its own user only: {e}", paths.socket.display())
+        }
         _ => format!("the agent at {} does not answer: {e}", paths.socket.display()),
     };
     let mut stream = match UnixStream::connect(&paths.socket) {

@@ -6,7 +6,7 @@ use super::providers::paragraph;
 use super::topics::TOPICS;
 use super::{Fault, OK, VERBS};
 use crate::config::nearest::did_you_mean;
-use crate::config::schema::{self, Kind, OptionRow, SectionRow, SECTIONS};
+use crate::config::schema::{self, Built, Kind, OptionRow, SectionRow, SECTIONS};
 use crate::paths::Paths;
 use std::fmt::Write as _;
 
@@ -42,7 +42,7 @@ fn text() -> String {
     text += "\nexit codes: 0 all is well, 1 something failed,\n            \
              2 the configuration or these arguments are faulty,
             \
-             3 status: no agent runs
+             3 status: no agent runs; doctor: warnings only
 
 ";
     let topics: Vec<&str> = topics().collect();
@@ -93,6 +93,9 @@ fn options(out: &mut String, section: &SectionRow) {
         paragraph(out, "      ", option.doc);
         if let Kind::Word(words) = option.kind {
             paragraph(out, "      ", &format!("one of: {}", words.join(" ")));
+        }
+        if option.built == Built::Default {
+            paragraph(out, "      ", "only its default works yet");
         }
     }
     if section.kind == "record" {
@@ -158,6 +161,12 @@ mod tests {
         );
         assert!(page.contains("\n  option probe_interval (default: 1h)\n"), "{page}");
         assert!(page.contains("\n      one of: rtsp http tcp none\n"), "{page}");
+    }
+
+    #[test]
+    fn what_is_not_built_yet_is_said() {
+        let page = page("record").unwrap();
+        assert!(page.contains("      one of: keep delete\n      only its default works yet\n"), "{page}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod topics;
 mod trigger;
 mod unmap;
 
+use crate::config::nearest::did_you_mean;
 use crate::paths::Paths;
 use lexopt::prelude::*;
 use output::{complain, say};
@@ -158,7 +159,8 @@ pub fn main() -> ExitCode {
     let code = match done.and_then(|(verb, paths, arguments)| (verb.run)(&paths, &arguments)) {
         Ok(code) => code,
         Err(Fault::Usage(why)) => {
-            complain(&format!("{why}; see `porchlight help`"));
+            let see = if why.ends_with('?') { " See" } else { "; see" };
+            complain(&format!("{why}{see} `porchlight help`"));
             USAGE
         }
         Err(Fault::Failed(why)) => {
@@ -178,7 +180,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<(&'static Verb, Paths, Vec<String
         match argument {
             Long("root") => root = value(&mut parser)?,
             Long("config") => config = Some(value(&mut parser)?),
-            Long("help") | Short('h') => verb = Some("help".to_string()),
+            // Behind a verb: the page about that one.
+            Long("help") | Short('h') => arguments.extend(verb.replace("help".to_string())),
             Long("version") | Short('V') => {
                 say(concat!("porchlight ", env!("CARGO_PKG_VERSION"), "\n"));
                 std::process::exit(i32::from(OK));
@@ -194,8 +197,14 @@ fn parse(mut parser: lexopt::Parser) -> Result<(&'static Verb, Paths, Vec<String
             }
         }
     }
-    let verb = verb.ok_or("what is to be done?")?;
-    let row = VERBS.iter().find(|row| row.name == verb).ok_or_else(|| format!("there is no verb {verb}"))?;
+    let verb = verb.ok_or_else(|| match arguments.first() {
+        Some(first) => format!("unexpected argument {first}"),
+        None => "what is to be done?".into(),
+    })?;
+    let row = VERBS.iter().find(|row| row.name == verb).ok_or_else(|| {
+        let near = did_you_mean(&verb, &mut VERBS.iter().map(|row| row.name));
+        format!("there is no verb {verb}{near}")
+    })?;
     Ok((row, Paths::new(Path::new(&root), config), arguments))
 }
 
@@ -210,4 +219,31 @@ fn no_arguments(arguments: &[String]) -> Result<(), Fault> {
 
 fn unexpected(argument: &str) -> Fault {
     Fault::Usage(format!("unexpected argument {argument}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<(&'static str, Vec<String>), String> {
+        parse(lexopt::Parser::from_args(words)).map(|(verb, _, arguments)| (verb.name, arguments))
+    }
+
+    #[test]
+    fn help_is_given_wherever_it_is_asked_for() {
+        let page = |topic: &str| Ok(("help", vec![topic.to_string()]));
+        assert_eq!(parsed(&["--help"]), Ok(("help", Vec::new())));
+        assert_eq!(parsed(&["status", "--help"]), page("status"));
+        assert_eq!(parsed(&["-h", "status"]), page("status"));
+        assert_eq!(parsed(&["help", "status"]), page("status"));
+    }
+
+    #[test]
+    fn who_mistypes_is_told_what_was_meant() {
+        let why = |words: &[&str]| parsed(words).err();
+        assert_eq!(why(&["statsu"]).as_deref(), Some("there is no verb statsu; did you mean 'status'?"));
+        assert_eq!(why(&["xyzzy"]).as_deref(), Some("there is no verb xyzzy"));
+        assert_eq!(why(&["--verbose"]).as_deref(), Some("unexpected argument --verbose"));
+        assert_eq!(why(&[]).as_deref(), Some("what is to be done?"));
+    }
 }

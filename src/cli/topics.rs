@@ -67,6 +67,7 @@ Others can read the topic or group? Leave option details at '0'.
     Topic {
         name: "symptoms",
         text: "\
+porchlight doctor names the first broken link, and its mend.
 What porchlight status says, and what to do:
 no agent is running             porchlight check; service porchlight start
 no IPv4 default route yet       look at the link; it goes on by itself
@@ -109,7 +110,7 @@ The log goes to the system's: logread -e porchlight
 0  all is well
 1  something failed, or is not as it should be; for status: not all is well
 2  the configuration or the arguments are faulty
-3  of status: no agent runs
+3  of status: no agent runs; of doctor: there are warnings only
 So: porchlight status >/dev/null || echo look
 ",
     },

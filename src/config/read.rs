@@ -269,7 +269,7 @@ fn own_name(row: &SectionRow, section: &Section) -> Option<String> {
         row.option(name)?.kind.check(value.split_whitespace().next()?).ok()
     };
     match row.kind {
-        "wan" => first("device"),
+        "wan" => first("device").or_else(|| first("interface")),
         "record" => first("domain"),
         "camera" => first("mac").or_else(|| first("name")).or_else(|| first("ip")),
         "notify" | "tunnel" => first("kind"),

@@ -106,7 +106,7 @@ pub fn parse_lines(text: &str, file: &str, limits: Limits) -> (Parsed, Vec<Line>
     let mut parser = Parser {
         file,
         limits,
-        cursor: Cursor { bytes: text.as_bytes(), pos: 0, end: 0, line: 0 },
+        cursor: Cursor { bytes: text.as_bytes(), pos: 0, end: 0, line: 0, spanned: None },
         parsed: Parsed::default(),
         current: Current::None,
         lines: Vec::new(),
@@ -239,8 +239,11 @@ impl Parser<'_> {
         }
         let name = self.argument()?;
         if !name.is_empty() && !is_name(&name, false) {
-            let text = "config: the section's name has other than letters, digits and _";
-            return Err(Fault(line, text.into()));
+            let quotes = if name.is_ascii() { "" } else { "; quotes are ' and \"" };
+            return Err(Fault(
+                line,
+                format!("config: the section's name has other than letters, digits and _{quotes}"),
+            ));
         }
         self.end_of_statement(line)?;
         let same = self.parsed.sections.iter_mut().enumerate();
@@ -360,6 +363,8 @@ struct Cursor<'a> {
     end: usize,
     /// Number of the last line fetched.
     line: usize,
+    /// The first line with a quote that is closed in a later one. It may well be the one that lacks a quote.
+    spanned: Option<usize>,
 }
 
 impl<'a> Cursor<'a> {
@@ -478,10 +483,10 @@ impl<'a> Cursor<'a> {
                     self.pos += 1;
                 }
                 None if self.fetch() => {}
-                None => return Err(Fault(opened, "the quote ' is never closed".into())),
+                None => return Err(self.unclosed('\'', opened)),
             }
         }
-        self.pos += 1;
+        self.closed(opened);
         Ok(())
     }
 
@@ -497,11 +502,26 @@ impl<'a> Cursor<'a> {
                     self.pos += 1;
                 }
                 None if self.fetch() => {}
-                None => return Err(Fault(opened, "the quote \" is never closed".into())),
+                None => return Err(self.unclosed('"', opened)),
             }
         }
-        self.pos += 1;
+        self.closed(opened);
         Ok(())
+    }
+
+    /// Steps over the quote that ends what began in line `opened`.
+    fn closed(&mut self, opened: usize) {
+        self.pos += 1;
+        if self.line > opened {
+            self.spanned.get_or_insert(opened);
+        }
+    }
+
+    fn unclosed(&self, quote: char, opened: usize) -> Fault {
+        let first = self.spanned.map_or(String::new(), |line| {
+            format!("; look at line {line} first: what is quoted there ends in a later line")
+        });
+        Fault(opened, format!("the quote {quote} is never closed{first}"))
     }
 }
 

@@ -75,6 +75,20 @@ fn fine(finding: &Finding) {
     assert_eq!(finding.grade, Grade::Ok, "{} / {}", finding.what, finding.mend);
 }
 
+/// Its place is said where there is one.
+#[test]
+fn the_configuration() {
+    let judged = |text: &str| {
+        let loaded = load(text, "FILE", PROVIDERS, &Nothing);
+        ways::config(Ok(&loaded.problems), &loaded.config, "FILE")
+    };
+    fine(&judged(TEXT));
+    broken(&judged("config wan wan\noption device wan0 wan1\n"), &["too many", "line 2 of FILE: correct it"]);
+    let nothing = judged("");
+    broken(&nothing, &["no wan section"]);
+    assert!(nothing.mend.starts_with("FILE: correct it"), "{}", nothing.mend);
+}
+
 #[test]
 fn the_agent() {
     let status = |text: &str| Json::parse(text).unwrap();

@@ -36,7 +36,11 @@ pub fn config(problems: Result<&[Problem], &str>, config: &Config, file: &str) -
     let known = format!("{file} was read; `porchlight check` tells all of {}", problems.len());
     let of = |severity| problems.iter().find(move |problem| problem.severity == severity);
     let place = |problem: &Problem| {
-        format!("line {} of {file}: correct it, then `service porchlight reload`", problem.line)
+        let line = match problem.line {
+            0 => String::new(),
+            line => format!("line {line} of "),
+        };
+        format!("{line}{file}: correct it, then `service porchlight reload`")
     };
     if let Some(problem) = of(Severity::Error) {
         return Finding::broken(&problem.text, known, place(problem));

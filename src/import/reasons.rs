@@ -10,9 +10,14 @@ pub(super) const REASONS: [(&str, &str); 8] = [
     ),
     (
         "ip_url web webv* web-* checkip-server checkip-path checkip-ssl fw fw-* fwv* url",
-        "left out: the address is read from the interface and not asked of a web page or a router; that is not built yet",
+        "left out: the address is read from the interface, and asked of others only where that one is private; \
+         list ip_url in section wan names others",
     ),
-    ("ip_script checkip-command cmd cmd-skip cmdv*", "left out: an address by a script is not built yet; it is read from the interface"),
+    (
+        "ip_script checkip-command cmd cmd-skip cmdv*",
+        "left out: the address is read from the interface; if only that program knows it: \
+         option ip_script, list ip_source 'script' and option agree '1' in section wan",
+    ),
     ("webhook* mail mail-* postscript exec", "left out: write a notify section for it (see the README)"),
     ("proxy httpinterface bind_network", "left out: requests go directly, by the router's own routes"),
     (

@@ -265,6 +265,27 @@ fn every_link_leads_somewhere() {
     }
 }
 
+/// A recipe that names a script which is elsewhere is one that silently does not work.
+#[test]
+fn every_script_of_the_package_that_a_page_names_is_in_it() {
+    let mut count = 0;
+    for (path, page) in pages() {
+        let code = code(&page);
+        let words = code.iter().flat_map(|text| text.split([' ', '\'', '(', ')', ',', ';']));
+        for word in words.filter(|word| word.contains("/lib/porchlight/") || word.starts_with("/etc/init.d/"))
+        {
+            let ours = word.starts_with('/') && word.contains("porchlight");
+            assert!(
+                !ours || Path::new("openwrt/files").join(&word[1..]).exists(),
+                "{}: the package has no {word}",
+                path.display()
+            );
+            count += usize::from(ours);
+        }
+    }
+    assert!(count > 1, "only {count} were looked at");
+}
+
 /// What is typed on the router, without comments, which are in the page's own language.
 fn typed(name: &str) -> Vec<String> {
     let page = fs::read_to_string(name).unwrap();
