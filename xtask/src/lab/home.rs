@@ -102,6 +102,7 @@ impl Home {
             Speaks::NatPmp => "udp dport 5351 @th,64,8 2 drop",
         };
         self.ns.nft(&RULES.replace("BARRED", barred))?;
+        ensure!(self.mapped()?.is_empty(), "it has forgotten nothing");
         let yes = |on| if on { "yes" } else { "no" };
         let upnp = yes(matches!(speaks, Speaks::All | Speaks::Upnp));
         let config = CONFIG.replace("UPNP", upnp).replace("NATPMP", yes(speaks != Speaks::Upnp));
