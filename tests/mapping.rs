@@ -612,6 +612,40 @@ fn a_closed_mapping_is_closed_for_those_who_are_in() {
     });
 }
 
+/// One way in is closed, or narrower: whoever came by another one of the same camera, or may still come, goes on.
+#[test]
+fn who_is_still_let_in_is_not_cut_with_the_others() {
+    lab("who_is_still_let_in_is_not_cut_with_the_others", |lab| {
+        let mut nft = nft();
+        let (one, other, same) = (tcp(8554, CAM1, 8554), tcp(8555, CAM1, 8555), tcp(8556, CAM1, 8555));
+        map(&mut nft, &[one.clone(), other.clone(), same.clone()], &[]);
+        let mut ends = vec![streamer(&lab.cam1, CAM1, 8554), streamer(&lab.cam1, CAM1, 8555)];
+        let watch = |port| {
+            let mut viewer = lab.internet.within(|| TcpStream::connect(at(WAN, port)).unwrap());
+            assert_flows(&mut viewer);
+            viewer
+        };
+        let (mut closed, mut open) = (watch(8554), watch(8555));
+        assert_eq!(map(&mut nft, &[other.clone(), same.clone()], &[CAM1]).flushed, 1);
+        assert_stops(&mut closed);
+        ends.remove(0).join().unwrap();
+        assert_flows(&mut open);
+        // By another public port to the same port of the camera.
+        assert_eq!(map(&mut nft, std::slice::from_ref(&same), &[CAM1]).flushed, 1);
+        assert_stops(&mut open);
+        ends.remove(0).join().unwrap();
+        let streaming = streamer(&lab.cam1, CAM1, 8555);
+        let mut viewer = lab.internet.within(|| TcpStream::connect(at(WAN, 8556)).unwrap());
+        assert_flows(&mut viewer);
+        let from = |net: &str| Rule { sources: vec![network(net)], ..same.clone() };
+        assert_eq!(map(&mut nft, &[from(&format!("{VIEWER}/32"))], &[CAM1]).flushed, 0, "he is one of them");
+        assert_flows(&mut viewer);
+        assert_eq!(map(&mut nft, &[from("192.0.2.0/24")], &[CAM1]).flushed, 1);
+        assert_stops(&mut viewer);
+        streaming.join().unwrap();
+    });
+}
+
 #[test]
 fn nothing_of_ours_remains_and_nothing_of_others_changes() {
     lab("nothing_of_ours_remains_and_nothing_of_others_changes", |lab| {

@@ -178,3 +178,62 @@ fn a_section_without_any_published_name_is_marked() {
     assert!(text.contains("\n! record   lost.example.com AAAA (duckdns) is left"), "{text}");
     assert!(text.contains("\n  record   home.example.com AAAA (duckdns) is left"), "{text}");
 }
+
+/// A schedule has closed one of a camera's ways in, and another one is open: the first line says both.
+#[test]
+fn a_camera_of_which_one_mapping_rests_is_not_called_closed() {
+    let text = "config porchlight
+	option mapping_backend 'nft'
+config wan 'wan'
+	option device 'wan0'
+config camera 'front'
+	list mac '02:00:00:00:00:20'
+config mapping 'rtsp'
+	option camera 'front'
+	option src_dport '8554'
+	option schedule '02:00-02:01'
+	option allow_open '1'
+config mapping 'web'
+	option camera 'front'
+	option src_dport '8080'
+	option allow_open '1'
+";
+    let config = config(text);
+    let device = || "wan0".to_string();
+    let own = |device: &str, addr: [u8; 4]| OwnAddr {
+        device: device.into(),
+        addr: addr.into(),
+        prefix: 24,
+        settled: true,
+    };
+    let mut world = World { complete: true, own: vec![own("lan0", [192, 168, 1, 1])], ..World::default() };
+    let mut wan = WanWorld { device: Some(device()), last_device: Some(device()), ..WanWorld::default() };
+    wan.v4.route = true;
+    wan.v4.addr = Reading::Seen { value: [93, 184, 216, 34].into(), at: Time(0) };
+    world.wans.insert("wan".into(), wan);
+    let mut state = State::default();
+    state.cameras.insert("front".into(), CameraState { addr: Some(ADDR), ..CameraState::default() });
+    let now = Now { boot: Time(HOUR), wall: 1_800_000_000 };
+    let rules: Vec<_> = config
+        .mappings
+        .iter()
+        .flat_map(|mapping| {
+            match porchlight::plan::mapping::exposure(&config, &world, &state, mapping, now) {
+                porchlight::plan::mapping::Exposure::Open(rules) => rules,
+                _ => Vec::new(),
+            }
+        })
+        .collect();
+    assert_eq!(rules.len(), 1);
+    state.mapping.applied = Some(rules);
+    let (problems, deaf) = (&[], &Map::new());
+    let json = View { config: &config, problems, deaf, world: &world, state: &state, now }.to_json();
+    document::is_valid(&json);
+    let first = render(&Json::parse(&json).unwrap()).lines().next().unwrap().to_string();
+    assert!(
+        first.starts_with(
+            "Camera front can be reached at 93.184.216.34:8080; the rest of it is closed by its schedule"
+        ),
+        "{first}"
+    );
+}

@@ -4,7 +4,7 @@ use crate::cli::tether;
 use crate::model::millis;
 use async_io::{Async, Timer};
 use rustix::io::Errno;
-use smol::future::{or, try_zip};
+use smol::future::{or, try_zip, yield_now};
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -215,7 +215,9 @@ impl Watched {
             self.heard.reserve(LINE_CAP);
             match rustix::io::read(&self.complaints, rustix::buffer::spare_capacity(&mut self.heard)) {
                 Ok(0) => break,
-                Ok(_) | Err(Errno::INTR) => {}
+                // One that never stops, as its server likes, must not keep everybody else waiting.
+                Ok(_) => yield_now().await,
+                Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => self.complaints.readable().await.ok()?,
                 Err(_) => break,
             }

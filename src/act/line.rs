@@ -52,9 +52,9 @@ impl Line<'_> {
         if let Some(secure) = &secure {
             secure.handshake(&server).await.map_err(|fault| fault.in_short())?;
         }
-        let path = url.splitn(4, '/').nth(3).unwrap_or_default();
+        let path = path(url);
         let request = format!(
-            "GET /{path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {}\r\nAccept: text/plain, */*\r\nConnection: close\r\n\r\n",
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {}\r\nAccept: text/plain, */*\r\nConnection: close\r\n\r\n",
             origin.authority(),
             http.user_agent()
         );
@@ -73,6 +73,14 @@ impl Line<'_> {
         }
         Err(last)
     }
+}
+
+/// What is asked of the server: path and query.
+fn path(url: &str) -> String {
+    let (_, rest) = url.split_once("://").unwrap_or_default();
+    let path = rest.find(['/', '?']).and_then(|at| rest.get(at..)).unwrap_or_default();
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    [slash, path].concat()
 }
 
 /// Why nobody was asked.
@@ -115,6 +123,23 @@ async fn converse(
         }
         if end {
             return echo::reply(&answer, torn).map_err(str::to_string);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_needs_no_path() {
+        for (url, asked) in [
+            ("https://a.example/port/8554?x=/y", "/port/8554?x=/y"),
+            ("https://a.example", "/"),
+            ("https://a.example/", "/"),
+            ("http://a.example:81?port=8554&to=a/b", "/?port=8554&to=a/b"),
+        ] {
+            assert_eq!(path(url), asked);
         }
     }
 }

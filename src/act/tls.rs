@@ -86,6 +86,8 @@ const ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
 };
 /// The piece in which bytes are read.
 const PIECE: usize = 8 * 1024;
+/// After so many pieces others have their turn.
+const TURN: usize = 16;
 
 /// A client's end of TLS. The socket is handed to each call, for two of them go on at the same time.
 pub(super) struct Secure {
@@ -261,7 +263,7 @@ impl Sealed {
 impl AsyncRead for Sealed {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        loop {
+        for _ in 0..TURN {
             match this.connection.reader().read(into) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),
@@ -277,6 +279,9 @@ impl AsyncRead for Sealed {
             // What TLS itself has to answer.
             let _ = this.poll_records(cx)?;
         }
+        // Records without content, as many as the server likes.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

@@ -418,7 +418,7 @@ impl Agent {
             Message::Tried(job, result) => self.tried(&job, result, now),
             Message::Upstream(job, report) => self.heard_above(&job, report, now),
             Message::Announced(wan, place) => self.announced_above(&wan, place, now),
-            Message::Tunnel(report) => self.tunnelled(&report, now),
+            Message::Tunnel(report) => self.tunnelled(report, now),
             Message::Leased(result) => self.leased(result, now),
             Message::Droppers(generation, droppers) => {
                 if generation == self.state.mapping.generation {

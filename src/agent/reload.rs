@@ -170,6 +170,12 @@ impl Agent {
                 self.world.wans.insert(new, sensed);
             }
         }
+        // What was sensed by another device is none of this one's: two may have changed their names.
+        for wan in &self.config.wans {
+            if before.wans.iter().any(|old| old.name == wan.name && old.device != wan.device) {
+                self.world.wans.remove(&wan.name);
+            }
+        }
         self.leave_gone(&before);
         self.repeats.forget();
         self.tunnels.reconfigured(&self.config.tunnels);

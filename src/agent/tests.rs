@@ -225,6 +225,37 @@ fn healing_ends_a_running_look_and_it_is_asked_anew() {
     assert_eq!(flying(&agent), (account, Some(2)));
 }
 
+/// Two sections change their names, and the record goes with its own: its address stays what it was.
+#[test]
+fn a_wan_that_is_another_device_now_lends_no_address_of_the_one_before() {
+    let root = Root::new("swapped");
+    let config = |a: &str, b: &str, wan: &str| {
+        format!(
+            "config wan 'a'\n\toption device '{a}'\nconfig wan 'b'\n\toption device '{b}'\nconfig record 'home'\n\toption \
+             provider 'duckdns'\n\toption token 'x1234567'\n\tlist domain 'a.duckdns.org'\n\tlist wan '{wan}'\n"
+        )
+    };
+    let mut agent = root.agent(&config("wan0", "wan1", "a"));
+    let mut wans = Map::new();
+    for (name, device, addr) in [("a", "wan0", "93.184.216.34"), ("b", "wan1", "93.184.216.35")] {
+        let (device, v4) = (Some(device.into()), Some(addr.parse().unwrap()));
+        let wan = crate::model::WanSnapshot { device, v4, route4: true, ..Default::default() };
+        wans.insert(name.to_string(), wan);
+    }
+    agent.sensed(Event::Network { wans, own: Vec::new() }, clock::now());
+    let wish = |agent: &Agent| {
+        let record = &agent.config.records[0];
+        plan::publish::wish(&agent.config, &agent.world, &agent.state, record, Family::V4)
+    };
+    assert!(
+        matches!(wish(&agent), plan::publish::Wish::Address(addr) if addr.to_string() == "93.184.216.34")
+    );
+    root.configure(&config("wan1", "wan0", "b"));
+    agent.reload();
+    assert_eq!(agent.config.records[0].wans, ["b"]);
+    assert!(matches!(wish(&agent), plan::publish::Wish::Wait(_)));
+}
+
 /// A program that stands for nft.
 fn fake_nft(root: &Root, script: &str) -> Rc<smol::lock::Mutex<Backend>> {
     use std::os::unix::fs::PermissionsExt;

@@ -42,14 +42,18 @@ impl Agent {
         }
     }
 
-    pub(super) fn tunnelled(&mut self, report: &Report, now: Now) {
-        let Report { tunnel: name, mapping, news, .. } = report;
+    pub(super) fn tunnelled(&mut self, mut report: Report, now: Now) {
+        if let News::Down(failure) = &mut report.news {
+            // The server may say again what it was told, and it is shown by `status`.
+            failure.text = self.redactor.redact(&failure.text);
+        }
+        let Report { tunnel: name, mapping, news, .. } = &report;
         let line = |agent: &Agent| {
             let memory = agent.state.tunnels.get(name)?;
             memory.lines.get(mapping).cloned()
         };
         let (before, what) = (line(self), format!("tunnel {name} {mapping}"));
-        if !tunnel::answered(&mut self.state, report, now.boot, random()) {
+        if !tunnel::answered(&mut self.state, &report, now.boot, random()) {
             return;
         }
         let before = before.unwrap_or_default();

@@ -9,6 +9,7 @@ use crate::paths::Paths;
 use crate::secret::printable;
 use crate::status::{mark, render};
 use crate::wire::json::Json;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -112,14 +113,58 @@ fn why<'a>(paths: &Paths, answer: &'a Result<Option<Json>, String>) -> &'a str {
     }
 }
 
-/// Writes a file for a collector, which never sees half of it: a new one beside it, then a rename.
+/// Writes a file for a collector, which never sees half of it: a new one beside it, then a rename. In a directory of
+/// others, what they put in its way is not followed; and no device is replaced by a file.
 fn replace(file: &Path, text: &str) -> Result<(), Fault> {
-    let new = file.with_extension("new");
-    let done = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, file));
-    done.map_err(|e| Fault::Failed(format!("cannot write {}: {e}", file.display())))
+    let mut new = file.as_os_str().to_owned();
+    new.push(".new");
+    let write = || -> io::Result<()> {
+        if std::fs::metadata(file).is_ok_and(|meta| !meta.is_file()) {
+            return Err(io::Error::other("it is not a plain file"));
+        }
+        // What an earlier one left.
+        let _ = std::fs::remove_file(&new);
+        std::fs::File::create_new(&new)?.write_all(text.as_bytes())?;
+        std::fs::rename(&new, file)
+    };
+    write().map_err(|e| {
+        let _ = std::fs::remove_file(&new);
+        Fault::Failed(format!("cannot write {}: {e}", file.display()))
+    })
 }
 
 /// The status in words, with nothing in it that plays with a terminal.
 pub fn printed(status: &Json) -> String {
     render(status).lines().map(|line| printable(line) + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_collectors_file_is_replaced_and_nothing_else_is_touched() {
+        let dir = std::env::temp_dir().join(format!("porchlight-metrics-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (file, other) = (dir.join("a.prom"), dir.join("other"));
+        fs::write(&other, "mine").unwrap();
+        // Somebody who may write there knows how the new file will be called.
+        for trap in ["a.prom.new", "a.new", "a.prom"] {
+            symlink(&other, dir.join(trap)).unwrap();
+        }
+        assert!(replace(&file, "one").is_ok() && replace(&file, "two").is_ok());
+        assert!(file.symlink_metadata().unwrap().is_file(), "the link went, not what it led to");
+        assert_eq!(
+            (fs::read_to_string(&file).unwrap(), fs::read_to_string(&other).unwrap()),
+            ("two".into(), "mine".into())
+        );
+        assert!(!dir.join("a.prom.new").exists());
+        for no_file in [dir.as_path(), Path::new("/dev/null"), &dir.join("nowhere/a.prom")] {
+            assert!(replace(no_file, "x").is_err(), "{}", no_file.display());
+        }
+        assert!(!Path::new("/dev/null").is_file() && !Path::new("/dev/null.new").exists());
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }

@@ -204,6 +204,14 @@ pub struct ProbeUrl {
     pub closed: String,
 }
 
+impl ProbeUrl {
+    /// Its host, with the port if there is one: all of the address that is shown.
+    pub fn host(&self) -> &str {
+        let (_, rest) = self.url.split_once("://").unwrap_or_default();
+        rest.split(['/', '?']).next().unwrap_or_default()
+    }
+}
+
 /// `option upstream`: whether the router above us is asked for our ports too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upstream {

@@ -84,7 +84,7 @@ pub enum Answer {
     Right,
     /// It takes us, and would now be told another address.
     Writes,
-    /// It cannot be asked without writing.
+    /// It cannot be asked without writing, or was asked enough already.
     Mute,
     /// It refused, or could not be reached.
     Failed(Failure),

@@ -36,10 +36,8 @@ pub fn config(problems: Result<&[Problem], &str>, config: &Config, file: &str) -
     let known = format!("{file} was read; `porchlight check` tells all of {}", problems.len());
     let of = |severity| problems.iter().find(move |problem| problem.severity == severity);
     let place = |problem: &Problem| {
-        let line = match problem.line {
-            0 => String::new(),
-            line => format!("line {line} of "),
-        };
+        // What is missing has no line.
+        let line = if problem.line > 0 { format!("line {} of ", problem.line) } else { String::new() };
         format!("{line}{file}: correct it, then `service porchlight reload`")
     };
     if let Some(problem) = of(Severity::Error) {

@@ -2,8 +2,9 @@
 //! By ctnetlink; where the kernel lacks it, by OpenWrt's writable `/proc/net/nf_conntrack`.
 
 use super::{Heard, Netfilter};
+use crate::config::{Network, Proto};
 use crate::model::Family;
-use crate::wire::ctnetlink::{delete_flow, list_flows, messages, Message, MAX_DATAGRAM};
+use crate::wire::ctnetlink::{delete_flow, list_flows, messages, Flow, Message, MAX_DATAGRAM};
 use async_io::Timer;
 use smol::future::or;
 use std::fmt;
@@ -49,7 +50,7 @@ pub enum How {
     /// There was nothing to cut.
     #[default]
     NothingToDo,
-    /// ctnetlink: exactly the translated connections.
+    /// ctnetlink: exactly the translated connections that nothing lets in any more.
     Ctnetlink,
     /// `/proc/net/nf_conntrack`: all connections of the address, uncounted.
     ProcFile,
@@ -72,10 +73,41 @@ impl fmt::Display for Cut {
     }
 }
 
-/// Cuts every connection that was translated (DNAT) to one of these addresses; in IPv6, where a way in may leave all as
-/// it is, every one to it that came through the router. Call it after the new rules are in force, or they come back.
-/// `root` is `/` but in tests.
-pub async fn cut(root: &Path, targets: &[IpAddr]) -> Cut {
+/// A way in that stays: who came by it is not cut with those who came to the same camera by another one.
+#[derive(Clone, Copy)]
+pub struct Stays<'a> {
+    /// The camera.
+    pub target: IpAddr,
+    /// Protocol.
+    pub proto: Proto,
+    /// Public ports, first and last.
+    pub ports: (u16, u16),
+    /// The camera's.
+    pub to: (u16, u16),
+    /// Who may; none: anyone.
+    pub from: &'a [Network],
+}
+
+impl Stays<'_> {
+    /// Whether a connection may have come by it.
+    fn lets(&self, flow: &Flow<'_>) -> bool {
+        let within = |(first, last): (u16, u16), port: u16| (first..=last).contains(&port);
+        let number = match self.proto {
+            Proto::Tcp => 6,
+            Proto::Udp => 17,
+        };
+        let (asked, answers) = flow.ports;
+        let may = self.from.is_empty() || self.from.iter().any(|net| net.contains(flow.original_src));
+        may && (flow.proto, flow.reply_src) == (number, self.target)
+            && within(self.ports, asked)
+            && within(self.to, answers)
+    }
+}
+
+/// Cuts every connection that was translated (DNAT) to one of these addresses, but by what stays; in IPv6, where a way in
+/// may leave all as it is, every one to it that came through the router. Call it after the new rules are in force, or they
+/// come back. `root` is `/` but in tests.
+pub async fn cut(root: &Path, targets: &[IpAddr], stays: &[Stays<'_>]) -> Cut {
     if targets.is_empty() {
         return Cut::default();
     }
@@ -83,7 +115,7 @@ pub async fn cut(root: &Path, targets: &[IpAddr]) -> Cut {
         Timer::after(DEADLINE).await;
         Err(io::ErrorKind::TimedOut.into())
     };
-    match or(by_ctnetlink(targets), late).await {
+    match or(by_ctnetlink(targets, stays), late).await {
         Ok(flushed) => Cut { flushed, how: How::Ctnetlink },
         Err(error) => match targets.iter().try_for_each(|target| by_proc_file(root, *target)) {
             Ok(()) => Cut { flushed: 0, how: How::ProcFile },
@@ -92,7 +124,7 @@ pub async fn cut(root: &Path, targets: &[IpAddr]) -> Cut {
     }
 }
 
-async fn by_ctnetlink(targets: &[IpAddr]) -> io::Result<usize> {
+async fn by_ctnetlink(targets: &[IpAddr], stays: &[Stays<'_>]) -> io::Result<usize> {
     let socket = Netfilter::open(0, |_| Ok(()))?;
     let mut buffer = vec![0; MAX_DATAGRAM];
     let (mut flushed, mut seq) = (0, 1);
@@ -102,7 +134,7 @@ async fn by_ctnetlink(targets: &[IpAddr]) -> io::Result<usize> {
         }
         for _ in 0..MAX_ROUNDS {
             seq += 1;
-            let deletes = find(&socket, family, seq, targets, &mut buffer).await?;
+            let deletes = find(&socket, family, seq, (targets, stays), &mut buffer).await?;
             if deletes.is_empty() {
                 break;
             }
@@ -120,7 +152,7 @@ async fn find(
     socket: &Netfilter,
     family: Family,
     seq: u32,
-    targets: &[IpAddr],
+    (targets, stays): (&[IpAddr], &[Stays<'_>]),
     buffer: &mut [u8],
 ) -> io::Result<Vec<Vec<u8>>> {
     socket.send(&list_flows(family, seq)).await?;
@@ -133,6 +165,7 @@ async fn find(
             match message {
                 Message::Flow(flow) if !(flow.dnat || family == Family::V6) => {}
                 Message::Flow(_) if deletes.len() == MAX_PER_ROUND => {}
+                Message::Flow(flow) if stays.iter().any(|way| way.lets(&flow)) => {}
                 Message::Flow(flow) if targets.contains(&flow.reply_src) => {
                     deletes.push(delete_flow(&flow, seq))
                 }
@@ -220,7 +253,7 @@ mod tests {
 
     #[test]
     fn nothing_listed_is_nothing_done() {
-        let cut = smol::block_on(cut(Path::new("/nonexistent"), &[]));
+        let cut = smol::block_on(cut(Path::new("/nonexistent"), &[], &[]));
         assert_eq!(cut, Cut::default());
         assert_eq!(cut.to_string(), "no old connection to cut");
     }

@@ -1,5 +1,6 @@
 //! A way in: what a redirect of OpenWrt's firewall lets through, as we ask for it and as the kernel shows it. [pure]
 
+use super::conntrack::Stays;
 use super::redirect::{Redirect, RULE};
 use super::rule;
 use crate::config::uci::Section;
@@ -74,6 +75,18 @@ impl Door {
     /// As [`Door::of_options`], of a section of the firewall's configuration.
     pub(super) fn of_section(section: &Section) -> Option<Door> {
         Door::of_options(&section.kind, |key| section.value(key))
+    }
+
+    /// The way in that it is.
+    pub(super) fn stays(&self) -> Stays<'_> {
+        let Door { target, proto, ports, to, .. } = self;
+        Stays { target: *target, proto: *proto, ports: *ports, to: *to, from: self.from.as_slice() }
+    }
+
+    /// Whether another one differs in no more than where one comes from, so that connections do not tell them apart.
+    pub(super) fn is_beside(&self, other: &Door) -> bool {
+        let way = |door: &Door| (door.proto, door.ports, door.target, door.to);
+        self.zone != other.zone && way(self) == way(other)
     }
 
     /// An nft rule for the forward hook that stops it and nothing else of the camera.

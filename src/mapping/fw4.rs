@@ -203,10 +203,13 @@ impl Fw4 {
         self.stop(nft, barred, &cut).await
     }
 
-    /// Has our own table stop exactly these, and cuts the connections to these addresses.
+    /// Has our own table stop exactly these, and cuts the connections to these addresses, but by what stays open.
     async fn stop(&mut self, nft: &mut Nft, barred: Set<Door>, cut: &[IpAddr]) -> Result<Cut, String> {
         self.unsure = true;
-        let cut = nft.bar(&barred, cut).await?;
+        let open = self.open.iter().flat_map(Set::iter).filter(|door| !barred.contains(*door));
+        let stays: Vec<&Door> =
+            open.filter(|door| !barred.iter().any(|other| other.is_beside(door))).collect();
+        let cut = nft.bar(&barred, cut, &stays).await?;
         (self.barred, self.unsure) = (barred, false);
         Ok(cut)
     }

@@ -11,10 +11,10 @@
 //!
 //! It cannot overrule another table that drops forwarded packets; [`Nft::droppers`] names those.
 
-use super::conntrack::{self, Cut};
+use super::conntrack::{self, Cut, Stays};
 use super::door::Door;
 use super::hits::{self, label, Hits};
-use super::rule::{at_most, check, sources, ways, Ways};
+use super::rule::{at_most, check, sources, stays, ways, Ways};
 use super::{droppers, Heard, Netfilter};
 use crate::act::command::{self, Ran};
 use crate::config::{Ports, Proto};
@@ -320,19 +320,25 @@ impl Nft {
         }
     }
 
-    /// Makes our table carry exactly the job's rules, then cuts what the job lists. On an error the
-    /// table is as it was. While a [`Guard`] is young, the table stays although no rule is in it.
+    /// Makes our table carry exactly the job's rules, then cuts what the job lists, but what the rules let in. On an error
+    /// the table is as it was. While a [`Guard`] is young, the table stays although no rule is in it.
     /// May be dropped on the way, to be overtaken by another job.
     pub async fn apply(&mut self, job: &MapJob) -> Result<MapReport, String> {
         self.count(&job.rules);
-        let (refused, cut) = self.put(&job.rules, &Set::new(), &job.cut).await?;
+        let (refused, cut) = self.put(&job.rules, &Set::new(), &job.cut, &[]).await?;
         Ok(MapReport { refused, cut, ..MapReport::default() })
     }
 
     /// Makes our table carry no rule, but a stop for each of these doors of another firewall; then cuts the
-    /// connections to these addresses. Otherwise as [`Nft::apply`].
-    pub(super) async fn bar(&mut self, barred: &Set<Door>, cut: &[IpAddr]) -> Result<Cut, String> {
-        Ok(self.put(&[], barred, cut).await?.1)
+    /// connections to these addresses, but by doors that stay. Otherwise as [`Nft::apply`].
+    pub(super) async fn bar(
+        &mut self,
+        barred: &Set<Door>,
+        cut: &[IpAddr],
+        stays: &[&Door],
+    ) -> Result<Cut, String> {
+        let stays: Vec<Stays<'_>> = stays.iter().copied().map(Door::stays).collect();
+        Ok(self.put(&[], barred, cut, &stays).await?.1)
     }
 
     async fn put(
@@ -340,6 +346,7 @@ impl Nft {
         rules: &[Rule],
         barred: &Set<Door>,
         cut: &[IpAddr],
+        doors: &[Stays<'_>],
     ) -> Result<(Vec<(String, String)>, Cut), String> {
         let guards = self.guards(rules, barred, cut);
         let young: Vec<_> = guards.iter().map(|(guard, _)| guard.clone()).collect();
@@ -352,7 +359,10 @@ impl Nft {
         self.load(&text).await?;
         self.rules = rules.to_vec();
         self.guards = guards;
-        let cut = conntrack::cut(&self.root, cut).await;
+        let carried = |rule: &&Rule| !refused.iter().any(|(name, _)| *name == rule.mapping);
+        let stays: Vec<Stays<'_>> =
+            rules.iter().filter(carried).map(stays).chain(doors.iter().copied()).collect();
+        let cut = conntrack::cut(&self.root, cut, &stays).await;
         for attempt in 1.. {
             let listing = self.list().await?;
             let generation = generation().await;
@@ -467,7 +477,7 @@ impl Nft {
         let guards: Vec<_> =
             cameras.iter().map(|target| Guard { target: *target, udp: Vec::new() }).collect();
         self.load(&ruleset(&[], &guards).text).await?;
-        let cut = conntrack::cut(&self.root, &cameras).await;
+        let cut = conntrack::cut(&self.root, &cameras, &[]).await;
         if cut.flushed > 0 {
             Timer::after(LINGER).await;
         }

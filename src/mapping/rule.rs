@@ -1,5 +1,6 @@
 //! What every backend asks of a [`Rule`] before it carries it.    [pure]
 
+use super::conntrack::Stays;
 use crate::config::{Network, Ports};
 use crate::map::Set;
 use crate::model::Family;
@@ -41,6 +42,12 @@ pub(super) fn sources(rule: &Rule) -> Result<Set<Network>, String> {
     let within = |inner: &Network, outer: &Network| inner != outer && outer.covers(inner);
     let outermost = networks.iter().filter(|inner| !networks.iter().any(|outer| within(inner, outer)));
     Ok(outermost.copied().collect())
+}
+
+/// The way in that a rule is.
+pub(super) fn stays(rule: &Rule) -> Stays<'_> {
+    let Rule { target, proto, src_dport: ports, dest_port: to, sources: from, .. } = rule;
+    Stays { target: *target, proto: *proto, ports: *ports, to: *to, from }
 }
 
 /// How the ports of a range find theirs on the camera.

@@ -307,6 +307,14 @@ mod tests {
     }
 
     #[test]
+    fn of_the_address_only_the_host_is_shown() {
+        for url in ["https://a.example:8443/k3y/{port}", "https://a.example:8443?key=k3y&port={port}"] {
+            let service = ProbeUrl { url: url.into(), open: String::new(), closed: String::new() };
+            assert_eq!(service.host(), "a.example:8443");
+        }
+    }
+
+    #[test]
     fn a_template_takes_address_and_port() {
         let service = |url: &str| ProbeUrl { url: url.into(), open: String::new(), closed: String::new() };
         let (addr, own) = ("2001:db8::7".parse().unwrap(), "2001:db8::1".parse().unwrap());

@@ -21,7 +21,7 @@ impl View<'_> {
     /// `by`: the service's host; `tried`: what it said. Empty where nobody is asked.
     pub(super) fn outside(&self) -> String {
         let Some(service) = &self.config.global.probe_url else { return Object::new().end() };
-        let host = service.url.split('/').nth(2).unwrap_or_default();
+        let host = service.host();
         let tried = outside::ways(self.config).filter_map(|(mapping, family)| {
             let (target, memory) = self.tried(mapping, family)?;
             let object = Object::new()

@@ -113,6 +113,11 @@ impl View<'_> {
                 let each: Vec<String> = cameras.iter().map(each).collect();
                 format!("All {count} cameras can be reached: {}.", each.join(", "))
             }
+            // By others of its mappings.
+            Reachable::Rests if !verdict.at.is_empty() => {
+                let at = listed(&verdict.at);
+                format!("Camera {name}{of} can be reached at {at}; the rest of it is closed {}.", verdict.why)
+            }
             Reachable::Rests => format!("Camera {name}{of} is closed {}.", verdict.why),
             Reachable::Unknown => {
                 format!("Whether camera {name}{of} can be reached is not known: {}.", verdict.why)

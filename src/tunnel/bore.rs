@@ -9,6 +9,7 @@ use crate::config::Tunnel;
 use crate::provider::{Failure, Kind};
 use crate::sign;
 use crate::wire::bore::{accept, authenticate, hello, read, Said, FRAME_CAP};
+use smol::future::yield_now;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::Async;
 use std::io;
@@ -125,6 +126,8 @@ impl Control {
                 Ok(count) => self.heard.extend_from_slice(piece.get(..count).unwrap_or_default()),
                 Err(error) => return Err(self.broken(&error)),
             }
+            // A server that never stops must not keep everybody else waiting: least of all what closes this line.
+            yield_now().await;
         }
     }
 
@@ -173,6 +176,18 @@ mod tests {
             let _ = call.read_to_end(&mut heard);
             heard
         });
+        let (executor, section, gate, news) = line(port, token);
+        let failure = smol::block_on(executor.run(carry(&section, &gate)));
+        let news = news.borrow().clone();
+        (news, failure, heard.join().unwrap())
+    }
+
+    /// A line by the server at this port of ours, and what is told of it.
+    #[allow(clippy::type_complexity)]
+    fn line(
+        port: u16,
+        token: bool,
+    ) -> (Rc<LocalExecutor<'static>>, Rc<Tunnel>, Gate, Rc<RefCell<Vec<News>>>) {
         let token = if token { "\toption token 'hunter2'\n" } else { "" };
         let text = format!(
             "config wan\n\toption device 'auto'\nconfig camera 'c'\n\toption ip '192.168.1.2'\nconfig mapping 'm'\n\toption \
@@ -187,10 +202,34 @@ mod tests {
         let target = "192.168.1.2:8554".parse().unwrap();
         let line = Line { mapping: "m".into(), attempt: 1, target, remote: 8554 };
         let executor = Rc::new(LocalExecutor::new());
-        let gate = Gate::new("t", &line, tell, executor.clone());
-        let failure = smol::block_on(executor.run(carry(&section, &gate)));
-        let news = news.borrow().clone();
-        (news, failure, heard.join().unwrap())
+        let gate = Gate::new("t", &line, Default::default(), tell, executor.clone());
+        (executor, section, gate, news)
+    }
+
+    #[test]
+    fn a_server_that_never_stops_keeps_nobody_else_waiting() {
+        const FLOOD: Duration = Duration::from_secs(3);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (executor, section, gate, _) = line(listener.local_addr().unwrap().port(), false);
+        let flood = std::thread::spawn(move || {
+            let (mut call, _) = listener.accept().unwrap();
+            call.write_all(b"{\"Hello\":8554}\0").unwrap();
+            let start = Instant::now();
+            while start.elapsed() < FLOOD && call.write_all(&b"\"Heartbeat\"\0".repeat(1000)).is_ok() {}
+        });
+        let start = Instant::now();
+        let neighbour = executor.spawn(async move {
+            smol::Timer::after(Duration::from_millis(200)).await;
+            start.elapsed()
+        });
+        let served = async { carry(&section, &gate).await };
+        let others = smol::block_on(executor.run(smol::future::or(async { Some(neighbour.await) }, async {
+            served.await;
+            None
+        })));
+        drop(gate);
+        flood.join().unwrap();
+        assert!(others.is_some_and(|waited| waited < FLOOD / 2), "{others:?}");
     }
 
     #[test]

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// The most streams of a line at a time: each holds two sockets and 16 KiB.
 const STREAMS_CAP: usize = 32;
+/// The same of all lines together: whoever fills them all must leave descriptors to what closes them.
+const ALL_STREAMS_CAP: usize = 128;
 /// How long a stream may take to be made, on either side.
 const MAKE_LIMIT: Duration = Duration::from_secs(10);
 /// A peer that is silent is asked whether it is there after so long ...
@@ -31,6 +33,31 @@ pub(crate) type Tell = Rc<dyn Fn(Report)>;
 /// A stream that is being made.
 pub(crate) type Made = BoxedLocal<io::Result<Stream>>;
 
+/// How many streams there are, of all lines.
+#[derive(Clone, Default)]
+pub(super) struct Places(Rc<Cell<usize>>);
+
+/// That of one stream.
+struct Place(Places);
+
+impl Places {
+    fn take(&self) -> Option<Place> {
+        let Places(count) = self;
+        if count.get() >= ALL_STREAMS_CAP {
+            return None;
+        }
+        count.set(count.get() + 1);
+        Some(Place(self.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Place(Places(count)) = self;
+        count.set(count.get().saturating_sub(1));
+    }
+}
+
 /// The way of one line.
 #[derive(Clone)]
 pub(crate) struct Gate(Rc<Inside>);
@@ -41,14 +68,22 @@ struct Inside {
     /// Where it leads now; `None`: nowhere any more.
     target: Cell<Option<SocketAddr>>,
     streams: RefCell<Vec<Task<()>>>,
+    places: Places,
     tell: Tell,
     executor: Rc<LocalExecutor<'static>>,
 }
 
 impl Gate {
-    pub(super) fn new(tunnel: &str, line: &Line, tell: Tell, executor: Rc<LocalExecutor<'static>>) -> Gate {
+    pub(super) fn new(
+        tunnel: &str,
+        line: &Line,
+        places: Places,
+        tell: Tell,
+        executor: Rc<LocalExecutor<'static>>,
+    ) -> Gate {
+        let (tunnel, line) = (tunnel.into(), line.clone());
         let (target, streams) = (Cell::new(Some(line.target)), RefCell::default());
-        Gate(Rc::new(Inside { tunnel: tunnel.into(), line: line.clone(), target, streams, tell, executor }))
+        Gate(Rc::new(Inside { tunnel, line, target, streams, places, tell, executor }))
     }
 
     /// The mapping section's name.
@@ -101,18 +136,19 @@ impl Gate {
         (self.0.tell)(Report { tunnel, mapping, attempt: line.attempt, news });
     }
 
-    /// A visitor came: connects the stream, once it is made, to the camera. More than [`STREAMS_CAP`] are let go.
+    /// A visitor came: connects the stream, once it is made, to the camera. More than [`STREAMS_CAP`], or than
+    /// [`ALL_STREAMS_CAP`] with those of other lines, are let go.
     pub(crate) fn admit(&self, stream: Made) {
         let Some(target) = self.0.target.get() else { return };
         let mut streams = self.0.streams.borrow_mut();
         streams.retain(|task| !task.is_finished());
         let name = self.0.line.mapping.clone();
-        if streams.len() >= STREAMS_CAP {
-            return log::debug!(
-                "mapping {name}: more than {STREAMS_CAP} come by a tunnel; one was turned away"
-            );
-        }
+        let place = self.0.places.take().filter(|_| streams.len() < STREAMS_CAP);
+        let Some(place) = place else {
+            return log::debug!("mapping {name}: too many come by tunnels; one was turned away");
+        };
         let work: BoxedLocal<()> = Box::pin(async move {
+            let _place = place;
             if let Err(error) = pass(stream, target).await {
                 log::debug!("mapping {name}: a connection by a tunnel ended: {error}");
             }
@@ -138,4 +174,39 @@ pub(crate) fn keep_alive(stream: &Async<TcpStream>) {
     let _ = sockopt::set_tcp_keepintvl(stream, ALIVE_INTERVAL);
     let _ = sockopt::set_tcp_keepcnt(stream, ALIVE_TRIES);
     let _ = sockopt::set_tcp_user_timeout(stream, UNHEARD.as_secs() as u32 * 1000);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Visitors by the thousand, by many lines at a time.
+    #[test]
+    fn there_is_an_end_to_streams_of_one_line_and_of_all() {
+        let executor = Rc::new(LocalExecutor::new());
+        let (places, tell): (Places, Tell) = (Places::default(), Rc::new(|_| ()));
+        let line = |at: usize| Line {
+            mapping: format!("m{at}"),
+            attempt: 1,
+            target: "192.168.1.2:8554".parse().unwrap(),
+            remote: 0,
+        };
+        let gate = |at| Gate::new("t", &line(at), places.clone(), tell.clone(), executor.clone());
+        let mut gates: Vec<Gate> = (0..6).map(gate).collect();
+        let counts =
+            |gates: &[Gate]| gates.iter().map(|gate| gate.0.streams.borrow().len()).collect::<Vec<_>>();
+        for gate in &gates {
+            (0..1000).for_each(|_| gate.admit(Box::pin(smol::future::pending())));
+        }
+        assert_eq!((counts(&gates), places.0.get()), (vec![32, 32, 32, 32, 0, 0], ALL_STREAMS_CAP));
+        // A line that ends makes room for others.
+        gates.remove(0).shut();
+        smol::block_on(executor.run(async {
+            while places.0.get() > ALL_STREAMS_CAP - STREAMS_CAP {
+                smol::future::yield_now().await;
+            }
+        }));
+        gates.iter().for_each(|gate| gate.admit(Box::pin(smol::future::pending())));
+        assert_eq!(counts(&gates), [32, 32, 32, 1, 1]);
+    }
 }

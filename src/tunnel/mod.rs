@@ -19,6 +19,7 @@ use crate::paths::Paths;
 use crate::plan::tunnel::{Line, TunnelJob};
 use crate::provider::{self, Failure};
 use crate::secret::printable;
+use gate::Places;
 use smol::{LocalExecutor, Task};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -44,6 +45,7 @@ pub(crate) struct Tunnels {
     executor: Rc<LocalExecutor<'static>>,
     tell: Tell,
     around: Rc<Around>,
+    places: Places,
     running: Map<String, Running>,
 }
 
@@ -70,12 +72,12 @@ impl Drop for Open {
 impl Tunnels {
     /// None yet.
     pub(crate) fn new(executor: Rc<LocalExecutor<'static>>, tell: Tell, around: Around) -> Tunnels {
-        Tunnels { executor, tell, around: Rc::new(around), running: Map::new() }
+        Tunnels { executor, tell, around: Rc::new(around), places: Places::default(), running: Map::new() }
     }
 
     /// Has a tunnel carry exactly these lines.
     pub(crate) fn apply(&mut self, section: &Tunnel, job: &TunnelJob) {
-        let Tunnels { executor, tell, around, running } = self;
+        let Tunnels { executor, tell, around, places, running } = self;
         if running.get(&job.tunnel).is_none() {
             let new = Running { section: Rc::new(section.clone()), lines: Map::new() };
             running.insert(job.tunnel.clone(), new);
@@ -90,7 +92,7 @@ impl Tunnels {
                 open.gate.lead_to(line.target);
                 continue;
             }
-            let gate = Gate::new(&job.tunnel, line, tell.clone(), executor.clone());
+            let gate = Gate::new(&job.tunnel, line, places.clone(), tell.clone(), executor.clone());
             let work = keep(running.section.clone(), gate.clone(), around.clone());
             let open = Open { _task: executor.spawn(work), gate };
             running.lines.insert(line.mapping.clone(), open);

@@ -1,17 +1,21 @@
-//! Passes bytes both ways between two streams, until both are at their end or one breaks.
+//! Passes bytes both ways between two streams, until both are at their end, one breaks, or what is left of them is silent.
 
-use smol::future;
+use smol::future::{self, Future};
 use smol::io::{AsyncRead, AsyncWrite};
-use smol::Async;
+use smol::{Async, Timer};
 use std::io;
 use std::net::TcpStream;
 use std::pin::Pin;
 use std::task::{ready, Context, Poll};
+use std::time::Duration;
 
 /// The room for what one side is faster with, each way. On the heap: a future that holds it is moved about.
 const PIECE: usize = 8 * 1024;
 /// After so many pieces others have their turn.
 const TURN: usize = 16;
+/// Once one side has ended, the other one is not waited for for longer than this while it is silent: somebody who never
+/// ends would keep a place that others want.
+const HALF_SILENCE: Duration = Duration::from_secs(60);
 
 /// What can be read and written.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
@@ -28,17 +32,28 @@ pub(crate) fn tcp(stream: Async<TcpStream>) -> Stream {
 /// Passes bytes until both sides are done. The end of one is passed on too.
 ///
 /// # Errors
-/// What broke either.
-pub(crate) async fn relay(mut one: Stream, mut other: Stream) -> io::Result<()> {
+/// What broke either; or after the end of one the other was silent.
+pub(crate) async fn relay(one: Stream, other: Stream) -> io::Result<()> {
+    relay_until(one, other, HALF_SILENCE).await
+}
+
+async fn relay_until(mut one: Stream, mut other: Stream, silence: Duration) -> io::Result<()> {
     let (mut there, mut back) = (Half::new(), Half::new());
+    let (mut passed, mut silent) = (0, None);
     future::poll_fn(|cx| {
-        let there = there.poll(cx, &mut one, &mut other)?;
-        let back = back.poll(cx, &mut other, &mut one)?;
-        if there.is_ready() && back.is_ready() {
-            Poll::Ready(Ok(()))
-        } else {
-            Poll::Pending
+        let ends = (there.poll(cx, &mut one, &mut other)?, back.poll(cx, &mut other, &mut one)?);
+        let now = there.passed.wrapping_add(back.passed);
+        match ends {
+            (Poll::Ready(()), Poll::Ready(())) => return Poll::Ready(Ok(())),
+            (Poll::Pending, Poll::Pending) => return Poll::Pending,
+            _ if passed != now || silent.is_none() => (passed, silent) = (now, Some(Timer::after(silence))),
+            _ => {}
         }
+        let over = silent.as_mut().is_some_and(|silent| Pin::new(silent).poll(cx).is_ready());
+        if over {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
     })
     .await
 }
@@ -53,11 +68,13 @@ struct Half {
     ended: bool,
     /// That was passed on.
     done: bool,
+    /// How many pieces or parts of them were passed on.
+    passed: usize,
 }
 
 impl Half {
     fn new() -> Half {
-        Half { piece: vec![0; PIECE], from: 0, to: 0, ended: false, done: false }
+        Half { piece: vec![0; PIECE], from: 0, to: 0, ended: false, done: false, passed: 0 }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, from: &mut Stream, to: &mut Stream) -> Poll<io::Result<()>> {
@@ -69,7 +86,7 @@ impl Half {
                 let rest = self.piece.get(self.from..self.to).unwrap_or_default();
                 match ready!(Pin::new(&mut *to).poll_write(cx, rest))? {
                     0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    count => self.from += count,
+                    count => (self.from, self.passed) = (self.from + count, self.passed.wrapping_add(1)),
                 }
             } else if self.ended {
                 ready!(Pin::new(&mut *to).poll_close(cx))?;
@@ -127,10 +144,34 @@ mod tests {
         });
     }
 
+    /// Whoever comes by a tunnel may say nothing, and not end either when the camera does.
+    #[test]
+    fn a_silent_half_is_not_kept_for_good_but_one_that_speaks_is() {
+        const SILENCE: Duration = Duration::from_millis(300);
+        let ((mut visitor, one), (camera, other)) = (pair(), pair());
+        smol::block_on(async {
+            camera.get_ref().shutdown(Shutdown::Write).unwrap();
+            let speaks = async {
+                for _ in 0..8 {
+                    visitor.write_all(b"x").await.unwrap();
+                    Timer::after(SILENCE / 4).await;
+                }
+                std::time::Instant::now()
+            };
+            let relayed = async {
+                let ended = relay_until(tcp(one), tcp(other), SILENCE).await.unwrap_err();
+                (ended.kind(), std::time::Instant::now())
+            };
+            let (spoke, (kind, ended)) = future::zip(speaks, relayed).await;
+            assert!(kind == io::ErrorKind::TimedOut && ended > spoke);
+        });
+        drop(camera);
+    }
+
     #[test]
     fn what_breaks_one_side_ends_it() {
         let ((visitor, one), (camera, other)) = (pair(), pair());
-        socket2::SockRef::from(&camera).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        socket2::SockRef::from(&camera).set_linger(Some(Duration::ZERO)).unwrap();
         drop(camera);
         assert!(smol::block_on(relay(tcp(one), tcp(other))).is_err());
         drop(visitor);

@@ -33,6 +33,10 @@ const CTA_STATUS: u16 = 3;
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
 const CTA_TUPLE_IP: u16 = 1;
+const CTA_TUPLE_PROTO: u16 = 2;
+const CTA_PROTO_NUM: u16 = 1;
+const CTA_PROTO_SRC_PORT: u16 = 2;
+const CTA_PROTO_DST_PORT: u16 = 3;
 const CTA_IP_V4_SRC: u16 = 1;
 const CTA_IP_V4_DST: u16 = 2;
 const CTA_IP_V6_SRC: u16 = 3;
@@ -63,8 +67,14 @@ pub enum Message<'a> {
 pub struct Flow<'a> {
     /// Its address family.
     pub family: Family,
+    /// Its protocol's number (6: TCP, 17: UDP).
+    pub proto: u8,
+    /// Who opened it.
+    pub original_src: IpAddr,
     /// Where the opener sends to.
     pub original_dst: IpAddr,
+    /// The port that the opener sends to, and the one that answers; 0: the protocol has none.
+    pub ports: (u16, u16),
     /// Who answers: after translation, the machine behind.
     pub reply_src: IpAddr,
     /// Whether the destination was translated (DNAT).
@@ -153,11 +163,29 @@ fn flow(family: Family, attrs: &[u8]) -> Option<Flow<'_>> {
             _ => {}
         }
     }
-    let tuple = tuple?;
-    let (_, original_dst) = ends(tuple)?;
-    let (reply_src, _) = ends(reply?)?;
+    let (tuple, reply) = (tuple?, reply?);
+    let (original_src, original_dst) = ends(tuple)?;
+    let (reply_src, _) = ends(reply)?;
     let dnat = status & IPS_DST_NAT != 0 || original_dst != reply_src;
-    Some(Flow { family, original_dst, reply_src, dnat, tuple, id, zone })
+    let ((proto, _, asked), (_, answers, _)) = (way(tuple), way(reply));
+    let ports = (asked, answers);
+    Some(Flow { family, proto, original_src, original_dst, ports, reply_src, dnat, tuple, id, zone })
+}
+
+/// Protocol, source port and destination port of a tuple; 0: none is there.
+fn way(tuple: &[u8]) -> (u8, u16, u16) {
+    let mut found = (0, 0, 0);
+    let proto = Attrs(tuple).find(|(kind, _)| *kind == CTA_TUPLE_PROTO);
+    for (kind, value) in proto.into_iter().flat_map(|(_, value)| Attrs(value)) {
+        let port = value.first_chunk().copied().map(u16::from_be_bytes).unwrap_or_default();
+        match kind {
+            CTA_PROTO_NUM => found.0 = value.first().copied().unwrap_or_default(),
+            CTA_PROTO_SRC_PORT => found.1 = port,
+            CTA_PROTO_DST_PORT => found.2 = port,
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Source and destination of a tuple.
@@ -290,6 +318,9 @@ mod tests {
         assert!(flow.dnat);
         assert_eq!(flow.original_dst.to_string(), "198.51.100.1");
         assert_eq!(flow.reply_src.to_string(), "192.168.1.50");
+        assert_eq!((flow.proto, flow.original_src.to_string()), (6, "203.0.113.9".into()));
+        // The tuple of a test has the same ports both ways.
+        assert_eq!(flow.ports, (8554, 40000));
         let delete = delete_flow(&flow, 9);
         let expected = [
             vec![AF_INET, 0, 0, 0],

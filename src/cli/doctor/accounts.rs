@@ -18,13 +18,18 @@ const MAX_QUESTIONS: u32 = 20;
 const LIMIT: Duration = Duration::from_secs(20);
 /// The longest time for one question.
 const QUESTION: Duration = Duration::from_secs(8);
+/// The longest time for all accounts.
+const ALL: Duration = Duration::from_secs(60);
 /// What a request is answered that would write.
 const STOPPED: &str = "the doctor does not write";
+/// What one is answered that would be too many, or too late: that says nothing of the provider.
+const ENOUGH: &str = "the doctor has asked enough";
 
 /// What each wanted record's provider says of it.
 pub fn ask(facts: &Facts, outside: &Outside, tell: &dyn Fn(&str)) -> Vec<(RecordId, Answer)> {
     let mut left = facts.wanted();
     let mut answers = Vec::new();
+    let end = Instant::now() + ALL;
     while let Some(first) = left.first().map(|(record, ..)| *record) {
         let one_job = |record: &Record| account_key(record) == account_key(first) && same_job(record, first);
         let (now, later): (Vec<_>, Vec<_>) = left.into_iter().partition(|(record, ..)| one_job(record));
@@ -32,7 +37,9 @@ pub fn ask(facts: &Facts, outside: &Outside, tell: &dyn Fn(&str)) -> Vec<(Record
         tell(&format!("asking {}", first.provider));
         let wanted: Vec<Wanted> = now.into_iter().map(|(_, id, addr)| Wanted { id, addr }).collect();
         match provider::find(&first.provider) {
-            Some(entry) if entry.reads => answers.extend(one_account(facts, outside, entry, first, wanted)),
+            Some(entry) if entry.reads && Instant::now() < end => {
+                answers.extend(one_account(facts, outside, entry, first, wanted))
+            }
             _ => answers.extend(wanted.into_iter().map(|wanted| (wanted.id, Answer::Mute))),
         }
     }
@@ -72,7 +79,7 @@ fn one_account(
         asked += 1;
         let left = until.saturating_duration_since(Instant::now());
         if asked > MAX_QUESTIONS || left.is_zero() {
-            return Err(Failure::new(Kind::Unreachable, "it took too long"));
+            return Err(Failure::new(Kind::Unreachable, ENOUGH).unsent());
         }
         outside.ask(&request, QUESTION.min(left))
     };
@@ -80,6 +87,7 @@ fn one_account(
     let answer = |verdict: &Result<Outcome, Failure>| match verdict {
         Ok(_) => Answer::Right,
         Err(failure) if failure.text.contains(STOPPED) => Answer::Writes,
+        Err(failure) if failure.text.contains(ENOUGH) => Answer::Mute,
         Err(failure) => Answer::Failed(failure.clone()),
     };
     let of = |(id, _): (RecordId, IpAddr)| {

@@ -216,7 +216,7 @@ impl Site<'_> {
         );
         let mode = fs::metadata(&file)?.permissions().mode() & 0o777;
         ensure!(mode == 0o644, "a collector of another user cannot read it: {mode:o}");
-        ensure!(!file.with_extension("new").exists(), "a half is left");
+        ensure!(!file.with_extension("prom.new").exists(), "a half is left");
         let nowhere = self.lab.verb(&["status", "--prometheus", "/nowhere/porchlight.prom"])?;
         ensure!(
             nowhere.status.code() == Some(1) && nowhere.stderr.contains("cannot write /nowhere"),
