@@ -52,12 +52,7 @@ impl Line<'_> {
         if let Some(secure) = &secure {
             secure.handshake(&server).await.map_err(|fault| fault.in_short())?;
         }
-        let path = url.splitn(4, '/').nth(3).unwrap_or_default();
-        let request = format!(
-            "GET /{path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {}\r\nAccept: text/plain, */*\r\nConnection: close\r\n\r\n",
-            origin.authority(),
-            http.user_agent()
-        );
+        let request = request(url, origin, http.user_agent());
         converse(&server, secure.as_ref(), request.as_bytes()).await
     }
 
@@ -84,6 +79,16 @@ pub(super) fn no_socket(device: &str, error: &io::Error) -> String {
 fn is_of_socket(error: &io::Error) -> bool {
     let gone = [libc::ENODEV, libc::EADDRNOTAVAIL, libc::EPERM];
     error.raw_os_error().is_some_and(|code| gone.contains(&code))
+}
+
+/// The request. A query may follow the host at once.
+fn request(url: &str, origin: &Origin, user_agent: &str) -> String {
+    let path = url.get(origin.shown.len()..).unwrap_or_default();
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    format!(
+        "GET {slash}{path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {user_agent}\r\nAccept: text/plain, */*\r\nConnection: close\r\n\r\n",
+        origin.authority()
+    )
 }
 
 /// Sends the request and takes the answer to its end.
@@ -115,6 +120,26 @@ async fn converse(
         }
         if end {
             return echo::reply(&answer, torn).map_err(str::to_string);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_url_is_asked_for_wherever_its_path_begins() {
+        for (url, asked) in [
+            ("https://a.example", "GET / "),
+            ("https://a.example/", "GET / "),
+            ("https://a.example:8443/8554?host=1.2.3.4", "GET /8554?host=1.2.3.4 "),
+            ("https://a.example?port=8554&back=/x/y", "GET /?port=8554&back=/x/y "),
+        ] {
+            let origin = Origin::of(url).unwrap();
+            let request = request(url, &origin, "porchlight");
+            assert!(request.starts_with(asked), "{url}: {request}");
+            assert!(request.contains(&format!("\r\nHost: {}\r\n", origin.authority())), "{request}");
         }
     }
 }
