@@ -132,7 +132,7 @@ pub fn target(
 }
 
 /// Where a tunnel carries a mapping for want of a public address.
-fn by_tunnel(config: &Config, state: &State, mapping: &Mapping) -> Option<(IpAddr, u16)> {
+pub fn by_tunnel(config: &Config, state: &State, mapping: &Mapping) -> Option<(IpAddr, u16)> {
     let needed = |tunnel: &&Tunnel| state.tunnels.get(&tunnel.name).is_some_and(|memory| memory.needed);
     let place = |tunnel: &Tunnel| {
         Some((*tunnel::addresses(state, tunnel).first()?, tunnel::port(state, tunnel, &mapping.name)?))
