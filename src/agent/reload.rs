@@ -172,7 +172,7 @@ impl Agent {
         }
         self.leave_gone(&before);
         self.repeats.forget();
-        self.tunnels.reconfigured(&self.config.tunnels);
+        self.tunnels.reconfigured(&self.config.tunnels, &self.http);
         settle::reconfigured(&mut self.state, &before, &self.config);
         let ids: Vec<RecordId> = self.config.records.iter().flat_map(publish::ids).collect();
         self.state.recall(&self.kept, &ids);
