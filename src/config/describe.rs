@@ -33,7 +33,7 @@ pub fn describe(config: &Config) -> String {
     if !config.mappings.is_empty() {
         out.push_str(&about_backend(config));
         if let Some(service) = &config.global.probe_url {
-            let host = service.url.split('/').nth(2).unwrap_or_default();
+            let host = service.host();
             let _ = writeln!(
                 out,
                 "Their ports are tried from the internet by {host}, when they open and once a day."

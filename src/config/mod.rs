@@ -204,6 +204,13 @@ pub struct ProbeUrl {
     pub closed: String,
 }
 
+impl ProbeUrl {
+    /// Its host, and its port if it has one: all that may be shown. A query, which may hold a secret, can follow at once.
+    pub fn host(&self) -> &str {
+        self.url.split(['/', '?']).nth(2).unwrap_or_default()
+    }
+}
+
 /// `option upstream`: whether the router above us is asked for our ports too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upstream {

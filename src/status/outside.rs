@@ -28,8 +28,6 @@ impl View<'_> {
     /// `by`: the service's host; `tried`: what it said. Empty where nobody is asked.
     pub(super) fn outside(&self) -> String {
         let Some(service) = &self.config.global.probe_url else { return Object::new().end() };
-        // A query, which may hold a secret, may follow it at once.
-        let host = service.url.split(['/', '?']).nth(2).unwrap_or_default();
         let tried = outside::ways(self.config).filter_map(|(mapping, family)| {
             let (target, memory) = self.tried(mapping, family)?;
             let object = Object::new()
@@ -45,7 +43,7 @@ impl View<'_> {
                 None => object.end(),
             })
         });
-        Object::new().str("by", host).raw("tried", &array(tried)).end()
+        Object::new().str("by", service.host()).raw("tried", &array(tried)).end()
     }
 }
 
