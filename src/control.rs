@@ -401,7 +401,7 @@ mod tests {
 
     #[test]
     fn each_question_is_read_as_it_is_written() {
-        let nudges = [Nudge::World, Nudge::Clock, Nudge::Person].map(Question::Trigger);
+        let nudges = [Nudge::World, Nudge::Clock, Nudge::Person, Nudge::Records].map(Question::Trigger);
         let others = [Question::Status, Question::Once, Question::Watch(0), Question::Watch(u32::MAX)];
         for question in nudges.into_iter().chain(others) {
             assert_eq!(Question::from_line(question.to_line().trim_end()), Ok(question));

@@ -88,11 +88,6 @@ impl Http {
         })
     }
 
-    /// The same, with other trusted roots.
-    pub(crate) fn trusting(&self, roots: PathBuf) -> Http {
-        Http { roots, ..self.clone() }
-    }
-
     /// The trusted roots, where the clock is good enough to judge certificates by it.
     ///
     /// # Errors

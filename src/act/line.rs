@@ -52,12 +52,7 @@ impl Line<'_> {
         if let Some(secure) = &secure {
             secure.handshake(&server).await.map_err(|fault| fault.in_short())?;
         }
-        let path = path(url);
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {}\r\nAccept: text/plain, */*\r\nConnection: close\r\n\r\n",
-            origin.authority(),
-            http.user_agent()
-        );
+        let request = request(url, origin, http.user_agent());
         converse(&server, secure.as_ref(), request.as_bytes()).await
     }
 
@@ -75,14 +70,6 @@ impl Line<'_> {
     }
 }
 
-/// What is asked of the server: path and query.
-fn path(url: &str) -> String {
-    let (_, rest) = url.split_once("://").unwrap_or_default();
-    let path = rest.find(['/', '?']).and_then(|at| rest.get(at..)).unwrap_or_default();
-    let slash = if path.starts_with('/') { "" } else { "/" };
-    [slash, path].concat()
-}
-
 /// Why nobody was asked.
 pub(super) fn no_socket(device: &str, error: &io::Error) -> String {
     format!("not asked: no socket is to be had on {device} ({error})")
@@ -92,6 +79,16 @@ pub(super) fn no_socket(device: &str, error: &io::Error) -> String {
 fn is_of_socket(error: &io::Error) -> bool {
     let gone = [libc::ENODEV, libc::EADDRNOTAVAIL, libc::EPERM];
     error.raw_os_error().is_some_and(|code| gone.contains(&code))
+}
+
+/// The request. A query may follow the host at once.
+fn request(url: &str, origin: &Origin, user_agent: &str) -> String {
+    let path = url.get(origin.shown.len()..).unwrap_or_default();
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    format!(
+        "GET {slash}{path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {user_agent}\r\nAccept: text/plain, */*\r\nConnection: close\r\n\r\n",
+        origin.authority()
+    )
 }
 
 /// Sends the request and takes the answer to its end.
@@ -132,14 +129,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_needs_no_path() {
+    fn the_whole_url_is_asked_for_wherever_its_path_begins() {
         for (url, asked) in [
-            ("https://a.example/port/8554?x=/y", "/port/8554?x=/y"),
-            ("https://a.example", "/"),
-            ("https://a.example/", "/"),
-            ("http://a.example:81?port=8554&to=a/b", "/?port=8554&to=a/b"),
+            ("https://a.example", "GET / "),
+            ("https://a.example/", "GET / "),
+            ("https://a.example:8443/8554?host=1.2.3.4", "GET /8554?host=1.2.3.4 "),
+            ("https://a.example?port=8554&back=/x/y", "GET /?port=8554&back=/x/y "),
         ] {
-            assert_eq!(path(url), asked);
+            let origin = Origin::of(url).unwrap();
+            let request = request(url, &origin, "porchlight");
+            assert!(request.starts_with(asked), "{url}: {request}");
+            assert!(request.contains(&format!("\r\nHost: {}\r\n", origin.authority())), "{request}");
         }
     }
 }

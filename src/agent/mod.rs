@@ -511,7 +511,7 @@ impl Agent {
         let _ = std::fs::remove_file(&self.paths.socket);
         // A change or a look that is under way may wait for the firewall for longer than we are given to end.
         (self.changing_filter, self.checking_filter) = (None, None);
-        self.tunnels.reconfigured(&[]);
+        self.tunnels.reconfigured(&[], &self.http);
         self.leave_above().await;
         let open = plan::mapping::may_be_open(&self.config, &self.world, &self.state);
         // What is written in the firewall's configuration stays there, so that a restart does not wear the flash.

@@ -5,7 +5,7 @@ use crate::config::load::{load, Loaded, Sources};
 use crate::config::uci::FILE_CAP;
 use crate::config::{Config, Problem, Severity};
 use crate::mapping::hits::label;
-use crate::model::RecordId;
+use crate::model::{Family, RecordId};
 use crate::paths::Paths;
 use crate::plan::{publish, reload, settle};
 use crate::provider::PROVIDERS;
@@ -166,6 +166,11 @@ impl Agent {
         let before = std::mem::replace(&mut self.config, after);
         self.http.trust(&self.paths.under_root(&self.config.global.cacert));
         for (old, new) in reload::renamed_wans(&before, &self.config) {
+            for family in Family::BOTH {
+                if let Some(told) = self.reach_told.remove(&(old.clone(), family)) {
+                    self.reach_told.insert((new.clone(), family), told);
+                }
+            }
             if let Some(sensed) = self.world.wans.remove(&old) {
                 self.world.wans.insert(new, sensed);
             }
@@ -178,7 +183,7 @@ impl Agent {
         }
         self.leave_gone(&before);
         self.repeats.forget();
-        self.tunnels.reconfigured(&self.config.tunnels);
+        self.tunnels.reconfigured(&self.config.tunnels, &self.http);
         settle::reconfigured(&mut self.state, &before, &self.config);
         let ids: Vec<RecordId> = self.config.records.iter().flat_map(publish::ids).collect();
         self.state.recall(&self.kept, &ids);

@@ -24,7 +24,7 @@ pub(super) fn none(
     paths: Paths,
 ) -> Tunnels {
     let tell = move |report| drop(tx.try_send(Message::Tunnel(report)));
-    let around = Around { http, paths, draw, run_ids: RefCell::default() };
+    let around = Around { http: RefCell::new(http), paths, draw, run_ids: RefCell::default() };
     Tunnels::new(executor, Rc::new(tell), around)
 }
 

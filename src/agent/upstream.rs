@@ -8,11 +8,11 @@ use crate::map::Map;
 use crate::mapping::upstream;
 use crate::model::{millis, Now};
 use crate::plan::upstream::{
-    above, announced, answered, farewell, place, sentence, Place, Report, UpstreamJob,
+    above, announced, answered, farewell, place, sentence, Place, Report, UpstreamJob, ANNOUNCED,
 };
 use crate::sense::announced::Announcements;
 use crate::state::State;
-use smol::Task;
+use smol::{Task, Timer};
 use std::time::Duration;
 
 /// To whom is listened, by which device, and who does, if that can be.
@@ -75,6 +75,8 @@ impl Agent {
         Some(self.spawn(async move {
             while announcements.heard().await.is_ok() {
                 let _ = tx.try_send(Message::Announced(wan.clone(), place));
+                // A flood of them wakes nobody more often than the router would be asked.
+                Timer::after(ANNOUNCED).await;
             }
         }))
     }

@@ -40,11 +40,8 @@ fn text() -> String {
     row(&mut text, "--root DIR", "everything lies below DIR instead of /");
     row(&mut text, "--version", "which version this is");
     text += "\nexit codes: 0 all is well, 1 something failed,\n            \
-             2 the configuration or these arguments are faulty,
-            \
-             3 status: no agent runs; doctor: warnings only
-
-";
+             2 the configuration or these arguments are faulty,\n            \
+             3 status: no agent runs; doctor: warnings only\n\n";
     let topics: Vec<&str> = topics().collect();
     paragraph(&mut text, "", &format!("topics of help: {}", topics.join(" ")));
     text

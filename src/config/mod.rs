@@ -205,10 +205,9 @@ pub struct ProbeUrl {
 }
 
 impl ProbeUrl {
-    /// Its host, with the port if there is one: all of the address that is shown.
+    /// Its host, and its port if it has one: all that may be shown. A query, which may hold a secret, can follow at once.
     pub fn host(&self) -> &str {
-        let (_, rest) = self.url.split_once("://").unwrap_or_default();
-        rest.split(['/', '?']).next().unwrap_or_default()
+        self.url.split(['/', '?']).nth(2).unwrap_or_default()
     }
 }
 

@@ -17,8 +17,7 @@ pub struct Tunnel {
     /// `option when` is `always`; else while no WAN is publicly reachable.
     pub always: bool,
     /// `list mapping`: names of mapping sections, each with the port that is demanded of the server (0: any), or of
-    /// somebody else's with our own port. Each of
-    /// them has one TCP port and lets in anyone.
+    /// somebody else's with our own port. Each of them has one TCP port and lets in anyone.
     pub carries: Vec<(String, u16)>,
     /// The kind's own options.
     pub options: Options,

@@ -272,6 +272,15 @@ fn records() {
     let mut proxied = proxied;
     proxied.config.records[0].options.text.insert("proxied".into(), "1".into());
     fine(&names::record(&proxied, &looked(old()), &[]));
+    // What was not looked at is not called right.
+    let two =
+        home("list domain cam.example.com", "list domain cam.example.com\nlist domain yard.example.com");
+    let finding = names::record(&two, &looked(right()), &[]);
+    fine(&finding);
+    assert_eq!(
+        finding.what,
+        "1 of 2 records are right at the zone's name servers; the others were not asked for"
+    );
     let heard = |addr: &str| Heard {
         id: id(),
         want: ip(WAN),

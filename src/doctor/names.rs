@@ -156,14 +156,14 @@ fn refused(facts: &Facts, id: &RecordId, provider: &str, failure: &Failure, know
 /// The records at the zone's name servers.
 pub fn record(facts: &Facts, looked: &[Looked], answers: &[(RecordId, Answer)]) -> Finding {
     let wanted = facts.wanted();
-    let mut all = Vec::new();
-    for (record, id, addr) in &wanted {
-        if is_proxied(record) {
-            continue;
-        }
+    let plain: Vec<_> = wanted.iter().filter(|(record, ..)| !is_proxied(record)).collect();
+    let (mut all, mut asked) = (Vec::new(), 0);
+    for (_, id, addr) in &plain {
+        let told = seen(looked, &id.domain, id.family);
+        asked += usize::from(told.is_some());
         let right = answers.iter().any(|(told, answer)| told == id && *answer == Answer::Right);
         let busy = facts.said_of(id).get("standing").str() == Some("publishing");
-        let (what, only_late) = match seen(looked, &id.domain, id.family) {
+        let (what, only_late) = match told {
             None => continue,
             Some(Seen::Address(addrs)) if addrs == [*addr] => continue,
             Some(Seen::Unknown(why)) => (format!("{id} could not be told: {why}"), true),
@@ -179,17 +179,14 @@ pub fn record(facts: &Facts, looked: &[Looked], answers: &[(RecordId, Answer)]) 
             false => Finding::broken(what, BY_SERVERS, AGAIN),
         });
     }
-    match wanted.is_empty() {
-        true => Finding::not_asked("no record has anything to say"),
-        false => Finding::worst(all, format!("{} right at the zone's name servers", counted(wanted.len()))),
-    }
-}
-
-fn counted(records: usize) -> String {
-    match records {
-        1 => "the record is".into(),
-        n => format!("{n} records are"),
-    }
+    let (right, others) = match (asked, plain.len()) {
+        _ if wanted.is_empty() => return Finding::not_asked("no record has anything to say"),
+        (_, 0) => return Finding::ok("the name servers show the provider's proxy, as they should"),
+        (1, 1) => ("the record is".into(), ""),
+        (asked, all) if asked == all => (format!("{asked} records are"), ""),
+        (asked, all) => (format!("{asked} of {all} records are"), "; the others were not asked for"),
+    };
+    Finding::worst(all, format!("{right} right at the zone's name servers{others}"))
 }
 
 /// What a resolver has in its memory of a record.

@@ -132,7 +132,7 @@ pub fn target(
 }
 
 /// Where a tunnel carries a mapping for want of a public address.
-fn by_tunnel(config: &Config, state: &State, mapping: &Mapping) -> Option<(IpAddr, u16)> {
+pub fn by_tunnel(config: &Config, state: &State, mapping: &Mapping) -> Option<(IpAddr, u16)> {
     let needed = |tunnel: &&Tunnel| state.tunnels.get(&tunnel.name).is_some_and(|memory| memory.needed);
     let place = |tunnel: &Tunnel| {
         Some((*tunnel::addresses(state, tunnel).first()?, tunnel::port(state, tunnel, &mapping.name)?))
@@ -194,7 +194,10 @@ pub(super) fn begin(state: &mut State, job: &OutsideJob, now: Time) {
 /// said before stays.
 pub fn answered(state: &mut State, job: &OutsideJob, result: Result<Verdict, String>, now: Time) -> bool {
     let memory = state.outside.get_mut(&(job.mapping.clone(), job.family));
-    let Some(memory) = memory.filter(|memory| memory.generation == job.generation) else { return false };
+    let flies = |memory: &&mut OutsideState| {
+        memory.in_flight && memory.generation == job.generation && memory.target.as_ref() == Some(&job.target)
+    };
+    let Some(memory) = memory.filter(flies) else { return false };
     memory.in_flight = false;
     let before = (memory.found.map(|(verdict, _)| verdict), memory.failure.is_some());
     memory.tries = if result == Ok(Verdict::Open) { 0 } else { memory.tries.saturating_add(1) };
@@ -312,6 +315,36 @@ mod tests {
             let service = ProbeUrl { url: url.into(), open: String::new(), closed: String::new() };
             assert_eq!(service.host(), "a.example:8443");
         }
+    }
+
+    #[test]
+    fn the_answer_of_a_service_that_is_asked_no_more_counts_for_nothing() {
+        let (addr, own) = ("93.184.216.34".parse().unwrap(), "192.168.0.2".parse().unwrap());
+        let target = Target { addr, port: 8554, device: "wan0".into(), own };
+        let job = OutsideJob { mapping: "m".into(), family: Family::V4, generation: 1, target };
+        let answer = |edit: &dyn Fn(&mut State)| {
+            let mut state = State::default();
+            begin(&mut state, &job, Time(1));
+            edit(&mut state);
+            let new = answered(&mut state, &job, Ok(Verdict::Open), Time(2));
+            let found = state.outside.values().any(|memory| memory.found.is_some());
+            (new, found)
+        };
+        assert_eq!(answer(&|_| ()), (true, true));
+        let text = "config camera 'c'\n\toption ip '192.168.1.2'\nconfig mapping 'm'\n\toption camera 'c'\n\toption \
+                    src_dport '8554'\n";
+        let config = crate::config::load::load(text, "config", &[], &()).config;
+        let mut other = config.clone();
+        let url = "https://b.example/{port}".into();
+        other.global.probe_url = Some(ProbeUrl { url, open: "1".into(), closed: "0".into() });
+        assert_eq!(answer(&|state| reconfigured(state, &config, &other)), (false, false));
+        // The mapping went, and one of its name came, which leads elsewhere.
+        let elsewhere = OutsideJob { target: Target { port: 80, ..job.target.clone() }, ..job.clone() };
+        let anew = |state: &mut State| {
+            reconfigured(state, &config, &Config::default());
+            begin(state, &elsewhere, Time(1));
+        };
+        assert_eq!(answer(&anew), (false, false));
     }
 
     #[test]

@@ -3,9 +3,10 @@
 
 use super::account::same_job;
 use super::publish::ids;
+use super::witness::Hearing;
 use crate::config::{Camera, Config, Mapping, Notify, Record, Wan};
 use crate::map::Map;
-use crate::model::RecordId;
+use crate::model::{Family, RecordId};
 use crate::state::{Known, Seen, State};
 
 /// A section's name before and now.
@@ -26,6 +27,14 @@ pub(super) fn carry_over(state: &mut State, before: &Config, now: &Config) -> Co
         before.wans.iter_mut().for_each(|wan| replace(&mut wan.name, &old, &new));
         before.records.iter_mut().flat_map(|r| &mut r.wans).for_each(|name| replace(name, &old, &new));
         rekey(&mut state.upstream, &old, &new, &mut |memory| memory.in_flight = None);
+        for family in Family::BOTH {
+            let (old, new) = ((old.clone(), family), (new.clone(), family));
+            rekey(&mut state.hearings.lines, &old, &new, &mut |memory| {
+                if memory.running {
+                    *memory = Hearing { generation: memory.generation, ..Hearing::default() };
+                }
+            });
+        }
     }
     for (old, new) in renamed_records(&before, now) {
         before.records.iter_mut().for_each(|record| replace(&mut record.name, &old, &new));
@@ -41,11 +50,15 @@ pub(super) fn carry_over(state: &mut State, before: &Config, now: &Config) -> Co
         before.mappings.iter_mut().for_each(|mapping| replace(&mut mapping.name, &old, &new));
         rekey(&mut state.probes, &old, &new, &mut |memory| memory.in_flight = None);
         rekey(&mut state.hits, &old, &new, &mut |_| {});
+        for family in Family::BOTH {
+            let (old, new) = ((old.clone(), family), (new.clone(), family));
+            rekey(&mut state.outside, &old, &new, &mut |memory| memory.in_flight = false);
+        }
         if state.told.exposed.remove(&old) {
             state.told.exposed.insert(new.clone());
         }
         for kind in ["mapping", "guard"] {
-            let key = |name| format!("{kind} {name}");
+            let key = |name: &str| format!("{kind} {name}");
             rekey(&mut state.told.troubles, &key(&old), &key(&new), &mut |_| {});
         }
     }
@@ -109,10 +122,10 @@ fn replace(name: &mut String, old: &str, new: &str) {
 }
 
 /// Moves a memory. What is under way for the old name comes back by that, and to nobody: `part` ends the wait for it.
-fn rekey<V>(map: &mut Map<String, V>, old: &str, new: &str, part: &mut dyn FnMut(&mut V)) {
+fn rekey<K: Ord + Clone, V>(map: &mut Map<K, V>, old: &K, new: &K, part: &mut dyn FnMut(&mut V)) {
     if let Some(mut value) = map.remove(old) {
         part(&mut value);
-        map.insert(new.to_string(), value);
+        map.insert(new.clone(), value);
     }
 }
 

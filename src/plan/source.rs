@@ -1,5 +1,5 @@
-//! Who may: the addresses of the names in `list src_ip`, looked up again in time; with them those of the tunnels' servers. What was answered well last stays
-//! until another answer comes; a name that never had one is nobody.
+//! Who may: the addresses of the names in `list src_ip`, looked up again in time; with them those of the tunnels' servers.
+//! What was answered well last stays until another answer comes; a name that never had one is nobody.
 
 use super::mapping::{refuse, Refusal};
 use super::tunnel;

@@ -7,7 +7,7 @@ use super::retry::{after, due, Attempt, Spent};
 use super::witness::standing;
 use super::{witness, Action, Plan};
 use crate::config::tunnel::Kind as TunnelKind;
-use crate::config::{Config, Mapping, Record, Tunnel};
+use crate::config::{Config, Mapping, Proto, Record, Tunnel};
 use crate::model::{Family, Now, Reach, Time, World};
 use crate::provider::{Failure, Kind};
 use crate::state::{Retry, State};
@@ -82,6 +82,16 @@ impl TunnelState {
     }
 }
 
+impl LineState {
+    /// It ends now. What failed before it stood counts no more, if it stood for long.
+    fn end(&mut self, now: Time) {
+        if self.port.is_some() && now.since(self.since) >= STOOD {
+            self.retry = None;
+        }
+        (self.open, self.port) = (None, None);
+    }
+}
+
 /// How the mappings of a tunnel are reached without it; `None`: it is not known now.
 fn is_reached(config: &Config, world: &World, state: &State, tunnel: &Tunnel) -> Option<bool> {
     let mappings = || tunnel.carries.iter().filter_map(|(name, _)| mapping(config, name));
@@ -92,9 +102,10 @@ fn is_reached(config: &Config, world: &World, state: &State, tunnel: &Tunnel) ->
         let by_another = || {
             witness::outside(world, state, wan).filter(|_| v4)?;
             let refused = &state.upstream.get(&wan.name)?.refused;
-            mappings()
-                .all(|mapping| refused.iter().all(|(port, _)| port.1 != mapping.src_dport.0))
-                .then_some(())
+            let is_refused = |mapping: &Mapping| {
+                refused.iter().any(|(port, _)| *port == (Proto::Tcp, mapping.src_dport.0))
+            };
+            (!mappings().any(is_refused)).then_some(())
         };
         match standing(world, state, wan, family).reach {
             Reach::Public => return Some(true),
@@ -161,9 +172,13 @@ fn look_at_holes(config: &Config, world: &World, state: &mut State, tunnel: &Tun
 fn target(config: &Config, world: &World, state: &State, name: &str, now: Now) -> Option<SocketAddr> {
     let mapping = mapping(config, name)?;
     let Exposure::Open(rules) = exposure(config, world, state, mapping, now) else { return None };
-    let rule =
-        rules.iter().find(|rule| rule.proto == crate::config::Proto::Tcp && rule.sources.is_empty())?;
+    let rule = rules.iter().find(|rule| rule.proto == Proto::Tcp && rule.sources.is_empty())?;
     Some(SocketAddr::new(rule.target, rule.dest_port.0))
+}
+
+/// Whether a mapping is open, so that a tunnel which is used is to carry it.
+pub(crate) fn is_wanted(config: &Config, world: &World, state: &State, mapping: &str, now: Now) -> bool {
+    target(config, world, state, mapping, now).is_some()
 }
 
 /// Adds the changes that are due.
@@ -225,7 +240,7 @@ pub(super) fn begin(state: &mut State, job: &TunnelJob, now: Time) {
     let ends = |name: &str| job.lines.iter().all(|line| line.mapping != name);
     memory.lines.retain(|name, known| {
         if ends(name) {
-            (known.open, known.port) = (None, None);
+            known.end(now);
         }
         true
     });
@@ -249,17 +264,14 @@ pub fn answered(state: &mut State, report: &Report, now: Time, random: u32) -> b
     match &report.news {
         News::Up(port) => (known.port, known.since) = (Some(*port), now),
         News::Down(failure) => {
-            let stood = known.port.is_some();
-            if stood && now.since(known.since) >= STOOD {
-                known.retry = None;
-            }
+            let (stood, started) = (known.port.is_some(), known.since);
+            known.end(now);
             known.refusals = match failure.kind {
                 Kind::Refused => known.refusals.saturating_add(1),
                 _ if stood => 0,
                 _ => known.refusals,
             };
-            known.retry = Some(back_off(known.retry.as_ref(), failure, (known.since, now), random));
-            (known.open, known.port) = (None, None);
+            known.retry = Some(back_off(known.retry.as_ref(), failure, (started, now), random));
         }
     }
     true
@@ -295,7 +307,7 @@ pub(super) fn followed_names(config: &Config) -> impl Iterator<Item = &String> {
 }
 
 /// The addresses of a tunnel's server.
-pub(super) fn addresses<'a>(state: &'a State, tunnel: &'a Tunnel) -> Vec<IpAddr> {
+pub(crate) fn addresses<'a>(state: &'a State, tunnel: &'a Tunnel) -> Vec<IpAddr> {
     if let Some(addr) = state.tunnels.get(&tunnel.name).and_then(|memory| memory.hole) {
         return vec![addr];
     }

@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// ... and after so many times it counts as one that speaks nothing: about ten minutes, so that it may start anew.
 const PATIENCE: u32 = 14;
 /// However often a router announces that something changed, it is not asked more than once in this time.
-const ANNOUNCED: Duration = Duration::from_secs(2);
+pub const ANNOUNCED: Duration = Duration::from_secs(2);
 /// The most ports that are asked for.
 const PORTS_CAP: usize = 32;
 /// Clocks that do not go alike: an epoch that is behind by more than this and an eighth of the time that passed

@@ -5,6 +5,7 @@ use crate::act::bound;
 use crate::plan::upstream::Place;
 use crate::sense::filter;
 use crate::wire::{natpmp, pcp};
+use rustix::io::Errno;
 use rustix::net::{netdevice, recv, RecvFlags};
 use smol::Async;
 use std::io;
@@ -17,6 +18,8 @@ const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
 const PORT: u16 = 5350;
 /// Larger than any announcement with its headers.
 const BUFFER: usize = 1500;
+/// The most packets that are read at once: anyone on that network can send more than a router does.
+const AT_ONCE: usize = 64;
 /// The UDP header's length (RFC 768).
 const UDP_HEADER: usize = 8;
 
@@ -34,7 +37,7 @@ impl Announcements {
         Ok(Announcements(bound::packets(&filter::announcements(index, place.gateway, GROUP, PORT))?))
     }
 
-    /// Waits for one. What it says is of no interest: the router is to be asked.
+    /// Waits for one; all that have come by then are one. What it says is of no interest: the router is to be asked.
     ///
     /// # Errors
     /// The socket's.
@@ -42,10 +45,17 @@ impl Announcements {
         let mut buffer = [0u8; BUFFER];
         loop {
             self.0.readable().await?;
-            match recv(&self.0, &mut buffer[..], RecvFlags::empty()) {
-                Ok((_, count)) if is_one(buffer.get(..count).unwrap_or_default()) => return Ok(()),
-                Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+            let mut heard = false;
+            for _ in 0..AT_ONCE {
+                match recv(&self.0, &mut buffer[..], RecvFlags::empty()) {
+                    Ok((_, count)) => heard |= is_one(buffer.get(..count).unwrap_or_default()),
+                    Err(Errno::INTR) => {}
+                    Err(Errno::AGAIN) => break,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if heard {
+                return Ok(());
             }
         }
     }

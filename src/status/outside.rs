@@ -8,6 +8,13 @@ use crate::plan::outside::{self, OutsideState, Target};
 use crate::wire::json::{array, Json, Object};
 use std::fmt::Write as _;
 
+/// What to do where a port is closed, be it this router's or that of a tunnel's server.
+const MEND: &str =
+    "look for another firewall or NAT on the way to it, or ask the provider whether it blocks the port";
+/// What is known where nobody tries.
+const ONLY_INSIDE: &str =
+    "  outside  only the inside was tested: nobody tries the ports from the internet (option probe_url)\n";
+
 impl View<'_> {
     /// Where a mapping's port is as the internet sees it, while that is open here, and what the owner's service said of it last;
     /// `None` there: it was not asked yet about what is so now.
@@ -21,7 +28,6 @@ impl View<'_> {
     /// `by`: the service's host; `tried`: what it said. Empty where nobody is asked.
     pub(super) fn outside(&self) -> String {
         let Some(service) = &self.config.global.probe_url else { return Object::new().end() };
-        let host = service.host();
         let tried = outside::ways(self.config).filter_map(|(mapping, family)| {
             let (target, memory) = self.tried(mapping, family)?;
             let object = Object::new()
@@ -37,7 +43,7 @@ impl View<'_> {
                 None => object.end(),
             })
         });
-        Object::new().str("by", host).raw("tried", &array(tried)).end()
+        Object::new().str("by", service.host()).raw("tried", &array(tried)).end()
     }
 }
 
@@ -46,7 +52,7 @@ pub(super) fn lines(out: &mut String, status: &Json) {
     let outside = status.get("outside");
     let Some(host) = outside.get("by").str() else {
         if status.get("mappings").items().iter().any(|mapping| mapping.get("open").bool() == Some(true)) {
-            out.push_str("  outside  only the inside was tested: nobody tries the ports from the internet (option probe_url)\n");
+            out.push_str(ONLY_INSIDE);
         }
         return;
     };
@@ -62,8 +68,7 @@ pub(super) fn lines(out: &mut String, status: &Json) {
             )
         });
         let why = tried.get("failure").str().map(|why| format!("not known now: {why}"));
-        let mend = (verdict == Some("closed"))
-            .then(|| "look for another firewall or NAT before this router, or ask the provider whether it blocks the port".to_string());
+        let mend = (verdict == Some("closed")).then(|| MEND.to_string());
         let parts: Vec<String> = [said, why, mend].into_iter().flatten().collect();
         let sign = if verdict == Some("closed") { '!' } else { ' ' };
         let text = if parts.is_empty() { "was not tried yet".to_string() } else { parts.join("; ") };

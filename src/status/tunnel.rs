@@ -4,7 +4,7 @@ use super::text::passed;
 use super::View;
 use crate::config::tunnel::Kind;
 use crate::config::Tunnel;
-use crate::plan::tunnel::{port, TunnelState, BEFORE};
+use crate::plan::tunnel::{is_wanted, port, TunnelState, BEFORE};
 use crate::state::LineState;
 use crate::wire::json::{array, Json, Object};
 use std::fmt::Write as _;
@@ -18,9 +18,15 @@ impl View<'_> {
     pub(super) fn tunnels_are_well(&self) -> bool {
         self.config.tunnels.iter().all(|tunnel| {
             let memory = self.tunnel_memory(tunnel);
-            let fails = |line: &LineState| line.retry.is_some() && line.port.is_none();
-            !memory.runs(tunnel) || !memory.lines.values().any(fails)
+            !memory.runs(tunnel) || !memory.lines.iter().any(|(mapping, line)| self.fails(mapping, line))
         })
+    }
+
+    /// Whether a line failed last. A mapping that is closed now wants none, whatever became of the last one.
+    fn fails(&self, mapping: &str, line: &LineState) -> bool {
+        line.retry.is_some()
+            && line.port.is_none()
+            && is_wanted(self.config, self.world, self.state, mapping, self.now)
     }
 
     /// One of them.
@@ -28,6 +34,7 @@ impl View<'_> {
         let memory = self.tunnel_memory(tunnel);
         let lines = tunnel.carries.iter().map(|(mapping, wanted)| {
             let known = memory.lines.get(mapping).cloned().unwrap_or_default();
+            let fails = self.fails(mapping, &known);
             let mut object = Object::new().str("mapping", mapping);
             if *wanted != 0 && tunnel.kind != Kind::Script {
                 object = object.num("wanted_port", i64::from(*wanted));
@@ -38,10 +45,10 @@ impl View<'_> {
                     .num("port", i64::from(port))
                     .num("since_s", self.ago(known.since)),
                 None if known.open.is_some() => object.str("state", "connecting"),
-                None if known.retry.is_some() && memory.runs(tunnel) => object.str("state", "failing"),
+                None if fails && memory.runs(tunnel) => object.str("state", "failing"),
                 None => object.str("state", "idle"),
             };
-            match known.retry.filter(|_| port(self.state, tunnel, mapping).is_none()) {
+            match known.retry.filter(|_| fails) {
                 Some(retry) => object.raw("failure", &self.failure(&retry)).end(),
                 None => object.end(),
             }

@@ -30,8 +30,10 @@ impl View<'_> {
         let camera = self.ready(mapping)?;
         let records = records(self.config, camera, family);
         // Where somebody tried from outside, that counts for more than what can be known here.
-        let tried = self.tried(mapping, family);
-        let proof = tried.as_ref().and_then(|(target, memory)| Some((target.addr, (*memory)?.found?.0)));
+        let elsewhere =
+            family == Family::V4 && outside::by_tunnel(self.config, self.state, mapping).is_some();
+        let proof =
+            self.proof(mapping, family).filter(|_| !elsewhere).map(|(target, said)| (target.addr, said));
         let addr = match (self.line(mapping, family, camera, &records), proof) {
             (Err((Reachable::Unknown, _)), Some((addr, outside::Verdict::Open))) => addr,
             (known, _) => known?,
@@ -50,6 +52,12 @@ impl View<'_> {
             upstream::outside_port(self.config, self.state, mapping).filter(|_| family == Family::V4);
         let port = outside.map_or_else(|| Ports(mapping.src_dport).to_string(), |port| port.to_string());
         Ok(at_port(names, &addr.to_string(), &port))
+    }
+
+    /// What the owner's service said of the port where that is now, if it was asked.
+    fn proof(&self, mapping: &Mapping, family: Family) -> Option<(outside::Target, outside::Verdict)> {
+        let (target, memory) = self.tried(mapping, family)?;
+        Some((target, memory?.found?.0))
     }
 
     /// The tunnels that are to carry a mapping and are used now, or soon.
@@ -80,6 +88,17 @@ impl View<'_> {
                 None => unknown(format!("tunnel {name} is being connected")),
             };
         };
+        let here = |target: &outside::Target| {
+            target.port == port && tunnel::addresses(self.state, tunnel).contains(&target.addr)
+        };
+        let proof = self.proof(mapping, Family::V4).filter(|(target, _)| here(target));
+        if let Some((_, outside::Verdict::Closed)) = proof {
+            return broken(format!(
+                "tunnel {name} carries mapping {}, but port {port} of its server is closed from the internet; look for a \
+                 firewall there",
+                mapping.name
+            ));
+        }
         let follows = |record: &Record, family| {
             matches!(tunnel::followed(self.config, self.state, record, family), Some(Ok(_)))
         };

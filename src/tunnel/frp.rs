@@ -107,10 +107,10 @@ impl Client {
             let sent = socket.write_all(&[frp::TLS_BYTE]).await;
             sent.map_err(|error| self.broken(&said_of(&error)))?;
         }
-        let http = match section.text("cacert") {
-            Some(path) => around.http.trusting(around.paths.under_root(path)),
-            None => around.http.clone(),
-        };
+        let mut http = around.http.borrow().clone();
+        if let Some(path) = section.text("cacert") {
+            http.trust(&around.paths.under_root(path));
+        }
         let name = section.text("tls_server_name").unwrap_or(&section.server);
         let verify = section.flag("tls_verify", true);
         let sealed = tls::seal(&http, who, (name, verify), socket, until).await;
@@ -185,7 +185,7 @@ impl Client {
 
     /// By which a session's number is remembered.
     fn place(&self) -> String {
-        [&self.section.name, "/", &self.mapping].concat()
+        super::place_of(&self.section, &self.mapping)
     }
 
     /// The connection ended. Before the answer to the login that is most often an option's fault.

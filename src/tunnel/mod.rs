@@ -30,7 +30,7 @@ const TEXT_CAP: usize = 200;
 /// What stands around all of them.
 pub(crate) struct Around {
     /// TLS.
-    pub(crate) http: Http,
+    pub(crate) http: RefCell<Http>,
     /// Where files lie.
     pub(crate) paths: Paths,
     /// Fills it by chance, if the kernel can.
@@ -99,9 +99,16 @@ impl Tunnels {
         }
     }
 
-    /// Ends those whose section is another one now, or is no more.
-    pub(crate) fn reconfigured(&mut self, sections: &[Tunnel]) {
+    /// Ends those whose section is another one now, or is no more. What is connected from now on goes by this TLS.
+    pub(crate) fn reconfigured(&mut self, sections: &[Tunnel], http: &Http) {
         self.running.retain(|_, running| sections.contains(&running.section));
+        self.around.http.replace(http.clone());
+        let carried = |place: &String| {
+            sections
+                .iter()
+                .any(|section| section.carries.iter().any(|(name, _)| place_of(section, name) == *place))
+        };
+        self.around.run_ids.borrow_mut().retain(|place, _| carried(place));
     }
 }
 
@@ -112,15 +119,49 @@ fn keep(section: Rc<Tunnel>, gate: Gate, around: Rc<Around>) -> smol::future::Bo
             Kind::Bore => bore::carry(&section, &gate).await,
             Kind::Frp => frp::carry(&section, &gate, &around).await,
             Kind::Ssh => ssh::carry(&section, &gate, &around.paths).await,
-            Kind::Script => {
-                Failure::new(provider::Kind::Refused, format!("{} is not built yet", section.kind.word()))
-            }
+            // No line is ever planned for it.
+            Kind::Script => Failure::new(provider::Kind::Refused, "somebody else carries it"),
         };
         gate.down(failure);
     })
 }
 
+/// By which a line is known over all its attempts.
+fn place_of(section: &Tunnel, mapping: &str) -> String {
+    [&section.name, "/", mapping].concat()
+}
+
 /// What a server says, harmless and short.
 fn quoted(text: &str) -> String {
     printable(text.trim()).chars().take(TEXT_CAP).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load::load;
+    use std::path::Path;
+
+    #[test]
+    fn a_reload_reaches_what_is_connected_from_now_on() {
+        let text = "config wan\n\toption device 'auto'\nconfig camera 'c'\n\toption ip '192.168.1.2'\nconfig mapping 'm'\n\toption \
+             camera 'c'\n\toption src_dport '8554'\nconfig tunnel 't'\n\toption kind 'frp'\n\toption server \
+             '127.0.0.1'\n\tlist mapping 'm'\n";
+        let sections = load(text, "config", &[], &()).config.tunnels;
+        let mut http = Http::setup(Some(Path::new("/one.pem")), "test", 0);
+        let ids = ["t/m", "t/gone", "gone/m"].map(|place| (place.to_string(), "id".to_string()));
+        let around = Around {
+            http: RefCell::new(http.clone()),
+            paths: Paths::new(Path::new("/"), None),
+            draw: |_| false,
+            run_ids: RefCell::new(Map::from(ids)),
+        };
+        let mut tunnels = Tunnels::new(Rc::new(LocalExecutor::new()), Rc::new(|_| ()), around);
+        http.trust(Path::new("/two.pem"));
+        tunnels.reconfigured(&sections, &http);
+        let why = tunnels.around.http.borrow().readable().unwrap_err();
+        assert!(why.text.contains("/two.pem"), "{}", why.text);
+        let ids = tunnels.around.run_ids.borrow();
+        assert_eq!(ids.keys().collect::<Vec<_>>(), ["t/m"]);
+    }
 }

@@ -288,7 +288,7 @@ fn trust(walk: &mut Walk) -> Finding {
 }
 
 fn shadow(walk: &mut Walk) -> Finding {
-    let mut wild = Vec::new();
+    let (mut wild, until) = (Vec::new(), Instant::now() + NAMES);
     for (_, id, addr) in walk.facts.wanted() {
         let seen = walk.looked.iter().find(|(name, family, _)| *name == id.domain && *family == id.family);
         let agreed = seen.and_then(|(_, _, told)| told.as_ref().ok()).map(Published::agreed);
@@ -299,7 +299,8 @@ fn shadow(walk: &mut Walk) -> Finding {
             continue;
         }
         let beside = format!("porchlight-{:08x}.{parent}", random());
-        if let Ok(told) = smol::block_on(readback::look(&beside, id.family, &walk.servers)) {
+        let look = smol::block_on(within(until, readback::look(&beside, id.family, &walk.servers)));
+        if let Some(Ok(told)) = look {
             if let Seen::Address(addrs) = told.agreed() {
                 wild.push((id.domain, addrs));
             }
