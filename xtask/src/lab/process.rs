@@ -101,6 +101,13 @@ pub struct Line {
     pub text: String,
 }
 
+impl Line {
+    /// Whether the agent warns of something or fails at it; DNS' word `NOERROR` is neither.
+    pub fn is_loud(&self) -> bool {
+        self.text.contains("WARN ") || self.text.contains("ERROR [")
+    }
+}
+
 /// What a daemon has said so far.
 #[derive(Default)]
 struct Log {

@@ -93,7 +93,7 @@ fn pace(since: Instant, gap: Duration) {
 /// How often the agent complained, always in these words.
 fn complaints(agent: &Agent, words: &str) -> Result<usize> {
     let lines = agent.lines();
-    let loud = lines.iter().filter(|line| line.text.contains("WARN") || line.text.contains("ERROR"));
+    let loud = lines.iter().filter(|line| line.is_loud());
     let mut count = 0;
     for line in loud {
         ensure!(line.text.contains(words), "a complaint of another kind: {}", line.text);
