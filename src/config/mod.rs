@@ -204,6 +204,13 @@ pub struct ProbeUrl {
     pub closed: String,
 }
 
+impl Mapping {
+    /// Whether only some may come in (`src_ip`).
+    pub fn is_limited(&self) -> bool {
+        !self.sources.is_empty() || !self.source_names.is_empty()
+    }
+}
+
 impl ProbeUrl {
     /// Its host, and its port if it has one: all that may be shown. A query, which may hold a secret, can follow at once.
     pub fn host(&self) -> &str {

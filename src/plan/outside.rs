@@ -105,7 +105,7 @@ pub fn target(
 ) -> Option<Target> {
     let service = config.global.probe_url.as_ref()?;
     let refused = state.mapping.refused.iter().any(|(name, _)| *name == mapping.name);
-    let limited = !mapping.sources.is_empty() || !mapping.source_names.is_empty();
+    let limited = mapping.is_limited();
     if refused || limited || !mapping.protos.contains(&Proto::Tcp) {
         return None;
     }

@@ -124,7 +124,7 @@ impl Loader<'_> {
 /// Why a tunnel may not carry a mapping.
 fn not_carriable(mapping: &Mapping) -> Option<&'static str> {
     let (first, last) = mapping.src_dport;
-    if !mapping.sources.is_empty() || !mapping.source_names.is_empty() {
+    if mapping.is_limited() {
         Some(
             "is limited by src_ip, and by a tunnel everybody comes from the server's side, so nobody could be told \
              apart: carry another mapping, or take src_ip out there",

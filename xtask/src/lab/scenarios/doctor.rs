@@ -16,7 +16,7 @@ use std::fs;
 /// The doctor.
 pub const DOCTOR: Scenario = Scenario {
     name: "doctor",
-    about: "forty broken set-ups: the doctor names the broken link first, with a mend that works",
+    about: "broken set-ups, dozens of them: the doctor names the broken link first, with a mend that works",
     needs: &["named", "nsupdate", "dig", "nginx"],
     limit: Duration::from_secs(240),
     slow: false,
