@@ -50,13 +50,15 @@ const MIPS_C: &str = "-mno-abicalls";
 /// The two calls that `time.c` sets right.
 const MIPS_BIG_LINK: &str = "--wrap=__clock_gettime64 --wrap=__timerfd_settime64 time.o";
 
-/// After a jump of MIPS one more instruction is carried out; where nothing before it fits there, it is looked for
-/// behind it and at its target as well, instead of filling the place with one that does nothing. A call at the end of a
-/// function is a jump, as other processors have it without being asked; and values that do not fit into registers
-/// come and go by the shorter way, not the quicker one.
+/// What LLVM leaves for size on MIPS, unlike on other processors; docs/size.md has what each is worth. After a jump one
+/// more instruction is carried out: where nothing before it fits there, it is looked for behind it and at its target as
+/// well. A call at a function's end is a jump. Equal ends of branches are one. What does not fit into registers comes and
+/// goes by the shorter way, and nothing is fetched ahead of a loop or of a branch, to be kept on the stack until then.
 const MIPS_RUST: &str = "-Cllvm-args=-disable-mips-df-forward-search=false \
     -Cllvm-args=-disable-mips-df-succbb-search=false -Cllvm-args=-mips-tail-calls=true \
-    -Cllvm-args=-split-spill-mode=size";
+    -Cllvm-args=-enable-tail-merge=true -Cllvm-args=-tail-merge-size=1 -Cllvm-args=-split-spill-mode=size \
+    -Cllvm-args=-disable-machine-licm -Cllvm-args=-disable-machine-sink -Cllvm-args=-enable-pre=false \
+    -Cllvm-args=-disable-phi-elim-edge-splitting -Cllvm-args=-min-jump-table-entries=12";
 
 /// All rows, those that most routers have first.
 pub const TARGETS: [Target; 6] = [
