@@ -8,12 +8,12 @@ use crate::plan::outside::{answered, OutsideJob, Verdict};
 impl Agent {
     pub(super) fn start_outside(&self, job: OutsideJob) {
         let Some(service) = self.config.global.probe_url.clone() else { return };
-        let (tx, http) = (self.tx.clone(), self.http.clone());
+        let http = self.http.clone();
         let work = async move {
             let result = outside::ask(&job, &service, &http).await;
-            let _ = tx.try_send(Message::Tried(job, result));
+            Message::Tried(job, result)
         };
-        self.spawn(work).detach();
+        self.act(work).detach();
     }
 
     pub(super) fn tried(&mut self, job: &OutsideJob, result: Result<Verdict, String>, now: Now) {

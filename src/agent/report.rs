@@ -15,6 +15,7 @@ use crate::plan::{
 use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
 use crate::state::{kind_word, Known, Pinned, Seen};
 use crate::status::BEHIND_PROXY;
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -34,20 +35,34 @@ pub(crate) fn random() -> u32 {
 }
 
 impl Agent {
-    pub(super) fn info(&self, text: &str) {
-        log::info!("{}", self.redactor.redact(text));
+    pub(super) fn info(&self, text: &dyn Display) {
+        log::info!("{}", self.without_secrets(text));
     }
 
-    pub(super) fn warn(&self, text: &str) {
-        log::warn!("{}", self.redactor.redact(text));
+    pub(super) fn warn(&self, text: &dyn Display) {
+        log::warn!("{}", self.without_secrets(text));
+    }
+
+    pub(super) fn debug(&self, text: &dyn Display) {
+        log::debug!("{}", self.without_secrets(text));
+    }
+
+    fn without_secrets(&self, text: &dyn Display) -> String {
+        self.redactor.redact(&text.to_string())
     }
 
     /// Tells a failure, unless that was done and it only repeats.
-    pub(super) fn fails(&mut self, what: &str, class: &'static str, text: &str, now: Now) {
+    pub(super) fn fails(&mut self, what: &str, class: &'static str, text: &dyn Display, now: Now) {
         match self.repeats.failed(what, class, now) {
-            Some(more) => self.warn(&format!("{text}{more}")),
-            None => log::debug!("{}", self.redactor.redact(text)),
+            Some(more) => self.warn(&format_args!("{text}{more}")),
+            None => self.debug(text),
         }
+    }
+
+    /// Tells that something goes well, and how often it had not before.
+    pub(super) fn works(&mut self, what: &str, text: &dyn Display) {
+        let failed = self.repeats.ended(what);
+        self.info(&format_args!("{text}{failed}"));
     }
 
     /// Tells what changed at the WANs.
@@ -103,12 +118,14 @@ impl Agent {
     /// Takes in what witnesses said; tells a disagreement when it is new.
     pub(crate) fn testified(&mut self, job: &WitnessJob, said: Vec<Testimony>, now: Now) {
         for (witness, answer) in &said {
-            let (name, family) = (&witness.operator, job.family);
-            let answer = match answer {
-                Ok(addr) => addr.to_string(),
-                Err((why, _)) => why.clone(),
+            let answer: &dyn Display = match answer {
+                Ok(addr) => addr,
+                Err((why, _)) => why,
             };
-            log::debug!("wan {}: witness {name} ({family}): {}", job.wan, self.redactor.redact(&answer));
+            self.debug(&format_args!(
+                "wan {}: witness {} ({}): {answer}",
+                job.wan, witness.operator, job.family
+            ));
         }
         let key = (job.wan.clone(), job.family);
         let doubted = |agent: &Agent| {
@@ -120,11 +137,11 @@ impl Agent {
             let agreed =
                 self.state.hearings.lines.get(&key).is_some_and(|memory| memory.last == Heard::Agreed);
             match doubted(self) {
-                Some(doubt) => self.fails(&what, "doubt", &format!("wan {}: {doubt}", job.wan), now),
+                Some(doubt) => self.fails(&what, "doubt", &format_args!("wan {}: {doubt}", job.wan), now),
                 None if agreed => {
                     let failed = self.repeats.ended(&what);
                     if !failed.is_empty() {
-                        self.info(&format!(
+                        self.info(&format_args!(
                             "wan {}: witnesses of {} agree again{failed}",
                             job.wan, job.family
                         ));
@@ -153,7 +170,7 @@ impl Agent {
         let known = self.state.records.get(&wanted.id).map(|memory| memory.known);
         if known == Some(Known::Published(wanted.addr)) {
             let text = "is right, and sent once more: unused names are taken away there (option refresh)";
-            return self.info(&format!("#{change} {} {text}", wanted.id));
+            return self.info(&format_args!("#{change} {} {text}", wanted.id));
         }
         let before = match known {
             Some(Known::Published(addr) | Known::Remembered(addr)) => addr.to_string(),
@@ -191,7 +208,7 @@ impl Agent {
                 Ok(outcome) => self.record_right(change, &id, addr, &outcome, effort, now),
                 Err(failure) if told.contains(&failure) => {}
                 Err(failure) if failure.kind == Kind::Clock && clock_is_told => {
-                    log::debug!("#{change} {id}: {}", self.redactor.redact(&failure.to_string()));
+                    self.debug(&format_args!("#{change} {id}: {failure}"));
                 }
                 Err(failure) => {
                     self.record_failed(change, job, &id, &failure, now);
@@ -217,18 +234,18 @@ impl Agent {
         effort: Effort,
         now: Now,
     ) {
-        let (ms, failed) = (millis(effort.took), self.repeats.ended(&id.to_string()));
+        let (ms, what) = (millis(effort.took), id.to_string());
         if *outcome == Outcome::Unchanged {
-            return self.info(&format!("#{change} {id}: {addr} is published already ({ms} ms){failed}"));
+            return self.works(&what, &format_args!("#{change} {id}: {addr} is published already ({ms} ms)"));
         }
         let text = format!("{id}: {addr} published in {ms} ms");
-        self.info(&format!("#{change} {text}{failed}"));
+        self.works(&what, &format_args!("#{change} {text}"));
         self.state.remember(change, now.wall, text);
         notify::changed(&mut self.state.told, &self.config, id, addr, now.boot);
         if *outcome == Outcome::UpdatedBehindProxy {
             // A read-back of an older change would look for what DNS does not show.
             self.confirming.remove(id);
-            self.info(&format!("#{change} {id}: {BEHIND_PROXY}"));
+            self.info(&format_args!("#{change} {id}: {BEHIND_PROXY}"));
         } else {
             self.start_confirm(id.clone(), addr, change);
         }
@@ -268,8 +285,9 @@ impl Agent {
                     log::debug!("{id}: {} is published", addrs.join(" and "));
                 }
                 Err(failure) => {
-                    let text = format!("{id}: what is published could not be told: {failure}");
-                    self.fails(&format!("look {id}"), kind_word(failure.kind), &text, now);
+                    let (what, class) = (format!("look {id}"), kind_word(failure.kind));
+                    let text = &format_args!("{id}: what is published could not be told: {failure}");
+                    self.fails(&what, class, text, now);
                 }
             }
         }
@@ -294,13 +312,13 @@ impl Agent {
             Ok(seen) => {
                 memory.seen = Seen::After(seen.took);
                 let (ms, count) = (millis(seen.took), seen.servers);
-                self.info(&format!(
+                self.info(&format_args!(
                     "#{change} {id}: seen at {count} of the zone's name servers after {ms} ms"
                 ));
             }
             Err(failure) => {
                 memory.seen = Seen::Unconfirmed(failure.text.clone());
-                self.warn(&format!(
+                self.warn(&format_args!(
                     "#{change} {id}: could not confirm that {addr} is published: {}",
                     failure.text
                 ));
@@ -337,10 +355,10 @@ impl Agent {
         if good {
             self.info(&text);
         } else {
-            self.warn(&format!("{text}; mapping {} {fate}", job.mapping));
+            self.warn(&format_args!("{text}; mapping {} {fate}", job.mapping));
         }
         if clear {
-            self.warn(&format!(
+            self.warn(&format_args!(
                 "camera {camera}: Basic authentication sends the password in clear text over the internet: \
                  set the camera to Digest, or let nobody in but by `list src_ip`, a tunnel or a VPN"
             ));
@@ -352,21 +370,20 @@ impl Agent {
         let before = self.state.names.get(&job.name).cloned().unwrap_or_default();
         source::answered(&mut self.state, job, result, now.boot);
         let Some(after) = self.state.names.get(&job.name) else { return };
+        let (what, name) = (format!("src_ip {}", job.name), &job.name);
         match (&after.failure, &after.addrs) {
             (Some(why), addrs) => {
                 let stays =
                     if addrs.is_some() { "who had its address still may" } else { "nobody may by it" };
                 let text = format!("list src_ip: {why}; {stays}, and it is looked up again");
-                self.fails(&format!("src_ip {}", job.name), "name", &text, now);
+                self.fails(&what, "name", &text, now);
             }
             (None, Some(addrs)) if before.addrs.as_ref() != Some(addrs) => {
                 let addrs: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
-                let failed = self.repeats.ended(&format!("src_ip {}", job.name));
-                self.info(&format!("list src_ip: {} is {}{failed}", job.name, addrs.join(" ")));
+                self.works(&what, &format_args!("list src_ip: {name} is {}", addrs.join(" ")));
             }
             _ if before.failure.is_some() => {
-                let failed = self.repeats.ended(&format!("src_ip {}", job.name));
-                self.info(&format!("list src_ip: {} can be looked up again{failed}", job.name));
+                self.works(&what, &format_args!("list src_ip: {name} can be looked up again"));
             }
             _ => {}
         }
@@ -398,11 +415,8 @@ impl Agent {
         let counts = notify::ended(&mut self.state.told, job, result, now.boot, random());
         match class.filter(|_| counts) {
             Some(class) => self.fails(&what, class, &text, now),
-            None if counts => {
-                let failed = self.repeats.ended(&what);
-                self.info(&format!("{text}{failed}"));
-            }
-            None => log::debug!("{}", self.redactor.redact(&text)),
+            None if counts => self.works(&what, &text),
+            None => self.debug(&text),
         }
     }
 
@@ -418,16 +432,16 @@ impl Agent {
         let failed = lease::leased(&mut self.state, result, now.boot);
         let memory = &self.state.leases;
         for (camera, why) in memory.refused.iter().filter(|one| !refused.contains(one)) {
-            self.warn(&format!("camera {camera}: its static lease is not written: {why}"));
+            self.warn(&format_args!("camera {camera}: its static lease is not written: {why}"));
         }
         if let Some(why) = memory.failure.as_ref().filter(|_| failed) {
-            self.warn(&format!("the static leases: {why}"));
+            self.warn(&format_args!("the static leases: {why}"));
         }
         if written {
             self.state.change += 1;
             let change = self.state.change;
             for text in lease_changes(&before, &self.state.leases.pinned) {
-                self.info(&format!("#{change} {text}"));
+                self.info(&format_args!("#{change} {text}"));
                 self.state.remember(change, now.wall, text);
             }
         }

@@ -1,5 +1,6 @@
 //! The routers above us: starts the questions, tells what comes of them, and takes leave of them at the end.
 
+use super::message::send;
 use super::report::draw;
 use super::{Agent, BackendChoice, Config, Message};
 use crate::act::net::{all, Work};
@@ -30,7 +31,7 @@ pub(super) fn name_ourselves(state: &mut State) {
 
 impl Agent {
     pub(super) fn start_upstream(&mut self, job: UpstreamJob) {
-        let (wan, tx) = (job.wan.clone(), self.tx.clone());
+        let wan = job.wan.clone();
         let work = async move {
             let start = std::time::Instant::now();
             let report = upstream::work(&job).await;
@@ -42,9 +43,9 @@ impl Agent {
                  {granted} ({ms} ms)",
                 job.wan
             );
-            let _ = tx.try_send(Message::Upstream(job, report));
+            Message::Upstream(job, report)
         };
-        self.asking_above.insert(wan, self.spawn(work));
+        self.asking_above.insert(wan, self.act(work));
     }
 
     /// Listens to the routers that are asked, and to no others.
@@ -74,7 +75,7 @@ impl Agent {
         let (wan, tx) = (wan.to_string(), self.tx.clone());
         Some(self.spawn(async move {
             while announcements.heard().await.is_ok() {
-                let _ = tx.try_send(Message::Announced(wan.clone(), place));
+                send(&tx, Message::Announced(wan.clone(), place));
                 // A flood of them wakes nobody more often than the router would be asked.
                 Timer::after(ANNOUNCED).await;
             }
