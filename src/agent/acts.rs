@@ -50,7 +50,10 @@ impl Agent {
 
     /// Runs an act beside the loop, which takes in what it brings back.
     pub(super) fn act(&self, act: impl Future<Output = Message> + 'static) -> Task<()> {
-        let act: BoxedLocal<Message> = Box::pin(act);
+        self.take_in(Box::pin(act))
+    }
+
+    fn take_in(&self, act: BoxedLocal<Message>) -> Task<()> {
         let tx = self.tx.clone();
         self.spawn(async move {
             send(&tx, act.await);

@@ -13,12 +13,14 @@ impl Agent {
             return;
         }
         match self.backend.lock().await.remove_any(UNMAP_DEADLINE).await {
-            Ok(Some(cut)) => log::warn!("an earlier run had left port mappings open: closed, {cut}"),
+            Ok(Some(cut)) => {
+                self.warn(&format_args!("an earlier run had left port mappings open: closed, {cut}"))
+            }
             Ok(None) => {}
             // Without nft, or without the right to use it, there is no table either.
-            Err(why) => {
-                log::debug!("whether an earlier run left port mappings open could not be told: {why}")
-            }
+            Err(why) => self.debug(&format_args!(
+                "whether an earlier run left port mappings open could not be told: {why}"
+            )),
         }
     }
 
@@ -34,8 +36,8 @@ impl Agent {
         // What is written in the firewall's configuration stays there, so that a restart does not wear the flash.
         let written = self.config.global.backend == BackendChoice::Uci;
         if open && written {
-            log::info!(
-                "stopped; the port mappings stay in /etc/config/firewall (porchlight unmap closes them)"
+            self.info(
+                &"stopped; the port mappings stay in /etc/config/firewall (porchlight unmap closes them)",
             );
         } else if open && !self.config.global.keep_on_stop {
             let mut backend = self.backend.lock().await;
@@ -46,15 +48,14 @@ impl Agent {
             match removed {
                 Ok(cut) => {
                     self.state.mapping.targets = Set::new();
-                    log::info!("stopped; the port mappings are closed, {cut}");
+                    self.info(&format_args!("stopped; the port mappings are closed, {cut}"));
                 }
                 Err(why) => {
-                    let why = self.redactor.redact(&why);
-                    log::error!("stopped, but the port mappings may still be open: {why}");
+                    self.error(&format_args!("stopped, but the port mappings may still be open: {why}"));
                 }
             }
         } else {
-            log::info!("stopped");
+            self.info(&"stopped");
         }
         self.save();
     }

@@ -126,7 +126,7 @@ impl Agent {
             Message::Deaf(name, why) => {
                 let text = format!("the {name} sensor stopped: {why}");
                 if self.deaf.get(name) != Some(&text) {
-                    log::error!("{text}");
+                    self.error(&text);
                 }
                 // Blind to addresses and to other devices on the camera's: better begin anew.
                 self.failed = (name == NETWORK).then(|| text.clone());
@@ -134,7 +134,7 @@ impl Agent {
                 return self.failed.is_none();
             }
             Message::Hears(name) => {
-                log::info!("the {name} sensor runs again");
+                self.info(&format_args!("the {name} sensor runs again"));
                 self.deaf.remove(name);
                 // What happened meanwhile was missed.
                 self.next_look = now.boot;
@@ -157,7 +157,9 @@ impl Agent {
             self.check_filter();
         }
         if let Event::TimeZone(TimeZone::Bad(why)) = &event {
-            log::warn!("/etc/TZ is no POSIX time zone ({why}): mappings with a schedule stay closed");
+            self.warn(&format_args!(
+                "/etc/TZ is no POSIX time zone ({why}): mappings with a schedule stay closed"
+            ));
         }
         // Only this one changes the WANs; neighbours come far more often.
         let before = matches!(event, Event::Network { .. }).then(|| self.world.wans.clone());

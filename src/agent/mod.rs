@@ -39,7 +39,7 @@ use crate::plan::{self, camera, lease, refresh, settle, witness};
 use crate::secret::Redactor;
 use crate::sense::clock;
 use crate::sense::network::Network;
-use crate::state::{self, State};
+use crate::state::{self, CameraState, State};
 use crate::tunnel::Tunnels;
 use smol::channel::{unbounded, Receiver, Sender};
 use smol::future::or;
@@ -278,7 +278,7 @@ impl Agent {
         for addr in plan::mapping::unheard(&self.config, &self.world, &self.state) {
             if self.nudged.insert(addr) {
                 if let Err(e) = nudge::nudge(addr) {
-                    log::debug!("nothing could be sent to {addr}: {e}");
+                    self.debug(&format_args!("nothing could be sent to {addr}: {e}"));
                 }
             }
         }
@@ -288,10 +288,11 @@ impl Agent {
     fn tell_interest(&mut self) {
         let mut macs = Vec::new();
         let mut ips = Vec::new();
+        let none = CameraState::default();
         for camera in &self.config.cameras {
-            let memory = self.state.cameras.get(&camera.name).cloned().unwrap_or_default();
-            macs.extend(camera::macs(camera, &memory));
-            ips.extend(memory.addr.into_iter().chain(memory.addr6).chain(camera.ip));
+            let memory = self.state.cameras.get(&camera.name).unwrap_or(&none);
+            macs.extend(camera::macs(camera, memory));
+            ips.extend([memory.addr, memory.addr6, camera.ip].into_iter().flatten());
         }
         ips.sort();
         ips.dedup();
@@ -304,7 +305,7 @@ impl Agent {
                         self.awaited.insert("neighbours");
                         self.world.complete = false;
                     }
-                    Err(e) => log::warn!("the neighbour table cannot be followed: {e}"),
+                    Err(e) => self.warn(&format_args!("the neighbour table cannot be followed: {e}")),
                 }
             }
             self.interest = interest;

@@ -29,11 +29,10 @@ impl Agent {
                 format!("mapping {name}: whether its port is open from the internet is not known: {why}"),
             ),
         };
-        let text = self.redactor.redact(&text);
         match answered(&mut self.state, job, result, now.boot) {
-            true if good => log::info!("{text}"),
-            true => log::warn!("{text}"),
-            false => log::debug!("{text}"),
+            true if good => self.info(&text),
+            true => self.warn(&text),
+            false => self.debug(&text),
         }
     }
 }

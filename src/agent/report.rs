@@ -15,6 +15,7 @@ use crate::plan::{
 use crate::provider::{self, Failure, Kind, Outcome, Verdicts, Wanted};
 use crate::state::{kind_word, Known, Pinned, Seen};
 use crate::status::BEHIND_PROXY;
+use log::Level;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -35,20 +36,25 @@ pub(crate) fn random() -> u32 {
 }
 
 impl Agent {
-    pub(super) fn info(&self, text: &dyn Display) {
-        log::info!("{}", self.without_secrets(text));
+    /// Writes a line of the log.
+    fn say(&self, level: Level, text: &dyn Display) {
+        log::log!(level, "{}", self.redactor.redact(&text.to_string()));
+    }
+
+    pub(super) fn error(&self, text: &dyn Display) {
+        self.say(Level::Error, text);
     }
 
     pub(super) fn warn(&self, text: &dyn Display) {
-        log::warn!("{}", self.without_secrets(text));
+        self.say(Level::Warn, text);
+    }
+
+    pub(super) fn info(&self, text: &dyn Display) {
+        self.say(Level::Info, text);
     }
 
     pub(super) fn debug(&self, text: &dyn Display) {
-        log::debug!("{}", self.without_secrets(text));
-    }
-
-    fn without_secrets(&self, text: &dyn Display) -> String {
-        self.redactor.redact(&text.to_string())
+        self.say(Level::Debug, text);
     }
 
     /// Tells a failure, unless that was done and it only repeats.
@@ -73,10 +79,10 @@ impl Agent {
                 let new = wan.line(family).addr;
                 match (old.seen(), new) {
                     (before, Reading::Seen { value, .. }) if before != Some(value) => {
-                        log::debug!("wan {name}: {family} address {value}");
+                        self.debug(&format_args!("wan {name}: {family} address {value}"));
                     }
                     (Some(addr), Reading::Lost { .. }) => {
-                        log::debug!("wan {name}: {family} address {addr} is gone")
+                        self.debug(&format_args!("wan {name}: {family} address {addr} is gone"))
                     }
                     _ => {}
                 }
@@ -154,7 +160,7 @@ impl Agent {
 
     /// Tells at level trace which records wait, and for what.
     pub(crate) fn trace_waiting(&self) {
-        if !log::log_enabled!(log::Level::Trace) {
+        if !log::log_enabled!(Level::Trace) {
             return;
         }
         for record in &self.config.records {
@@ -176,7 +182,7 @@ impl Agent {
             Some(Known::Published(addr) | Known::Remembered(addr)) => addr.to_string(),
             _ => "unknown".into(),
         };
-        log::debug!("#{change} {}: {before} -> {}", wanted.id, wanted.addr);
+        self.debug(&format_args!("#{change} {}: {before} -> {}", wanted.id, wanted.addr));
     }
 
     pub(crate) fn published(
@@ -279,10 +285,10 @@ impl Agent {
         self.looking.remove(&job.account);
         for (id, answer) in &answers {
             match answer {
-                Ok(addrs) if addrs.is_empty() => log::debug!("{id}: nothing is published"),
+                Ok(addrs) if addrs.is_empty() => self.debug(&format_args!("{id}: nothing is published")),
                 Ok(addrs) => {
                     let addrs: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
-                    log::debug!("{id}: {} is published", addrs.join(" and "));
+                    self.debug(&format_args!("{id}: {} is published", addrs.join(" and ")));
                 }
                 Err(failure) => {
                     let (what, class) = (format!("look {id}"), kind_word(failure.kind));
@@ -396,7 +402,7 @@ impl Agent {
         }
         let subjects = notify::subjects(&self.view(now));
         for text in notify::observe(&mut self.state.told, &self.config, subjects, now.boot) {
-            log::warn!("{text}");
+            self.warn(&text);
         }
     }
 

@@ -69,9 +69,9 @@ impl Agent {
                     format!("tunnel {name}: mapping {mapping} is reached at {server} port {port}{failed}");
                 let wanted = before.open.map_or(0, |line| line.remote);
                 if wanted != 0 && wanted != *port {
-                    log::warn!("{text}, not {wanted}");
+                    self.warn(&format_args!("{text}, not {wanted}"));
                 } else {
-                    log::info!("{text}");
+                    self.info(&text);
                 }
             }
             News::Down(failure) => {

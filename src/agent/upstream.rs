@@ -68,7 +68,9 @@ impl Agent {
         let announcements = match Announcements::open(device, place) {
             Ok(announcements) => announcements,
             Err(error) => {
-                log::debug!("wan {wan}: the router above us is not heard ({error}); it is asked each minute");
+                self.debug(&format_args!(
+                    "wan {wan}: the router above us is not heard ({error}); it is asked each minute"
+                ));
                 return None;
             }
         };
@@ -83,7 +85,7 @@ impl Agent {
     }
 
     pub(super) fn announced_above(&mut self, wan: &str, place: Place, now: Now) {
-        log::debug!("wan {wan}: the router above us ({}) announces a change", place.gateway);
+        self.debug(&format_args!("wan {wan}: the router above us ({}) announces a change", place.gateway));
         announced(&mut self.state, wan, place, now.boot);
     }
 
@@ -91,7 +93,10 @@ impl Agent {
         let Some(wan) = self.config.wans.iter().find(|wan| wan.name == job.wan) else { return };
         if answered(&mut self.state, wan, job, report, now.boot) {
             let gateway = job.place.gateway;
-            log::info!("wan {}: the router above us ({gateway}) has restarted; it is asked anew", job.wan);
+            self.info(&format_args!(
+                "wan {}: the router above us ({gateway}) has restarted; it is asked anew",
+                job.wan
+            ));
         }
         if let Some(sensed) = self.world.wans.get_mut(&job.wan) {
             sensed.above = above(&self.state, &job.wan);
@@ -103,9 +108,9 @@ impl Agent {
         }
         memory.said.clone_from(&text);
         if well {
-            log::info!("wan {}: {text}", job.wan);
+            self.info(&format_args!("wan {}: {text}", job.wan));
         } else {
-            log::warn!("wan {}: {text}", job.wan);
+            self.warn(&format_args!("wan {}: {text}", job.wan));
         }
     }
 
@@ -152,7 +157,9 @@ impl Agent {
                 memory.in_flight = None;
             }
             if !job.drops.iter().all(dropped) {
-                log::warn!("the router above us ({gateway}) may let in for up to an hour what was open here");
+                self.warn(&format_args!(
+                    "the router above us ({gateway}) may let in for up to an hour what was open here"
+                ));
             }
         }
     }

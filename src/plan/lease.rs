@@ -24,9 +24,10 @@ pub(super) fn plan(config: &Config, world: &World, state: &State, now: Now, plan
     if !world.complete || !config.global.enabled || memory.in_flight {
         return;
     }
-    let each = |camera| wanted(camera, config, world, state, now.boot, plan);
-    let leases: Vec<StaticLease> =
-        config.cameras.iter().filter(|camera| camera.static_lease).map(each).collect();
+    let mut leases = Vec::new();
+    for camera in config.cameras.iter().filter(|camera| camera.static_lease) {
+        leases.push(wanted(camera, config, world, state, now.boot, plan));
+    }
     if !memory.look && memory.asked == leases {
         return;
     }

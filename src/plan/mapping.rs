@@ -157,14 +157,16 @@ fn not_seen(mapping: &Mapping) -> String {
 /// to it. Addresses in connected LANs only.
 pub fn unheard(config: &Config, world: &World, state: &State) -> Vec<IpAddr> {
     let known = |camera: &Camera| state.cameras.get(&camera.name);
-    let presumed = config.cameras.iter().filter_map(known).flat_map(|memory| {
+    let mut addrs = Vec::new();
+    for memory in config.cameras.iter().filter_map(known) {
         // Once heard in IPv6, it is no more looked for: it may be gone, and is presumed there all the same.
-        [memory.addr, memory.addr6.filter(|addr| memory.heard6 != six::lower(*addr))]
-    });
-    let mut addrs: Vec<IpAddr> = presumed
-        .flatten()
-        .filter(|addr| !world.neighbours.contains_key(addr) && lan(config, world, *addr).is_ok())
-        .collect();
+        let addr6 = memory.addr6.filter(|addr| memory.heard6 != six::lower(*addr));
+        for addr in [memory.addr, addr6].into_iter().flatten() {
+            if !world.neighbours.contains_key(&addr) && lan(config, world, addr).is_ok() {
+                addrs.push(addr);
+            }
+        }
+    }
     addrs.sort();
     addrs.dedup();
     addrs
@@ -345,29 +347,33 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
     }
     let cut = cut(memory, &rules);
     let generation = memory.generation + 1;
-    let lines = world.wans.values().flat_map(|wan| [wan.v4, wan.v6]);
-    let wan_addrs = lines.filter_map(|line| line.addr.seen()).collect();
+    let mut wan_addrs = Vec::new();
+    for wan in world.wans.values() {
+        wan_addrs.extend(wan.v4.addr.seen());
+        wan_addrs.extend(wan.v6.addr.seen());
+    }
     plan.actions.push(Action::Map(MapJob { generation, carrier, reload, rules, cut, wan_addrs, unseen }));
 }
 
 /// The mappings that are closed only because their camera was not seen yet, or has not answered yet, or the clock is not
 /// set.
 fn unseen(config: &Config, state: &State, now: Now) -> Vec<String> {
-    let addr = |mapping: &Mapping| {
-        let camera = state.cameras.get(&mapping.camera)?;
-        if asked_by(mapping) == Family::V4 {
-            camera.addr
-        } else {
-            camera.addr6
+    let mut unseen = Vec::new();
+    for mapping in &config.mappings {
+        let camera = state.cameras.get(&mapping.camera);
+        let addr = match asked_by(mapping) {
+            Family::V4 => camera.and_then(|camera| camera.addr),
+            Family::V6 => camera.and_then(|camera| camera.addr6),
+        };
+        let is_unseen = match addr {
+            Some(addr) => probe::is_awaited(state, mapping, addr),
+            None => mapping.allow_open || probe::inquiry(mapping, Ipv4Addr::UNSPECIFIED.into()).is_ok(),
+        };
+        if is_unseen || schedule::waits_for_clock(mapping, now) {
+            unseen.push(mapping.name.clone());
         }
-    };
-    let is_unseen = |mapping: &&Mapping| match addr(mapping) {
-        Some(addr) => probe::is_awaited(state, mapping, addr),
-        None => mapping.allow_open || probe::inquiry(mapping, Ipv4Addr::UNSPECIFIED.into()).is_ok(),
-    };
-    let waits = |mapping: &&Mapping| schedule::waits_for_clock(mapping, now) || is_unseen(mapping);
-    let unseen = config.mappings.iter().filter(waits);
-    unseen.map(|mapping| mapping.name.clone()).collect()
+    }
+    unseen
 }
 
 /// Whether what is wanted is surely in force, and the firewall knows of it.
@@ -413,10 +419,17 @@ fn closes(before: &[Rule], after: &[Rule]) -> bool {
 /// Targets of rules that are no more, or narrower: their live connections go too. Rules that were made before the agent
 /// was killed are among those that were perhaps in force.
 fn cut(memory: &MappingState, after: &[Rule]) -> Vec<IpAddr> {
-    let before = memory.applied.iter().flatten().chain(&memory.perhaps);
-    let gone = before.filter(|old| !after.iter().any(|new| still(old, new)));
-    let left = memory.targets.iter().filter(|old| !after.iter().any(|new| new.target == **old));
-    let mut targets: Vec<IpAddr> = gone.map(|rule| rule.target).chain(left.copied()).collect();
+    let mut targets = Vec::new();
+    for old in memory.applied.iter().flatten().chain(&memory.perhaps) {
+        if !after.iter().any(|new| still(old, new)) {
+            targets.push(old.target);
+        }
+    }
+    for old in &memory.targets {
+        if !after.iter().any(|new| new.target == *old) {
+            targets.push(*old);
+        }
+    }
     targets.sort();
     targets.dedup();
     targets

@@ -11,6 +11,7 @@ use crate::model::{Family, Now, Reach, RecordId, Time, World};
 use crate::provider::{self, Wanted};
 use crate::state::{AccountState, Known, RecordState, Retry, State};
 use std::net::IpAddr;
+use std::vec;
 
 /// What a record should say, or why there is nothing to say now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,15 +90,23 @@ pub(super) fn address<'a>(
 }
 
 /// The ids that a record section stands for.
-pub fn ids(record: &Record) -> impl Iterator<Item = RecordId> + '_ {
-    record.domains.iter().flat_map(move |domain| {
-        let id = |family: &Family| RecordId {
-            record: record.name.clone(),
-            domain: domain.clone(),
-            family: *family,
-        };
-        record.families.iter().map(id)
-    })
+pub fn ids(record: &Record) -> vec::IntoIter<RecordId> {
+    let mut ids = Vec::new();
+    for domain in &record.domains {
+        for family in &record.families {
+            ids.push(RecordId { record: record.name.clone(), domain: domain.clone(), family: *family });
+        }
+    }
+    ids.into_iter()
+}
+
+/// The ids that these record sections stand for.
+pub fn all_ids<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<RecordId> {
+    let mut all = Vec::new();
+    for record in records {
+        all.extend(ids(record));
+    }
+    all
 }
 
 /// One record that differs from what is wanted.

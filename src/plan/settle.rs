@@ -1,6 +1,7 @@
 //! What an act does to the state: when it starts, and when its outcome comes back.
 
 use super::account::account_key;
+use super::publish::all_ids;
 use super::retry::{after, Attempt, Spent};
 use super::{
     lease, mapping, notify, outside, probe, refresh, reload, source, tunnel, upstream, witness, Action,
@@ -126,7 +127,7 @@ fn land(
     let account = state.accounts.get_mut(key)?;
     let flying = account.in_flight.take_if(|job| job.generation == generation)?;
     let records = config.records.iter().filter(|record| account_key(record) == key);
-    let mut mine: Vec<RecordId> = records.flat_map(super::publish::ids).collect();
+    let mut mine = all_ids(records);
     if mine.is_empty() {
         state.accounts.remove(key);
     }
@@ -200,8 +201,8 @@ pub fn published(
     }
     if let Some(account) = state.accounts.get_mut(&job.account) {
         account.memo = memo;
-        let previous = series.of_account(own);
-        account.retry = worst.map(|failure| after(previous.as_ref(), failure, attempt, &series.spent));
+        let previous = series.of_account(&own);
+        account.retry = worst.map(|failure| after(previous, failure, attempt, &series.spent));
     }
     verdicts
 }
@@ -276,10 +277,10 @@ struct Series {
 impl Series {
     /// What a failure of the whole account goes on with: its own series, else the shortest of its records',
     /// if each of them has one.
-    fn of_account(&self, records: Vec<Option<Retry>>) -> Option<Retry> {
-        let records: Option<Vec<Retry>> = records.into_iter().collect();
-        let shortest = records.into_iter().flatten().min_by_key(|retry| retry.tries);
-        self.account.clone().or(shortest)
+    fn of_account<'a>(&'a self, records: &'a [Option<Retry>]) -> Option<&'a Retry> {
+        let shortest = records.iter().flatten().min_by_key(|retry| retry.tries);
+        let each = records.iter().all(Option::is_some);
+        self.account.as_ref().or(shortest.filter(|_| each))
     }
 }
 
@@ -455,7 +456,7 @@ pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
     outside::reconfigured(state, before, now);
     tunnel::reconfigured(state, before, now);
     state.hits.retain(|name, _| now.mappings.iter().any(|mapping| mapping.name == *name));
-    let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();
+    let keep = all_ids(&now.records);
     state.records.retain(|id, _| keep.contains(id));
     let keys: Vec<String> = now.records.iter().map(account_key).collect();
     state.accounts.retain(|key, account| account.in_flight.is_some() || keys.contains(key));
