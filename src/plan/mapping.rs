@@ -2,7 +2,7 @@
 
 use super::camera::{closed, macs, Closed};
 use super::{probe, schedule, six, source, Action, Carrier, MapJob, Plan, Rule};
-use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network};
+use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network, Wan};
 use crate::model::{Family, Now, OwnAddr, Time, WanWorld, World};
 use crate::state::{MappingState, State};
 use std::net::{IpAddr, Ipv4Addr};
@@ -175,9 +175,12 @@ pub fn unheard(config: &Config, world: &World, state: &State) -> Vec<IpAddr> {
 /// The LANs: the subnets that this router is connected to, but for those of the WANs.
 pub fn lans<'a>(config: &'a Config, world: &'a World) -> impl Iterator<Item = &'a OwnAddr> {
     let is_wan = |own: &OwnAddr| {
-        let named = config.wans.iter().any(|wan| wan.device == Device::Named(own.device.clone()));
-        let devices = |wan: &WanWorld| [wan.last_device.clone(), wan.device.clone(), wan.device6.clone()];
-        named || world.wans.values().any(|wan| devices(wan).contains(&Some(own.device.clone())))
+        let named = |wan: &Wan| matches!(&wan.device, Device::Named(name) if *name == own.device);
+        let sensed = |wan: &WanWorld| {
+            let devices = [&wan.last_device, &wan.device, &wan.device6];
+            devices.into_iter().any(|device| device.as_ref() == Some(&own.device))
+        };
+        config.wans.iter().any(named) || world.wans.values().any(sensed)
     };
     world.own.iter().filter(move |own| own.prefix > 0 && own.device != "lo" && !is_wan(own))
 }

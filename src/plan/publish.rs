@@ -11,7 +11,6 @@ use crate::model::{Family, Now, Reach, RecordId, Time, World};
 use crate::provider::{self, Wanted};
 use crate::state::{AccountState, Known, RecordState, Retry, State};
 use std::net::IpAddr;
-use std::vec;
 
 /// What a record should say, or why there is nothing to say now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +89,7 @@ pub(super) fn address<'a>(
 }
 
 /// The ids that a record section stands for.
-pub fn ids(record: &Record) -> vec::IntoIter<RecordId> {
+pub fn ids(record: &Record) -> std::vec::IntoIter<RecordId> {
     let mut ids = Vec::new();
     for domain in &record.domains {
         for family in &record.families {

@@ -12,7 +12,7 @@ use crate::map::Map;
 use crate::model::{Family, Now, RecordId, Time};
 use crate::provider::web::is_garbled;
 use crate::provider::{Failure, Kind, Outcome, Verdicts};
-use crate::state::{InFlight, Known, RecordState, Retry, Seen, State};
+use crate::state::{InFlight, Known, MappingState, RecordState, Retry, Seen, State};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -27,70 +27,49 @@ const MAP_QUICK_TRIES: u32 = 5;
 
 /// Marks an action as started. Returns its change number (what only looks gets none of its own: 0).
 pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
+    let is_change = matches!(action, Action::Publish(_) | Action::Map(_));
+    state.change += u64::from(is_change);
     match action {
         Action::Publish(job) => {
-            state.change += 1;
             let records = job.records.iter().map(|w| (w.id.clone(), Some(w.addr))).collect();
             fly(state, &job.account, job.generation, records, now.boot);
             for wanted in &job.records {
                 record_of(state, &job.account, wanted.id.clone()).last_start = Some(now.boot);
             }
-            state.change
         }
         Action::Look(job) => {
             let records = job.records.iter().map(|id| (id.clone(), None)).collect();
             fly(state, &job.account, job.generation, records, now.boot);
-            0
         }
-        Action::Probe(job) => {
-            probe::begin(state, job);
-            0
-        }
-        Action::Witness(job) => {
-            witness::begin(state, job, now.boot);
-            0
-        }
-        Action::Tell(job) => {
-            notify::begin(&mut state.told, job, now.boot);
-            0
-        }
-        Action::Lease(job) => {
-            lease::begin(state, job);
-            0
-        }
-        Action::Upstream(job) => {
-            upstream::begin(state, job, now.boot);
-            0
-        }
-        Action::Outside(job) => {
-            outside::begin(state, job, now.boot);
-            0
-        }
-        Action::Tunnel(job) => {
-            tunnel::begin(state, job, now.boot);
-            0
-        }
-        Action::Resolve(job) => {
-            source::begin(state, job, now.boot);
-            0
-        }
-        Action::Map(job) => {
-            state.change += 1;
-            state.mapping.generation = job.generation;
-            state.mapping.in_flight = Some((job.generation, now.boot));
-            if job.carrier.reloads() && job.reload {
-                mapping::count_reload(&mut state.mapping, now.boot);
-            }
-            state.mapping.tried.clone_from(&job.rules);
-            let perhaps = &mut state.mapping.perhaps;
-            perhaps.retain(|old| !job.rules.contains(old));
-            perhaps.extend(job.rules.iter().cloned());
-            perhaps.drain(..perhaps.len().saturating_sub(PERHAPS_CAP));
-            // Until they are cut, connections may lead to the old and to the new places.
-            state.mapping.targets.extend(job.rules.iter().map(|rule| rule.target));
-            state.change
-        }
+        Action::Probe(job) => probe::begin(state, job),
+        Action::Witness(job) => witness::begin(state, job, now.boot),
+        Action::Tell(job) => notify::begin(&mut state.told, job, now.boot),
+        Action::Lease(job) => lease::begin(state, job),
+        Action::Upstream(job) => upstream::begin(state, job, now.boot),
+        Action::Outside(job) => outside::begin(state, job, now.boot),
+        Action::Tunnel(job) => tunnel::begin(state, job, now.boot),
+        Action::Resolve(job) => source::begin(state, job, now.boot),
+        Action::Map(job) => begin_map(&mut state.mapping, job, now.boot),
     }
+    if is_change {
+        state.change
+    } else {
+        0
+    }
+}
+
+fn begin_map(memory: &mut MappingState, job: &MapJob, now: Time) {
+    memory.generation = job.generation;
+    memory.in_flight = Some((job.generation, now));
+    if job.carrier.reloads() && job.reload {
+        mapping::count_reload(memory, now);
+    }
+    memory.tried.clone_from(&job.rules);
+    memory.perhaps.retain(|old| !job.rules.contains(old));
+    memory.perhaps.extend(job.rules.iter().cloned());
+    memory.perhaps.drain(..memory.perhaps.len().saturating_sub(PERHAPS_CAP));
+    // Until they are cut, connections may lead to the old and to the new places.
+    memory.targets.extend(job.rules.iter().map(|rule| rule.target));
 }
 
 fn fly(state: &mut State, key: &str, generation: u64, records: Vec<(RecordId, Option<IpAddr>)>, since: Time) {

@@ -226,10 +226,9 @@ pub(super) fn try_again(state: &mut State) {
 
 /// Forgets what is known of WANs that are another section now.
 pub(super) fn reconfigured(state: &mut State, before: &Config, now: &Config) {
-    let wan = |config: &Config, name: &str| config.wans.iter().find(|wan| wan.name == name).cloned();
     state.hearings.lines.retain(|(name, _), memory| {
-        let known = wan(now, name);
-        if known != wan(before, name) {
+        let known = now.wans.iter().find(|wan| wan.name == *name);
+        if known != before.wans.iter().find(|wan| wan.name == *name) {
             // What was asked before is answered by other witnesses, or about another line.
             *memory = Hearing { generation: memory.generation, ..Hearing::default() };
         }
