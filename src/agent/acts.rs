@@ -80,7 +80,7 @@ impl Agent {
         self.config.records.iter().find(|record| record.name == name)
     }
 
-    fn start_publish(&mut self, plan: PublishJob, change: u64, now: Now) {
+    fn start_publish(&mut self, plan: Box<PublishJob>, change: u64, now: Now) {
         let Some(record) = self.record(&plan.record) else { return };
         let Some(entry) = provider::find(&record.provider) else { return };
         for wanted in &plan.records {
@@ -120,7 +120,7 @@ impl Agent {
         })
     }
 
-    fn start_tell(&self, job: TellJob, now: Now) {
+    fn start_tell(&self, job: Box<TellJob>, now: Now) {
         let Some(section) = self.config.notifies.iter().find(|section| section.name == job.channel) else {
             return;
         };
@@ -141,7 +141,7 @@ impl Agent {
         Servers { resolvers: readback::resolvers(&text), fixed: Vec::new(), port: crate::act::dns::PORT }
     }
 
-    fn start_look(&mut self, job: LookJob) {
+    fn start_look(&mut self, job: Box<LookJob>) {
         let servers = self.servers();
         let (until, healed) = bounded::<()>(1);
         self.looking.insert(job.account.clone(), until);
@@ -165,7 +165,7 @@ impl Agent {
         self.confirming.insert(key, self.act(work));
     }
 
-    fn start_probe(&self, job: ProbeJob) {
+    fn start_probe(&self, job: Box<ProbeJob>) {
         let timeout = self.config.global.timeout;
         let work = async move {
             let start = Instant::now();
@@ -177,7 +177,7 @@ impl Agent {
         self.act(work).detach();
     }
 
-    fn start_witness(&self, job: WitnessJob) {
+    fn start_witness(&self, job: Box<WitnessJob>) {
         let http = self.http.clone();
         let work = async move {
             let start = Instant::now();
@@ -189,7 +189,7 @@ impl Agent {
         self.act(work).detach();
     }
 
-    fn start_lease(&self, job: LeaseJob) {
+    fn start_lease(&self, job: Box<LeaseJob>) {
         let leases = Leases::new(&self.paths.root, Path::new(UBUS));
         self.act(async move { Message::Leased(leases.apply(&job).await) }).detach();
     }
@@ -200,7 +200,7 @@ impl Agent {
         self.act(async move { Message::Counted(program.hits().await) }).detach();
     }
 
-    fn start_resolve(&self, job: ResolveJob) {
+    fn start_resolve(&self, job: Box<ResolveJob>) {
         let timeout = self.config.global.timeout;
         let work = async move {
             let result = hosts::resolve(&job.name, timeout).await;
@@ -210,7 +210,7 @@ impl Agent {
     }
 
     /// A change that overtakes another ends it, and the look that is under way: it waits for neither.
-    fn start_map(&mut self, job: MapJob, change: u64) {
+    fn start_map(&mut self, job: Box<MapJob>, change: u64) {
         let (backend, tx) = (self.backend.clone(), self.tx.clone());
         let targets: Vec<IpAddr> = job.rules.iter().map(|rule| rule.target).collect();
         let plain = plain_targets(&job.rules);

@@ -32,27 +32,27 @@ pub enum Message {
     /// From the system.
     Signal(Signal),
     /// A publish job came back, with the provider's memo.
-    Published(PublishJob, Map<String, String>, Result<Verdicts, Failure>, Effort),
+    Published(Box<PublishJob>, Map<String, String>, Result<Verdicts, Failure>, Effort),
     /// A look came back.
-    Looked(LookJob, Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>),
+    Looked(Box<LookJob>, Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>),
     /// A read-back ended.
     Confirmed(RecordId, IpAddr, u64, Result<Confirmed, Failure>),
     /// A camera answered.
-    Probed(ProbeJob, Protection),
+    Probed(Box<ProbeJob>, Protection),
     /// Witnesses answered.
-    Testified(WitnessJob, Vec<Testimony>),
+    Testified(Box<WitnessJob>, Vec<Testimony>),
     /// The mappings' connections were counted, for those who ask for the status.
     Counted(Hits),
     /// A name was looked up.
-    Resolved(ResolveJob, Result<Vec<IpAddr>, Failure>),
+    Resolved(Box<ResolveJob>, Result<Vec<IpAddr>, Failure>),
     /// A message to the owner came back.
-    Told(TellJob, Result<(), Failure>),
+    Told(Box<TellJob>, Result<(), Failure>),
     /// A change of the packet filter came back.
-    Mapped(MapJob, u64, Duration, Result<MapReport, String>),
+    Mapped(Box<MapJob>, u64, Duration, Result<MapReport, String>),
     /// A service tried a port from the internet, or could not be asked.
-    Tried(OutsideJob, Result<Verdict, String>),
+    Tried(Box<OutsideJob>, Result<Verdict, String>),
     /// The router above a WAN answered, or did not.
-    Upstream(UpstreamJob, Report),
+    Upstream(Box<UpstreamJob>, Report),
     /// The router above a WAN announced a change.
     Announced(String, Place),
     /// Something became of a tunnel's line.

@@ -3,11 +3,13 @@
 
 mod acts;
 mod asked;
+mod cameras;
 mod end;
 mod filter;
 mod memory;
 mod message;
 mod outside;
+mod records;
 mod reload;
 mod report;
 mod sensors;
@@ -15,6 +17,7 @@ mod sensors;
 mod tests;
 mod tunnel;
 mod upstream;
+mod wans;
 
 pub use message::Message;
 pub(crate) use reload::{judge, read_bytes};

@@ -6,7 +6,7 @@ use crate::model::Now;
 use crate::plan::outside::{answered, OutsideJob, Verdict};
 
 impl Agent {
-    pub(super) fn start_outside(&self, job: OutsideJob) {
+    pub(super) fn start_outside(&self, job: Box<OutsideJob>) {
         let Some(service) = self.config.global.probe_url.clone() else { return };
         let http = self.http.clone();
         let work = async move {

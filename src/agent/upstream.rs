@@ -30,7 +30,7 @@ pub(super) fn name_ourselves(state: &mut State) {
 }
 
 impl Agent {
-    pub(super) fn start_upstream(&mut self, job: UpstreamJob) {
+    pub(super) fn start_upstream(&mut self, job: Box<UpstreamJob>) {
         let wan = job.wan.clone();
         let work = async move {
             let start = std::time::Instant::now();

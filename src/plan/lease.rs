@@ -35,7 +35,11 @@ pub(super) fn plan(config: &Config, world: &World, state: &State, now: Now, plan
         return plan.wake(memory.next);
     }
     // A section that is left out for an error is not one that the owner took out.
-    plan.actions.push(Action::Lease(LeaseJob { leases, only: !config.faulty, tell: memory.untold }));
+    plan.actions.push(Action::Lease(Box::new(LeaseJob {
+        leases,
+        only: !config.faulty,
+        tell: memory.untold,
+    })));
 }
 
 fn wanted(

@@ -182,7 +182,12 @@ pub(super) fn plan(config: &Config, world: &World, state: &State, now: Now, plan
             continue;
         }
         let (mapping, generation) = (mapping.name.clone(), memory.generation + 1);
-        return plan.actions.push(Action::Outside(OutsideJob { mapping, family, generation, target }));
+        return plan.actions.push(Action::Outside(Box::new(OutsideJob {
+            mapping,
+            family,
+            generation,
+            target,
+        })));
     }
 }
 

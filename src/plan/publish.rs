@@ -218,9 +218,14 @@ fn action(
                 let lacks = |id: &RecordId| records.iter().all(|wanted| wanted.id != *id);
                 records.extend(other_family(config, world, state, p).filter(|other| lacks(&other.id)));
             }
-            Action::Publish(PublishJob { account, generation, record: first.record.name.clone(), records })
+            Action::Publish(Box::new(PublishJob {
+                account,
+                generation,
+                record: first.record.name.clone(),
+                records,
+            }))
         }
-        _ => Action::Look(LookJob { account, generation, records }),
+        _ => Action::Look(Box::new(LookJob { account, generation, records })),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::map::Map;
 use crate::model::{Family, Now, RecordId, Time};
 use crate::provider::web::is_garbled;
 use crate::provider::{Failure, Kind, Outcome, Verdicts};
-use crate::state::{InFlight, Known, MappingState, RecordState, Retry, Seen, State};
+use crate::state::{InFlight, Known, RecordState, Retry, Seen, State};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -20,8 +20,6 @@ use std::time::Duration;
 const MAP_WAIT: Duration = Duration::from_secs(1);
 /// ... and from then on.
 const MAP_WAIT_LONG: Duration = Duration::from_secs(30);
-/// The most rules that are kept of changes that failed or were overtaken; of older ones the targets are known.
-const PERHAPS_CAP: usize = 256;
 /// How many times count as the first few.
 const MAP_QUICK_TRIES: u32 = 5;
 
@@ -49,27 +47,13 @@ pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
         Action::Outside(job) => outside::begin(state, job, now.boot),
         Action::Tunnel(job) => tunnel::begin(state, job, now.boot),
         Action::Resolve(job) => source::begin(state, job, now.boot),
-        Action::Map(job) => begin_map(&mut state.mapping, job, now.boot),
+        Action::Map(job) => mapping::begin(&mut state.mapping, job, now.boot),
     }
     if is_change {
         state.change
     } else {
         0
     }
-}
-
-fn begin_map(memory: &mut MappingState, job: &MapJob, now: Time) {
-    memory.generation = job.generation;
-    memory.in_flight = Some((job.generation, now));
-    if job.carrier.reloads() && job.reload {
-        mapping::count_reload(memory, now);
-    }
-    memory.tried.clone_from(&job.rules);
-    memory.perhaps.retain(|old| !job.rules.contains(old));
-    memory.perhaps.extend(job.rules.iter().cloned());
-    memory.perhaps.drain(..memory.perhaps.len().saturating_sub(PERHAPS_CAP));
-    // Until they are cut, connections may lead to the old and to the new places.
-    memory.targets.extend(job.rules.iter().map(|rule| rule.target));
 }
 
 fn fly(state: &mut State, key: &str, generation: u64, records: Vec<(RecordId, Option<IpAddr>)>, since: Time) {

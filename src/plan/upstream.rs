@@ -119,7 +119,7 @@ pub(super) fn plan(config: &Config, world: &World, state: &State, now: Now, plan
                 None => continue,
             },
         };
-        plan.actions.push(Action::Upstream(job));
+        plan.actions.push(Action::Upstream(Box::new(job)));
     }
 }
 

@@ -185,7 +185,7 @@ fn line(
     }
     let generation = memory.generation + 1;
     let job = WitnessJob { wan: wan.name.clone(), family, generation, device, own, above, fresh, witnesses };
-    plan.actions.push(Action::Witness(job));
+    plan.actions.push(Action::Witness(Box::new(job)));
 }
 
 /// The router above us, of itself: one vote.

@@ -93,7 +93,7 @@ fn a_close_does_not_wait_for_an_nft_that_hangs() {
     };
     let now = clock::now();
     let mut start = |generation, rules: Vec<plan::Rule>| {
-        let action = plan::Action::Map(MapJob {
+        let action = plan::Action::Map(Box::new(MapJob {
             generation,
             carrier: plan::Carrier::Nft,
             reload: true,
@@ -101,7 +101,7 @@ fn a_close_does_not_wait_for_an_nft_that_hangs() {
             cut: Vec::new(),
             wan_addrs: Vec::new(),
             unseen: Vec::new(),
-        });
+        }));
         let change = settle::begin(&mut agent.state, &action, now);
         agent.start(action, change, now);
     };
@@ -201,7 +201,7 @@ fn a_failure_of_the_packet_filter_is_told_once() {
             wan_addrs: Vec::new(),
             unseen: Vec::new(),
         };
-        settle::begin(&mut agent.state, &plan::Action::Map(job.clone()), now);
+        settle::begin(&mut agent.state, &plan::Action::Map(Box::new(job.clone())), now);
         assert_eq!(agent.tell_filter_failure(why), told, "{generation}");
         agent.mapped(&job, generation, Duration::ZERO, Err(why.into()), now);
     }
