@@ -99,15 +99,6 @@ pub fn ids(record: &Record) -> std::vec::IntoIter<RecordId> {
     ids.into_iter()
 }
 
-/// The ids that these record sections stand for.
-pub fn all_ids<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<RecordId> {
-    let mut all = Vec::new();
-    for record in records {
-        all.extend(ids(record));
-    }
-    all
-}
-
 /// One record that differs from what is wanted.
 struct Pending<'a> {
     record: &'a Record,
@@ -250,4 +241,13 @@ fn other_family(config: &Config, world: &World, state: &State, pending: &Pending
 fn must_look(pending: &Pending<'_>) -> bool {
     let reads = provider::find(&pending.record.provider).is_some_and(|entry| entry.reads);
     !reads && matches!(pending.known, Known::Unknown | Known::Remembered(_))
+}
+
+/// The ids that these record sections stand for.
+pub fn all_ids<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<RecordId> {
+    let mut all = Vec::new();
+    for record in records {
+        all.extend(ids(record));
+    }
+    all
 }
