@@ -145,9 +145,16 @@ async fn run_at(
     let (out, err) = or(talk, late).await?;
     let ok = child.0.wait()?.success();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let complaint = text(&err).split_whitespace().collect::<Vec<_>>().join(" ");
-    let complaint = complaint.chars().take(MAX_COMPLAINT).collect();
-    Ok(Ran { ok, out: text(&out), complaint })
+    Ok(Ran { ok, out: text(&out), complaint: essence(&text(&err), args) })
+}
+
+/// What went wrong, in one short line: `ubus` says it behind all that it was asked, fw4 and nft below their warnings.
+fn essence(err: &str, args: &[&str]) -> String {
+    let long = args.last().filter(|arg| arg.len() > MAX_COMPLAINT / 2);
+    let err = long.map_or(err.into(), |arg| err.replacen(arg, "..", 1));
+    let warnings = err.lines().position(|line| line.contains("Error:")).unwrap_or(0);
+    let words: Vec<&str> = err.lines().skip(warnings).flat_map(str::split_whitespace).collect();
+    words.join(" ").chars().take(MAX_COMPLAINT).collect()
 }
 
 fn start(env: &[(String, &str)], program: &Path, args: &[&str]) -> io::Result<Reaped> {
@@ -256,5 +263,31 @@ async fn read(pipe: Option<Async<OwnedFd>>) -> io::Result<Vec<u8>> {
             Err(Errno::AGAIN) => pipe.readable().await?,
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// fw4's and ubus' own words.
+    #[test]
+    fn what_went_wrong_comes_before_what_is_long() {
+        let include = "/usr/share/nftables.d/table-pre/broken.nft";
+        let check = format!(
+            "[!] ubus redirect (ubus:porchlight_mappings[*] redirect 0) external address range cannot be determined, \
+             disabling reflection\n[!] Automatically including '{include}'\nIn file included from /dev/stdin:67:2-54:\n\
+             {include}:2:10-10: Error: syntax error, unexpected newline\n nonsense\n         ^\n"
+        );
+        let words = format!("{include}:2:10-10: Error: syntax error, unexpected newline nonsense ^");
+        assert_eq!(essence(&check, &["check"]), words);
+        let warning = "[!] Section @redirect[0] (box) specifies unknown zone\n";
+        assert_eq!(essence(warning, &["check"]), warning.trim_end());
+
+        let message = format!("{{\"name\":\"{}\"}}", "x".repeat(1000));
+        let failed = format!("Command failed: ubus call service add {message} (Permission denied)\n");
+        let args = ["call", "service", "add", &message];
+        assert_eq!(essence(&failed, &args), "Command failed: ubus call service add .. (Permission denied)");
+        assert_eq!(essence(&"y".repeat(1000), &args).len(), MAX_COMPLAINT);
     }
 }
