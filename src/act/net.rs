@@ -8,7 +8,7 @@ use smol::{Async, Timer};
 use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
-use std::pin::Pin;
+use std::pin::{pin, Pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -29,9 +29,10 @@ static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
 
 /// The future's result, or `None` when the time is up first.
 pub(crate) async fn within<T>(until: Instant, work: impl Future<Output = T>) -> Option<T> {
-    future::or(async { Some(work.await) }, async {
-        Timer::at(until).await;
-        None
+    let (mut work, mut late) = (pin!(work), Timer::at(until));
+    future::poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Pin::new(&mut late).poll(cx).map(|_| None),
     })
     .await
 }
@@ -209,6 +210,20 @@ pub(crate) async fn connect(
         Some(Err(error)) => Err(judge_connect(who, addrs, &error)),
         None => Err(Failure::new(Kind::Unreachable, format!("{who}: no connection in time; it may be down"))),
     }
+}
+
+/// A connection to a host by its name.
+///
+/// # Errors
+/// As [`resolve`] and [`connect`].
+pub(crate) async fn dial(
+    who: &str,
+    host: &str,
+    port: u16,
+    until: Instant,
+) -> Result<Async<TcpStream>, Failure> {
+    let addrs = resolve(who, host, port, until).await?;
+    connect(who, &addrs, until).await
 }
 
 /// What a failed connection means.

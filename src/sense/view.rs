@@ -215,16 +215,19 @@ impl View {
         self.links.values().map(|kept| &kept.value).find(|link| link.name == name)
     }
 
-    fn way(&self, wan: &Wan, family: Family, answers: &Answers, last: Option<IpAddr>) -> Way<'_> {
+    fn way<'v>(&'v self, wan: &Wan, family: Family, answers: &Answers, last: Option<IpAddr>) -> Way<'v> {
         if !wan.families.contains(&family) {
             return Way::default();
         }
         let choose = if family == Family::V4 { choose_v4 } else { choose_v6 };
-        let way = |link| Way {
-            link: Some(link),
-            addr: choose(&self.candidates(|addr| addr.index == link.index), &wan.accept, last),
-            route: self.has_route(link, family),
-            gateway: self.gateway(link, family),
+        let way = |link: &'v Link| {
+            let routes = self.routes_by(link, family);
+            Way {
+                link: Some(link),
+                addr: choose(&self.candidates(&|addr| addr.index == link.index), &wan.accept, last),
+                route: link.running && !routes.is_empty(),
+                gateway: next_hop(&routes),
+            }
         };
         // An interface may have nothing of this family; its device is then not that of the family.
         let serves =
@@ -236,59 +239,54 @@ impl View {
     /// The router's own address out of a prefix that was delegated to it.
     fn out_of_prefix(&self, prefixes: &[Delegated], wan: &Wan, last: Option<IpAddr>) -> Option<IpAddr> {
         let within = |addr: &Addr| prefixes.iter().any(|given| given.prefix.contains(addr.addr));
-        choose_v6(&self.candidates(within), &wan.accept, last)
+        choose_v6(&self.candidates(&within), &wan.accept, last)
     }
 
     /// The device of the default route with the lowest metric, one that runs before one that does not.
     fn default_device(&self, family: Family) -> Option<&Link> {
-        let routes = self.routes.get(&family).map(Vec::as_slice).unwrap_or_default();
-        routes
-            .iter()
-            .filter(|route| route.usable && matches!(route.table, TABLE_MAIN | TABLE_DEFAULT))
-            .flat_map(|route| route.devices.iter().map(move |index| (route, index)))
-            .filter_map(|(route, index)| Some((route, &self.links.get(index)?.value)))
-            .min_by_key(|(route, link)| (!link.running, route.table != TABLE_MAIN, route.metric))
-            .map(|(_, link)| link)
+        let mut best = None;
+        for route in self.routes.get(&family).into_iter().flatten() {
+            if !route.usable || !matches!(route.table, TABLE_MAIN | TABLE_DEFAULT) {
+                continue;
+            }
+            for index in &route.devices {
+                let Some(Kept { value: link, .. }) = self.links.get(index) else { continue };
+                let rank = (!link.running, route.table != TABLE_MAIN, route.metric);
+                if best.is_none_or(|(known, _)| rank < known) {
+                    best = Some((rank, link));
+                }
+            }
+        }
+        best.map(|(_, link)| link)
     }
 
-    /// Whether a default route leaves by the device, and the device can carry packets.
-    fn has_route(&self, link: &Link, family: Family) -> bool {
-        let routes = self.routes.get(&family).map(Vec::as_slice).unwrap_or_default();
-        link.running
-            && routes.iter().any(|route| {
-                route.usable && route.table != TABLE_LOCAL && route.devices.contains(&link.index)
-            })
-    }
-
-    /// The next hop of the default route by the device, of several that with the lowest metric.
-    fn gateway(&self, link: &Link, family: Family) -> Option<Ipv4Addr> {
-        let routes = self.routes.get(&family).map(Vec::as_slice).unwrap_or_default();
+    /// The default routes that leave by the device.
+    fn routes_by(&self, link: &Link, family: Family) -> Vec<&Route> {
         let fits = |route: &&Route| {
             route.usable && route.table != TABLE_LOCAL && route.devices.contains(&link.index)
         };
-        let hops = routes.iter().filter(fits).filter(|route| route.gateway.is_some());
-        hops.min_by_key(|route| (route.table != TABLE_MAIN, route.metric))?.gateway
+        self.routes.get(&family).into_iter().flatten().filter(fits).collect()
     }
 
-    fn candidates(&self, fits: impl Fn(&Addr) -> bool) -> Vec<Candidate> {
-        let candidate = |known: &KnownAddr| Candidate {
-            addr: known.addr.addr,
-            flags: known.addr.flags,
-            preferred_until: known.preferred_until,
-        };
-        self.addrs.values().map(|kept| &kept.value).filter(|known| fits(&known.addr)).map(candidate).collect()
+    fn candidates(&self, fits: &dyn Fn(&Addr) -> bool) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        for Kept { value: KnownAddr { addr, preferred_until }, .. } in self.addrs.values() {
+            if fits(addr) {
+                let (addr, flags, preferred_until) = (addr.addr, addr.flags, *preferred_until);
+                candidates.push(Candidate { addr, flags, preferred_until });
+            }
+        }
+        candidates
     }
 
     fn own(&self) -> Vec<OwnAddr> {
-        let name = |index| self.links.get(&index).map(|kept| kept.value.name.clone());
-        self.addrs
-            .values()
-            .map(|kept| kept.value.addr)
-            .filter_map(|a| {
-                let settled = is_settled(a.flags);
-                Some(OwnAddr { device: name(a.index)?, addr: a.addr, prefix: a.prefix, settled })
-            })
-            .collect()
+        let mut own = Vec::new();
+        for Kept { value: KnownAddr { addr, .. }, .. } in self.addrs.values() {
+            let Some(Kept { value: link, .. }) = self.links.get(&addr.index) else { continue };
+            let settled = is_settled(addr.flags);
+            own.push(OwnAddr { device: link.name.clone(), addr: addr.addr, prefix: addr.prefix, settled });
+        }
+        own
     }
 
     fn put_link(&mut self, link: Link) {
@@ -309,4 +307,10 @@ impl View {
             self.addrs.insert(key, Kept { value: KnownAddr { addr, preferred_until }, told: true });
         }
     }
+}
+
+/// The next hop of these default routes, of several that with the lowest metric.
+fn next_hop(routes: &[&Route]) -> Option<Ipv4Addr> {
+    let hops = routes.iter().filter(|route| route.gateway.is_some());
+    hops.min_by_key(|route| (route.table != TABLE_MAIN, route.metric))?.gateway
 }
