@@ -225,7 +225,11 @@ fn families(option: Option<&str>, addrs: [Option<&str>; 3]) -> Vec<Family> {
 
 /// What miniupnpd's lease file claims: `TCP:8554:192.168.1.77:554:EXPIRY:DESCRIPTION` a line.
 pub fn leases(text: &str) -> Vec<Claim> {
-    text.lines().filter_map(lease).collect()
+    let mut claims = Vec::new();
+    for line in text.lines() {
+        claims.extend(lease(line));
+    }
+    claims
 }
 
 fn lease(line: &str) -> Option<Claim> {
@@ -251,7 +255,7 @@ fn lease(line: &str) -> Option<Claim> {
 /// The sockets of a table of `/proc/net` that take calls.
 pub fn listeners(table: &str, proto: Proto) -> Vec<Listener> {
     let state = if proto == Proto::Tcp { LISTENS } else { UNCONNECTED };
-    let listener = |line: &str| {
+    let listener = |line: &str| -> Option<Listener> {
         let mut fields = line.split_whitespace().skip(1);
         let (addr, port) = fields.next()?.split_once(':')?;
         let of_state = fields.nth(1)? == state;
@@ -259,7 +263,11 @@ pub fn listeners(table: &str, proto: Proto) -> Vec<Listener> {
         let port = u16::from_str_radix(port, 16).ok()?;
         (of_state && port > 0).then_some(Listener { proto, addr: address(addr)?, port, inode })
     };
-    table.lines().skip(1).filter_map(listener).collect()
+    let mut all = Vec::new();
+    for line in table.lines().skip(1) {
+        all.extend(listener(line));
+    }
+    all
 }
 
 /// The kernel shows an address as words of 32 bits, each with the processor's order of bytes.

@@ -24,7 +24,8 @@ struct Chain<'a> {
 pub(super) fn find(listing: &str, targets: &[IpAddr], plain: &[IpAddr]) -> Vec<String> {
     let mut named = Vec::new();
     for (table, chains) in tables(listing) {
-        let concerned: Vec<_> = targets.iter().copied().filter(|target| concerns(table, *target)).collect();
+        let mut concerned = targets.to_vec();
+        concerned.retain(|target| concerns(table, *target));
         if table == TABLE || concerned.is_empty() {
             continue;
         }

@@ -25,11 +25,14 @@ use crate::map::Set;
 use crate::plan::{MapJob, Rule};
 use crate::wire::ctnetlink::{ask_generation, messages, Message};
 use async_io::Timer;
+use smol::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use table::{count_rules, table, targets};
+use table::{count_rules, table};
+
+pub(super) use table::targets;
 
 pub use program::Program;
 pub use table::{ruleset, Guard, Ruleset, TABLE};
@@ -141,10 +144,9 @@ impl Nft {
         &mut self,
         barred: &Set<Door>,
         cut: &[IpAddr],
-        stays: &[&Door],
+        stays: &[Stays<'_>],
     ) -> Result<Cut, String> {
-        let stays: Vec<Stays<'_>> = stays.iter().copied().map(Door::stays).collect();
-        Ok(self.put(&[], barred, cut, &stays).await?.1)
+        Ok(self.put(&[], barred, cut, stays).await?.1)
     }
 
     async fn put(
@@ -165,10 +167,13 @@ impl Nft {
         self.program.load(&text).await?;
         self.rules = rules.to_vec();
         self.guards = guards;
-        let carried = |rule: &&Rule| !refused.iter().any(|(name, _)| *name == rule.mapping);
-        let stays: Vec<Stays<'_>> =
-            rules.iter().filter(carried).map(stays).chain(doors.iter().copied()).collect();
-        let cut = conntrack::cut(&self.root, cut, &stays).await;
+        let mut staying = doors.to_vec();
+        for rule in rules {
+            if !refused.iter().any(|(name, _)| *name == rule.mapping) {
+                staying.push(stays(rule));
+            }
+        }
+        let cut = conntrack::cut(&self.root, cut, &staying).await;
         for attempt in 1.. {
             let listing = self.table().await?;
             let generation = generation().await;
@@ -200,10 +205,17 @@ impl Nft {
         let young = |since: Instant| now.duration_since(since) < GUARD;
         guards.retain(|(guard, since)| young(*since) && !cut.contains(&guard.target));
         for target in cut.iter().collect::<Set<_>>() {
-            let of_target = |rule: &&Rule| rule.target == *target && rule.proto == Proto::Udp;
-            let rules = self.rules.iter().chain(rules).filter(of_target).map(|rule| rule.dest_port);
-            let doors = barred.iter().filter(|door| door.target == *target && door.proto == Proto::Udp);
-            let udp: Set<_> = rules.chain(doors.map(|door| door.to)).collect();
+            let mut udp = Set::new();
+            for rule in self.rules.iter().chain(rules) {
+                if (rule.target, rule.proto) == (*target, Proto::Udp) {
+                    udp.insert(rule.dest_port);
+                }
+            }
+            for door in barred {
+                if (door.target, door.proto) == (*target, Proto::Udp) {
+                    udp.insert(door.to);
+                }
+            }
             guards.push((Guard { target: *target, udp: udp.into_iter().collect() }, now));
         }
         guards
@@ -232,8 +244,12 @@ impl Nft {
     /// neither translated connections (`ct status dnat`) nor every target by its address. A chain that
     /// accepts in other words is named without need; rules of iptables-legacy are not seen.
     /// `plain`: targets that packets are sent to as they are, too.
-    pub async fn droppers(&self, targets: &[IpAddr], plain: &[IpAddr]) -> Result<Vec<String>, String> {
-        self.program.droppers(targets, plain).await
+    pub fn droppers<'a>(
+        &'a self,
+        targets: &'a [IpAddr],
+        plain: &'a [IpAddr],
+    ) -> impl Future<Output = Result<Vec<String>, String>> + 'a {
+        self.program.droppers(targets, plain)
     }
 
     /// Whether OpenWrt's firewall runs here: then a table of ours is not the way.
@@ -242,23 +258,13 @@ impl Nft {
     }
 
     /// The table of OpenWrt's firewall, without its counters. `None`: there is none.
-    pub(super) async fn fw4_table(&self) -> Result<Option<String>, String> {
-        self.program.fw4_table().await
+    pub(super) fn fw4_table(&self) -> impl Future<Output = Result<Option<String>, String>> + '_ {
+        self.program.fw4_table()
     }
 
     /// Our table without its counters. `None`: there is none.
-    pub(super) async fn table(&self) -> Result<Option<String>, String> {
-        self.program.own_table().await
-    }
-
-    /// Whether there is a table of ours, whoever made it.
-    pub(super) async fn exists(&self) -> Result<bool, String> {
-        Ok(self.table().await?.is_some())
-    }
-
-    /// The cameras that our table leads to, whoever made it.
-    pub(super) async fn own_targets(&self) -> Result<Set<IpAddr>, String> {
-        Ok(targets(&self.table().await?.unwrap_or_default()))
+    pub(super) fn table(&self) -> impl Future<Output = Result<Option<String>, String>> + '_ {
+        self.program.own_table()
     }
 
     /// Takes our table away, whoever made it (an earlier run too), and cuts the connections that

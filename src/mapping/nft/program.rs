@@ -52,13 +52,13 @@ impl Program {
     }
 
     /// The table of OpenWrt's firewall, without its counters. `None`: there is none.
-    pub(super) async fn fw4_table(&self) -> Result<Option<String>, String> {
-        self.table(&["-s", "-t", "list", "table", "inet", "fw4"], FW4_TABLE, LISTING_DEADLINE).await
+    pub(super) fn fw4_table(&self) -> impl Future<Output = Result<Option<String>, String>> + '_ {
+        self.table(&["-s", "-t", "list", "table", "inet", "fw4"], FW4_TABLE, LISTING_DEADLINE)
     }
 
     /// Our table without its counters. `None`: there is none.
-    pub(super) async fn own_table(&self) -> Result<Option<String>, String> {
-        self.table(&["-s", "list", "table", "inet", "porchlight"], TABLE, DEADLINE).await
+    pub(super) fn own_table(&self) -> impl Future<Output = Result<Option<String>, String>> + '_ {
+        self.table(&["-s", "list", "table", "inet", "porchlight"], TABLE, DEADLINE)
     }
 
     async fn table(&self, args: &[&str], name: &str, deadline: Duration) -> Result<Option<String>, String> {

@@ -9,7 +9,7 @@ use super::super::rule::{at_most, check, sources, ways, Ways};
 use crate::config::Ports;
 use crate::map::Set;
 use crate::plan::Rule;
-use std::fmt::{Display, Write};
+use std::fmt::Write;
 use std::net::IpAddr;
 
 /// Family and name of our table, as nft writes them.
@@ -90,23 +90,27 @@ impl Chains {
                 IpAddr::V4(_) => "meta nfproto ipv4 fib daddr type local".to_string(),
                 IpAddr::V6(own) => format!("ip6 daddr {own}"),
             };
-            self.prerouting.push(format!("iifname {} {to} {door} {act}", set(&devices)));
+            self.prerouting.push(format!("iifname {} {to} {door} {act}", set(devices.as_slice())));
         }
         if rule.target.is_ipv6() {
             return Ok(());
         }
         let addrs: Set<_> = rule.wan_addrs.iter().filter(|addr| addr.is_ipv4()).collect();
         if !addrs.is_empty() {
+            let addrs: Vec<_> = addrs.iter().map(|addr| addr.to_string()).collect();
             let (lan, addrs) = (&rule.lan_device, set(&addrs));
             // From the camera's LAN, and from any other: whatever is no WAN.
-            let within =
-                if devices.is_empty() { String::new() } else { format!("iifname != {} ", set(&devices)) };
-            self.prerouting.push(format!("{within}{ip} daddr {addrs} {door} {act}"));
-            self.output.push(format!("{ip} daddr {addrs} {door} {act}"));
+            let within = if devices.is_empty() {
+                String::new()
+            } else {
+                format!("iifname != {} ", set(devices.as_slice()))
+            };
+            self.prerouting.push(format!("{within}ip daddr {addrs} {door} {act}"));
+            self.output.push(format!("ip daddr {addrs} {door} {act}"));
             // The camera would answer its neighbour directly, from an address that it never asked.
             self.postrouting.push(format!(
-                "oifname \"{lan}\" {ip} saddr {}/{} {ip} daddr {} {proto} dport {} ct status dnat \
-                 ct original {ip} daddr {addrs} counter masquerade comment \"{comment}\"",
+                "oifname \"{lan}\" ip saddr {}/{} ip daddr {} {proto} dport {} ct status dnat \
+                 ct original ip daddr {addrs} counter masquerade comment \"{comment}\"",
                 rule.lan.addr,
                 rule.lan.prefix,
                 rule.target,
@@ -170,7 +174,7 @@ fn from(rule: &Rule) -> Result<String, String> {
     if networks.is_empty() {
         return Ok(String::new());
     }
-    Ok(format!("{} saddr {} ", keyword(rule.target), set(&networks)))
+    Ok(format!("{} saddr {} ", keyword(rule.target), set(networks.as_slice())))
 }
 
 /// The target with its port. nft gives a range of ports out in any order, so a range that moves is
@@ -184,7 +188,7 @@ fn destination(rule: &Rule) -> Result<String, String> {
             let ((first, last), (to_first, to_last)) = (rule.src_dport, rule.dest_port);
             let pairs = (first..=last).zip(to_first..=to_last);
             let pairs: Set<_> = pairs.map(|(port, to)| format!("{port} : {to}")).collect();
-            Ok(format!("{} : {} dport map {}", rule.target, rule.proto, set(&pairs)))
+            Ok(format!("{} : {} dport map {}", rule.target, rule.proto, set(pairs.as_slice())))
         }
     }
 }
@@ -198,9 +202,8 @@ fn keyword(addr: IpAddr) -> &'static str {
 }
 
 /// `{ a, b }`
-fn set<T: Display>(items: &Set<T>) -> String {
-    let items: Vec<_> = items.iter().map(T::to_string).collect();
-    format!("{{ {} }}", items.join(", "))
+fn set(items: &[String]) -> String {
+    ["{ ", &items.join(", "), " }"].concat()
 }
 
 /// How many rules are in a table's text or listing; each of ours counts packets.
@@ -210,7 +213,7 @@ pub(super) fn count_rules(text: Option<&str>) -> usize {
 }
 
 /// The cameras that a listing of our table translates to.
-pub(super) fn targets(listing: &str) -> Set<IpAddr> {
+pub(in crate::mapping) fn targets(listing: &str) -> Set<IpAddr> {
     let to = |line: &str| {
         let (_, to) = line.split_once(" dnat ip to ").or_else(|| line.split_once(" dnat ip6 to "))?;
         let word = to.split_whitespace().next()?;
