@@ -30,7 +30,7 @@ pub struct Claim {
     /// The ports, first and last.
     pub ports: (u16, u16),
     /// The families.
-    pub families: Vec<Family>,
+    pub families: &'static [Family],
     /// For whom; `None`: anyone.
     pub from: Option<Network>,
     /// At which addresses; `None`: any.
@@ -141,11 +141,13 @@ fn listens(redirect: &Redirect, listener: &Listener, wan_addrs: &[IpAddr]) -> bo
 /// What the redirects of `/etc/config/firewall` claim, but for ours.
 pub fn claims(sections: &[Section]) -> Vec<Claim> {
     let redirects = sections.iter().filter(|section| section.kind == "redirect");
-    redirects
-        .enumerate()
-        .filter(|(_, section)| !is_ours(section))
-        .filter_map(|(index, section)| claim(index, section))
-        .collect()
+    let mut claims = Vec::new();
+    for (index, section) in redirects.enumerate() {
+        if !is_ours(section) {
+            claims.extend(claim(index, section));
+        }
+    }
+    claims
 }
 
 /// `None`: it is switched off, not about incoming packets, or so that fw4 leaves it out.
@@ -210,17 +212,23 @@ fn ports(value: &str) -> Option<(u16, u16)> {
 }
 
 /// As fw4 infers it: by the option, by an address, else IPv4.
-fn families(option: Option<&str>, addrs: [Option<&str>; 3]) -> Vec<Family> {
+fn families(option: Option<&str>, addrs: [Option<&str>; 3]) -> &'static [Family] {
+    const V4: &[Family] = &[Family::V4];
+    const V6: &[Family] = &[Family::V6];
     match option {
         Some("any" | "all" | "*") => {}
-        Some(text) if text == "inet" || text.contains('4') => return vec![Family::V4],
-        Some(text) if text.contains('6') => return vec![Family::V6],
-        _ if addrs == [None; 3] => return vec![Family::V4],
+        Some(text) if text == "inet" || text.contains('4') => return V4,
+        Some(text) if text.contains('6') => return V6,
+        _ if addrs == [None; 3] => return V4,
         _ => {}
     }
     let plain =
         |text: &str| Network::parse(text.trim_start_matches(['!', ' '])).map(|net| Family::of(net.addr));
-    addrs.into_iter().flatten().find_map(plain).map_or(Family::BOTH.to_vec(), |family| vec![family])
+    match addrs.into_iter().flatten().find_map(plain) {
+        Some(Family::V4) => V4,
+        Some(Family::V6) => V6,
+        None => &Family::BOTH,
+    }
 }
 
 /// What miniupnpd's lease file claims: `TCP:8554:192.168.1.77:554:EXPIRY:DESCRIPTION` a line.
@@ -246,7 +254,7 @@ fn lease(line: &str) -> Option<Claim> {
         zone: None,
         protos: vec![proto],
         ports: (port, port),
-        families: vec![Family::V4],
+        families: &[Family::V4],
         from: None,
         at: None,
     })

@@ -135,15 +135,16 @@ impl Fw4 {
             return Ok(report);
         }
         let before = shown_ours(&listing);
-        let (labels, kept) = self.unseen(job, &wanted);
-        let told: Set<Door> = wanted.iter().chain(&kept).cloned().collect();
+        let (labels, mut told) = self.unseen(job, &wanted);
+        told.extend(wanted.iter().cloned());
         self.told.clone_from(&told);
         report.reloaded = self.store.write(job.carrier, &list, &labels, before == told).await?;
         self.sections = (job.carrier == Carrier::Uci).then(|| (list.clone(), labels));
         let now = if before == told { before } else { self.wait(nft, &list, before, &mut report).await? };
         self.carried = wanted.iter().filter(|door| !self.is_refused(door, &list, &report)).cloned().collect();
         // What it shows although it was not told stays closed.
-        let open: Set<Door> = told.into_iter().chain(now).collect();
+        let mut open = told;
+        open.extend(now);
         let barred = beyond(&open, &wanted);
         self.open = Some(open);
         if self.barred != barred {
@@ -313,7 +314,8 @@ impl Fw4 {
         open.extend(strange.iter().cloned());
         let ours = strange.is_empty();
         if !ours || !whole && !self.barred.is_empty() {
-            let barred: Set<Door> = self.barred.iter().cloned().chain(strange).collect();
+            let mut barred = self.barred.clone();
+            barred.extend(strange);
             let cut: Set<IpAddr> = barred.iter().map(|door| door.target).collect();
             if let Err(why) = self.stop(nft, barred, &cut).await {
                 log::debug!("what is open and is not to be could not be stopped: {why}");

@@ -21,7 +21,7 @@ const CHUNK: usize = 2048;
 const OTHER_PORTS: u16 = 4;
 
 /// Asks by UPnP. `None`: it is not spoken.
-pub(super) async fn ask(job: &UpstreamJob) -> Option<Report> {
+pub(super) async fn ask(job: &UpstreamJob, report: &mut Report) -> Option<()> {
     let known = job.service.clone();
     let mut found = match known {
         Some(service) => of(job, service).await,
@@ -31,7 +31,7 @@ pub(super) async fn ask(job: &UpstreamJob) -> Option<Report> {
         found = look(job).await;
     }
     let (service, external) = found?;
-    let mut report = Report { external, ..Report::default() };
+    report.external = external;
     for grant in &job.drops {
         drop_one(job, &service, grant).await?;
         report.dropped.push(grant.port);
@@ -43,7 +43,7 @@ pub(super) async fn ask(job: &UpstreamJob) -> Option<Report> {
         }
     }
     report.service = Some(service);
-    Some(report)
+    Some(())
 }
 
 /// A service, and its address outside, if it answers.

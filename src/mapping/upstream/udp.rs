@@ -24,12 +24,11 @@ const BUFFER: usize = 1200;
 const UNPRIVILEGED: u16 = 1024;
 
 /// Asks by PCP. `None`: it is not spoken, or there is nothing to ask by it (the address is told with a mapping only).
-pub(super) async fn pcp(job: &UpstreamJob) -> Option<Report> {
-    if job.asks.is_empty() && job.drops.is_empty() {
-        return announced(job).await;
-    }
+pub(super) async fn pcp(job: &UpstreamJob, report: &mut Report) -> Option<()> {
     let line = Line::open(job)?;
-    let mut report = Report::default();
+    if job.asks.is_empty() && job.drops.is_empty() {
+        return announced(job, &line, report).await;
+    }
     let local = job.place.local;
     for Wish { port, external, lifetime } in wishes(job) {
         let (proto, internal) = port;
@@ -51,25 +50,23 @@ pub(super) async fn pcp(job: &UpstreamJob) -> Option<Report> {
     if job.asks.is_empty() {
         report.external = job.external;
     }
-    Some(report)
+    Some(())
 }
 
 /// Nothing is open here: whether PCP is spoken, and the address as NAT-PMP tells it, which mostly is spoken too.
-async fn announced(job: &UpstreamJob) -> Option<Report> {
-    let line = Line::open(job)?;
+async fn announced(job: &UpstreamJob, line: &Line, report: &mut Report) -> Option<()> {
     let answer = line.pcp(&pcp::announce(job.place.local), None).await?;
-    let mut report = Report { epoch: Some(answer.epoch), external: job.external, ..Report::default() };
+    (report.epoch, report.external) = (Some(answer.epoch), job.external);
     let told = line.natpmp(&natpmp::address(), &|answer| answer.about.is_none()).await;
     if let Some(Given::Address(addr)) = told.map(|answer| answer.given) {
         report.external = Some(addr).filter(|addr| !addr.is_unspecified());
     }
-    Some(report)
+    Some(())
 }
 
 /// Asks by NAT-PMP. `None`: it is not spoken.
-pub(super) async fn natpmp(job: &UpstreamJob) -> Option<Report> {
+pub(super) async fn natpmp(job: &UpstreamJob, report: &mut Report) -> Option<()> {
     let line = Line::open(job)?;
-    let mut report = Report::default();
     let answer = line.natpmp(&natpmp::address(), &|answer| answer.about.is_none()).await?;
     report.epoch = Some(answer.epoch).filter(|epoch| *epoch != 0);
     if let Given::Address(addr) = answer.given {
@@ -94,7 +91,7 @@ pub(super) async fn natpmp(job: &UpstreamJob) -> Option<Report> {
             _ => report.refused.push((port, natpmp::refusal(answer.result).into())),
         }
     }
-    Some(report)
+    Some(())
 }
 
 /// What is to become of a port.
