@@ -26,7 +26,7 @@ const AGAIN: &str = "router-again";
 #[derive(clap::Args)]
 pub struct Options {
     /// The processors, by OpenWrt's names: mips_24kc, mipsel_24kc, arm_cortex-a7_neon-vfpv4, aarch64_generic,
-    /// x86_64 and their sisters
+    /// x86_64, arm_arm926ej-s, riscv64_riscv64 and their sisters
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     processors: Vec<String>,
     /// Every processor that is known

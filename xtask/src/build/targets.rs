@@ -61,7 +61,7 @@ const MIPS_RUST: &str = "-Cllvm-args=-disable-mips-df-forward-search=false \
     -Cllvm-args=-disable-phi-elim-edge-splitting -Cllvm-args=-min-jump-table-entries=12";
 
 /// All rows, those that most routers have first.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target {
         names: &["mips_24kc"],
         rust: "mips-unknown-linux-musl",
@@ -141,6 +141,18 @@ pub const TARGETS: [Target; 6] = [
         link_flags: "",
         qemu: "qemu-arm",
         qemu_cpu: "arm926",
+    },
+    // OpenWrt called it riscv64_riscv64 until 23.05, and riscv64_generic since.
+    Target {
+        names: &["riscv64_riscv64", "riscv64_generic"],
+        rust: "riscv64gc-unknown-linux-musl",
+        rust_flags: "",
+        zig: "riscv64-linux-musl",
+        cpu: "baseline_rv64",
+        c_flags: "",
+        link_flags: "",
+        qemu: "qemu-riscv64",
+        qemu_cpu: "rv64",
     },
 ];
 
