@@ -8,9 +8,9 @@ use smol::{Async, Timer};
 use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
-use std::pin::Pin;
+use std::pin::{pin, Pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// The most addresses of one host that are tried.
@@ -29,9 +29,11 @@ static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
 
 /// The future's result, or `None` when the time is up first.
 pub(crate) async fn within<T>(until: Instant, work: impl Future<Output = T>) -> Option<T> {
-    future::or(async { Some(work.await) }, async {
-        Timer::at(until).await;
-        None
+    let mut work = pin!(work);
+    let mut end = Timer::at(until);
+    future::poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Pin::new(&mut end).poll(cx).map(|_| None),
     })
     .await
 }
@@ -39,15 +41,24 @@ pub(crate) async fn within<T>(until: Instant, work: impl Future<Output = T>) -> 
 /// The future's result, or `None` once this machine has lost `source`, the address that it speaks from: an
 /// answer cannot come any more, and to wait for it would only hold up the new address.
 pub(super) async fn while_ours<T>(source: SocketAddr, work: impl Future<Output = T>) -> Option<T> {
-    future::or(async { Some(work.await) }, async {
-        loop {
-            Timer::after(SOURCE_CHECK).await;
-            if !is_ours(source) {
-                return None;
-            }
-        }
+    let mut work = pin!(work);
+    let mut check = Timer::after(SOURCE_CHECK);
+    future::poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => poll_lost(source, &mut check, cx).map(|()| None),
     })
     .await
+}
+
+/// Ready at the first check at which the machine has lost the address.
+fn poll_lost(source: SocketAddr, check: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
+    while Pin::new(&mut *check).poll(cx).is_ready() {
+        if !is_ours(source) {
+            return Poll::Ready(());
+        }
+        check.set_after(SOURCE_CHECK);
+    }
+    Poll::Pending
 }
 
 /// Whether this machine has an address; true where it cannot be told. Sends nothing.
@@ -209,6 +220,30 @@ pub(crate) async fn connect(
         Some(Err(error)) => Err(judge_connect(who, addrs, &error)),
         None => Err(Failure::new(Kind::Unreachable, format!("{who}: no connection in time; it may be down"))),
     }
+}
+
+/// A connection that was begun, once it stands.
+pub(crate) async fn stands(begun: TcpStream) -> io::Result<Async<TcpStream>> {
+    let stream = Async::new(begun)?;
+    stream.writable().await?;
+    match stream.get_ref().take_error()? {
+        Some(error) => Err(error),
+        None => Ok(stream),
+    }
+}
+
+/// A connection to a host by its name.
+///
+/// # Errors
+/// As [`resolve`] and [`connect`].
+pub(crate) async fn dial(
+    who: &str,
+    host: &str,
+    port: u16,
+    until: Instant,
+) -> Result<Async<TcpStream>, Failure> {
+    let addrs = resolve(who, host, port, until).await?;
+    connect(who, &addrs, until).await
 }
 
 /// What a failed connection means.

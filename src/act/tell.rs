@@ -67,7 +67,7 @@ async fn script(channel: &Notify, message: &Message) -> Result<(), Failure> {
 }
 
 async fn run(program: &str, env: &[(String, &str)], args: &[&str], input: &str) -> Result<(), Failure> {
-    let ran = command::run_with(env, Path::new(program), args, input, PROGRAM_DEADLINE).await;
+    let ran = command::run_with(env, Path::new(program), "", args, input, PROGRAM_DEADLINE).await;
     let ran = ran.map_err(|why| Failure::new(Kind::Refused, why))?;
     match ran.ok {
         true => Ok(()),

@@ -24,6 +24,7 @@ const PURE: &[&str] = &[
     "mapping/firewall",
     "mapping/hits",
     "mapping/hosts",
+    "mapping/nft/table",
     "mapping/redirect",
     "mapping/rule",
     "camera/judge",
