@@ -50,11 +50,11 @@ impl Redactor {
             .map(|secret| secret.0.clone())
             .filter(|text| text.len() >= REDACT_MIN)
             .collect();
-        plain.sort_unstable();
+        plain.sort();
         plain.dedup();
         let mut base64: Vec<String> =
             plain.iter().flat_map(|secret| base64_pieces(secret.as_bytes())).collect();
-        base64.sort_unstable();
+        base64.sort();
         base64.dedup();
         Redactor { plain, base64 }
     }

@@ -712,7 +712,8 @@ fn show(action: &Action) -> String {
             let records: Vec<String> = job.records.iter().map(|id| id.to_string()).collect();
             format!("look {}", records.join(", "))
         }
-        Action::Probe(ProbeJob { mapping, inquiry, .. }) => {
+        Action::Probe(job) => {
+            let ProbeJob { mapping, inquiry, .. } = &**job;
             format!("ask for {mapping}: {}://{}{}", inquiry.how, inquiry.target, inquiry.path)
         }
         Action::Witness(job) => {
@@ -743,7 +744,8 @@ fn show(action: &Action) -> String {
             let all: Vec<String> = asks.chain(drops).collect();
             format!("ask {} {how} [{}]", job.place.gateway, all.join(", "))
         }
-        Action::Outside(OutsideJob { mapping, family, target, .. }) => {
+        Action::Outside(job) => {
+            let OutsideJob { mapping, family, target, .. } = &**job;
             let (device, addr, port) = (&target.device, target.addr, target.port);
             format!("have {mapping} tried by {device} ({family}): {addr} port {port}")
         }

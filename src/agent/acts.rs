@@ -1,5 +1,6 @@
 //! Starts what the plan asked for. Each act runs beside the loop and comes back as a message.
 
+use super::message::send;
 use super::report::draw;
 use super::sensors::UBUS;
 use super::{Agent, Message};
@@ -47,6 +48,18 @@ impl Agent {
         self.executor.spawn(work)
     }
 
+    /// Runs an act beside the loop, which takes in what it brings back.
+    pub(super) fn act(&self, act: impl Future<Output = Message> + 'static) -> Task<()> {
+        self.take_in(Box::pin(act))
+    }
+
+    fn take_in(&self, act: BoxedLocal<Message>) -> Task<()> {
+        let tx = self.tx.clone();
+        self.spawn(async move {
+            send(&tx, act.await);
+        })
+    }
+
     pub(crate) fn start(&mut self, action: Action, change: u64, now: Now) {
         match action {
             Action::Publish(job) => self.start_publish(job, change, now),
@@ -67,8 +80,8 @@ impl Agent {
         self.config.records.iter().find(|record| record.name == name)
     }
 
-    fn start_publish(&mut self, plan: PublishJob, change: u64, now: Now) {
-        let (Some(record), tx) = (self.record(&plan.record), self.tx.clone()) else { return };
+    fn start_publish(&mut self, plan: Box<PublishJob>, change: u64, now: Now) {
+        let Some(record) = self.record(&plan.record) else { return };
         let Some(entry) = provider::find(&record.provider) else { return };
         for wanted in &plan.records {
             self.say_publishing(change, wanted);
@@ -76,8 +89,7 @@ impl Agent {
         let mut nonce = [0u8; 16];
         if !draw(&mut nonce) {
             let failure = Failure::new(Kind::NotReady, "the kernel has no random numbers yet");
-            let _ =
-                tx.try_send(Message::Published(plan, Default::default(), Err(failure), Effort::default()));
+            send(&self.tx, Message::Published(plan, Default::default(), Err(failure), Effort::default()));
             return;
         }
         let memo = self.state.accounts.get(&plan.account).map(|a| a.memo.clone()).unwrap_or_default();
@@ -93,9 +105,9 @@ impl Agent {
         let outside = self.outside(format!("#{change} record {}", plan.record));
         let work = async move {
             let (job, result, effort) = publish::publish(entry, job, outside).await;
-            let _ = tx.try_send(Message::Published(plan, job.memo, result, effort));
+            Message::Published(plan, job.memo, result, effort)
         };
-        self.spawn(work).detach();
+        self.act(work).detach();
     }
 
     fn outside(&self, who: String) -> Arc<Outside> {
@@ -108,18 +120,18 @@ impl Agent {
         })
     }
 
-    fn start_tell(&self, job: TellJob, now: Now) {
+    fn start_tell(&self, job: Box<TellJob>, now: Now) {
         let Some(section) = self.config.notifies.iter().find(|section| section.name == job.channel) else {
             return;
         };
         let outside = self.outside(format!("notify {}", job.channel));
-        let (section, tx) = (section.clone(), self.tx.clone());
+        let section = section.clone();
         let message = notify::Message(job.message.0.clone().map(|field| self.redactor.redact(&field)));
         let work = async move {
             let result = tell::tell(&section, &message, now.wall, outside).await;
-            let _ = tx.try_send(Message::Told(job, result));
+            Message::Told(job, result)
         };
-        self.spawn(work).detach();
+        self.act(work).detach();
     }
 
     /// Where the zone's name servers are asked for.
@@ -129,8 +141,8 @@ impl Agent {
         Servers { resolvers: readback::resolvers(&text), fixed: Vec::new(), port: crate::act::dns::PORT }
     }
 
-    fn start_look(&mut self, job: LookJob) {
-        let (servers, tx) = (self.servers(), self.tx.clone());
+    fn start_look(&mut self, job: Box<LookJob>) {
+        let servers = self.servers();
         let (until, healed) = bounded::<()>(1);
         self.looking.insert(job.account.clone(), until);
         let work = async move {
@@ -138,76 +150,67 @@ impl Agent {
                 let _ = healed.recv().await;
             };
             let answers = look::all(&job.records, &servers, LOOK_LIMIT, healed).await;
-            let _ = tx.try_send(Message::Looked(job, answers));
+            Message::Looked(job, answers)
         };
-        self.spawn(work).detach();
+        self.act(work).detach();
     }
 
     pub(crate) fn start_confirm(&mut self, id: RecordId, addr: IpAddr, change: u64) {
-        let (servers, tx) = (self.servers(), self.tx.clone());
-        let (key, at_once) = (id.clone(), self.confirm_at_once.clone());
+        let (servers, at_once, key) = (self.servers(), self.confirm_at_once.clone(), id.clone());
         let work = async move {
             let _place = at_once.acquire().await;
             let result = readback::confirm(&id.domain, addr, &servers, CONFIRM_LIMIT).await;
-            let _ = tx.try_send(Message::Confirmed(id, addr, change, result));
+            Message::Confirmed(id, addr, change, result)
         };
-        self.confirming.insert(key, self.spawn(work));
+        self.confirming.insert(key, self.act(work));
     }
 
-    fn start_probe(&self, job: ProbeJob) {
-        let (tx, timeout) = (self.tx.clone(), self.config.global.timeout);
+    fn start_probe(&self, job: Box<ProbeJob>) {
+        let timeout = self.config.global.timeout;
         let work = async move {
             let start = Instant::now();
             let found = camera::ask(&job.inquiry, timeout).await;
             let (mapping, target, ms) = (&job.mapping, job.inquiry.target, millis(start.elapsed()));
             log::debug!("mapping {mapping}: the camera at {target} {found} ({ms} ms)");
-            let _ = tx.try_send(Message::Probed(job, found));
+            Message::Probed(job, found)
         };
-        self.spawn(work).detach();
+        self.act(work).detach();
     }
 
-    fn start_witness(&self, job: WitnessJob) {
-        let (tx, http) = (self.tx.clone(), self.http.clone());
+    fn start_witness(&self, job: Box<WitnessJob>) {
+        let http = self.http.clone();
         let work = async move {
             let start = Instant::now();
             let said = witness::ask(&job, &http).await;
             let (count, ms) = (said.len(), millis(start.elapsed()));
             log::debug!("wan {}: {count} witnesses of {} were asked in {ms} ms", job.wan, job.family);
-            let _ = tx.try_send(Message::Testified(job, said));
+            Message::Testified(job, said)
         };
-        self.spawn(work).detach();
+        self.act(work).detach();
     }
 
-    fn start_lease(&self, job: LeaseJob) {
-        let (leases, tx) = (Leases::new(&self.paths.root, Path::new(UBUS)), self.tx.clone());
-        let work = async move {
-            let result = leases.apply(&job).await;
-            let _ = tx.try_send(Message::Leased(result));
-        };
-        self.spawn(work).detach();
+    fn start_lease(&self, job: Box<LeaseJob>) {
+        let leases = Leases::new(&self.paths.root, Path::new(UBUS));
+        self.act(async move { Message::Leased(leases.apply(&job).await) }).detach();
     }
 
     /// Reads how many connections came.
     pub(super) fn start_count(&self) {
-        let (program, tx) = (self.program.clone(), self.tx.clone());
-        let work = async move {
-            let hits = program.hits().await;
-            let _ = tx.try_send(Message::Counted(hits));
-        };
-        self.spawn(work).detach();
+        let program = self.program.clone();
+        self.act(async move { Message::Counted(program.hits().await) }).detach();
     }
 
-    fn start_resolve(&self, job: ResolveJob) {
-        let (tx, timeout) = (self.tx.clone(), self.config.global.timeout);
+    fn start_resolve(&self, job: Box<ResolveJob>) {
+        let timeout = self.config.global.timeout;
         let work = async move {
             let result = hosts::resolve(&job.name, timeout).await;
-            let _ = tx.try_send(Message::Resolved(job, result));
+            Message::Resolved(job, result)
         };
-        self.spawn(work).detach();
+        self.act(work).detach();
     }
 
     /// A change that overtakes another ends it, and the look that is under way: it waits for neither.
-    fn start_map(&mut self, job: MapJob, change: u64) {
+    fn start_map(&mut self, job: Box<MapJob>, change: u64) {
         let (backend, tx) = (self.backend.clone(), self.tx.clone());
         let targets: Vec<IpAddr> = job.rules.iter().map(|rule| rule.target).collect();
         let plain = plain_targets(&job.rules);
@@ -217,9 +220,9 @@ impl Agent {
             let result = backend.apply(&job).await;
             let program = backend.program();
             drop(backend);
-            let _ = tx.try_send(Message::Mapped(job, change, start.elapsed(), result));
+            send(&tx, Message::Mapped(job, change, start.elapsed(), result));
             let droppers = program.droppers(&targets, &plain).await.unwrap_or_default();
-            let _ = tx.try_send(Message::Droppers(generation, droppers));
+            send(&tx, Message::Droppers(generation, droppers));
         };
         self.check_filter_again |= self.checking_filter.take().is_some();
         self.changing_filter = Some(self.spawn(work));
@@ -239,7 +242,7 @@ impl Agent {
             self.check_filter_again = true;
             return;
         }
-        let (backend, tx) = (self.backend.clone(), self.tx.clone());
+        let backend = self.backend.clone();
         let targets: Vec<IpAddr> = memory.targets.iter().copied().collect();
         let plain = plain_targets(memory.applied.as_deref().unwrap_or_default());
         let settle = self.filter_settle();
@@ -251,9 +254,9 @@ impl Agent {
             let program = backend.program();
             drop(backend);
             let droppers = program.droppers(&targets, &plain).await.unwrap_or_default();
-            let _ = tx.try_send(Message::Filter(look, found, droppers));
+            Message::Filter(look, found, droppers)
         };
-        self.checking_filter = Some(self.spawn(work));
+        self.checking_filter = Some(self.act(work));
     }
 
     /// Counts a look at the packet filter, and says how long changes are gathered before it.

@@ -37,28 +37,28 @@ impl Agent {
                 let text = format!("#{change} the port mappings could not be changed: {why}");
                 let new = self.tell_filter_failure(&why);
                 match self.repeats.failed("filter", "filter", now) {
-                    Some(more) => self.warn(&format!("{text}{more}")),
+                    Some(more) => self.warn(&format_args!("{text}{more}")),
                     None if new => self.warn(&text),
-                    None => log::debug!("{}", self.redactor.redact(&text)),
+                    None => self.debug(&text),
                 }
                 Err(why)
             }
             Ok(report) => {
                 let failed = self.repeats.ended("filter");
                 if !failed.is_empty() {
-                    self.info(&format!("#{change} the port mappings can be changed again{failed}"));
+                    self.info(&format_args!("#{change} the port mappings can be changed again{failed}"));
                 }
                 for (mapping, why) in &report.refused {
-                    self.warn(&format!("#{change} mapping {mapping} stays closed: {why}"));
+                    self.warn(&format_args!("#{change} mapping {mapping} stays closed: {why}"));
                 }
                 let mut after = in_force(Some(&job.rules), &report.refused);
                 after.retain(|rule| !report.missing.contains(&rule.mapping));
                 for text in changes(&before, &after) {
-                    self.info(&format!("#{change} {text} ({ms} ms)"));
+                    self.info(&format_args!("#{change} {text} ({ms} ms)"));
                     self.state.remember(change, now.wall, text);
                 }
                 if !job.cut.is_empty() || report.cut != Cut::default() {
-                    self.info(&format!("#{change} connections of the old place: {}", report.cut));
+                    self.info(&format_args!("#{change} connections of the old place: {}", report.cut));
                 }
                 self.count(&report.hits);
                 let MapReport { refused, missing, reloaded, .. } = report;
@@ -75,7 +75,7 @@ impl Agent {
         {
             let concerned = job.rules.iter().any(|rule| Family::of(rule.target) == family);
             if concerned && !crate::mapping::forwarding(&self.paths.root, family) {
-                self.warn(&format!(
+                self.warn(&format_args!(
                     "this machine does not forward {family} (sysctl {switch} is 0): no mapping can work by it"
                 ));
             }
@@ -92,7 +92,7 @@ impl Agent {
         let carries = mapping::carrier(&self.config, &self.world).is_ok_and(Carrier::reloads);
         droppers.retain(|name| !carries || !name.starts_with(FW4_TABLE));
         for name in droppers.iter().filter(|name| !self.world.droppers.contains(name)) {
-            self.warn(&format!("{name} drops what the port mappings let in; accept it there"));
+            self.warn(&format_args!("{name} drops what the port mappings let in; accept it there"));
         }
         self.world.droppers = droppers;
     }
@@ -103,7 +103,9 @@ impl Agent {
         if let Some(found) = found {
             if found.fw4 != self.world.fw4 {
                 let what = if found.fw4 { "came" } else { "went" };
-                self.warn(&format!("OpenWrt's firewall (table inet fw4) {what}; the port mappings follow"));
+                self.warn(&format_args!(
+                    "OpenWrt's firewall (table inet fw4) {what}; the port mappings follow"
+                ));
             }
             (self.world.fw4, self.world.procd) = (found.fw4, found.procd);
         }
@@ -111,11 +113,11 @@ impl Agent {
         if !look.intact && self.state.mapping.in_flight.is_none() {
             let text =
                 "somebody changed or removed the port mappings in the packet filter; they are made anew";
-            self.fails("foreign changes", "foreign", text, clock::now());
+            self.fails("foreign changes", "foreign", &text, clock::now());
             self.state.mapping.applied = None;
         }
         if look.freed && self.state.mapping.in_flight.is_none() {
-            self.info("a public port that somebody else had is free; its mapping is tried again");
+            self.info(&"a public port that somebody else had is free; its mapping is tried again");
             self.state.mapping.applied = None;
         }
         if look.came && self.state.mapping.in_flight.is_none() {

@@ -2,7 +2,6 @@
 
 use super::Agent;
 use crate::config::Config;
-use crate::model::RecordId;
 use crate::paths::Paths;
 use crate::plan::{publish, refresh};
 use crate::state::{self, State};
@@ -14,9 +13,9 @@ impl Agent {
         if text != self.saved {
             match state::save(&self.paths.state, &text) {
                 Ok(()) => (self.saved, self.unsaved) = (text, false),
-                Err(why) if self.unsaved => log::debug!("{why}"),
+                Err(why) if self.unsaved => self.debug(&why),
                 Err(why) => {
-                    log::warn!("{why}; after a restart what is published is asked anew");
+                    self.warn(&format_args!("{why}; after a restart what is published is asked anew"));
                     self.unsaved = true;
                 }
             }
@@ -30,7 +29,9 @@ impl Agent {
         }
         let text = self.state.to_kept_text();
         if let Err(why) = state::save_kept(&self.paths.kept, &text) {
-            log::warn!("{why}; after a restart it is not known when records were sent that expire");
+            self.warn(&format_args!(
+                "{why}; after a restart it is not known when records were sent that expire"
+            ));
         }
         // Not tried again before it is owed once more: what cannot be written now could not be for long.
         self.kept = State::from_text(&text, "").unwrap_or_default();
@@ -43,7 +44,6 @@ pub(super) fn recalled(mut state: State, paths: &Paths, config: &Config) -> (Sta
         log::warn!("{why}; the days until a record is sent once more count anew");
         State::default()
     });
-    let ids: Vec<RecordId> = config.records.iter().flat_map(publish::ids).collect();
-    state.recall(&kept, &ids);
+    state.recall(&kept, &publish::all_ids(&config.records));
     (state, kept)
 }

@@ -3,9 +3,13 @@
 
 mod acts;
 mod asked;
+mod cameras;
+mod end;
 mod filter;
 mod memory;
+mod message;
 mod outside;
+mod records;
 mod reload;
 mod report;
 mod sensors;
@@ -13,7 +17,9 @@ mod sensors;
 mod tests;
 mod tunnel;
 mod upstream;
+mod wans;
 
+pub use message::Message;
 pub(crate) use reload::{judge, read_bytes};
 pub use reload::{read_config, understand, Reading};
 pub(crate) use report::{draw, random};
@@ -22,31 +28,21 @@ use memory::recalled;
 
 use crate::act::http::Http;
 use crate::act::nudge;
-use crate::act::publish::Effort;
-use crate::act::readback::Confirmed;
 use crate::config::{BackendChoice, Config, Problem, Upstream};
-use crate::control::{Answer, Asked};
+use crate::control::Answer;
 use crate::map::{Map, Set};
-use crate::mapping::backend::{Backend, Found, STOP_DEADLINE, UNMAP_DEADLINE};
-use crate::mapping::fw4::Look;
-use crate::mapping::hits::{label, Hits};
-use crate::mapping::nft::{MapReport, Program};
-use crate::model::{Event, Family, Mac, Now, Protection, RecordId, Time, TimeZone, World};
+use crate::mapping::backend::Backend;
+use crate::mapping::hits::label;
+use crate::mapping::nft::Program;
+use crate::model::{Family, Mac, Now, RecordId, Time, World};
 use crate::paths::Paths;
-use crate::plan::outside::{OutsideJob, Verdict};
 use crate::plan::repeat::Repeats;
-use crate::plan::upstream::{Place, Report, UpstreamJob};
-use crate::plan::witness::{Standing, Testimony};
-use crate::plan::{
-    self, camera, fold, lease, refresh, settle, witness, Leased, LookJob, MapJob, ProbeJob, PublishJob,
-    ResolveJob, TellJob, WitnessJob,
-};
-use crate::provider::{Failure, Verdicts};
+use crate::plan::witness::Standing;
+use crate::plan::{self, camera, lease, refresh, settle, witness};
 use crate::secret::Redactor;
 use crate::sense::clock;
 use crate::sense::network::Network;
-use crate::sense::signals::Signal;
-use crate::state::{self, State};
+use crate::state::{self, CameraState, State};
 use crate::tunnel::Tunnels;
 use smol::channel::{unbounded, Receiver, Sender};
 use smol::future::or;
@@ -55,53 +51,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Everything that the loop takes in.
-pub enum Message {
-    /// From a sensor.
-    Event(Event),
-    /// From the control socket.
-    Asked(Asked),
-    /// From the system.
-    Signal(Signal),
-    /// A publish job came back, with the provider's memo.
-    Published(PublishJob, Map<String, String>, Result<Verdicts, Failure>, Effort),
-    /// A look came back.
-    Looked(LookJob, Vec<(RecordId, Result<Vec<IpAddr>, Failure>)>),
-    /// A read-back ended.
-    Confirmed(RecordId, IpAddr, u64, Result<Confirmed, Failure>),
-    /// A camera answered.
-    Probed(ProbeJob, Protection),
-    /// Witnesses answered.
-    Testified(WitnessJob, Vec<Testimony>),
-    /// The mappings' connections were counted, for those who ask for the status.
-    Counted(Hits),
-    /// A name was looked up.
-    Resolved(ResolveJob, Result<Vec<IpAddr>, Failure>),
-    /// A message to the owner came back.
-    Told(TellJob, Result<(), Failure>),
-    /// A change of the packet filter came back.
-    Mapped(MapJob, u64, Duration, Result<MapReport, String>),
-    /// A service tried a port from the internet, or could not be asked.
-    Tried(OutsideJob, Result<Verdict, String>),
-    /// The router above a WAN answered, or did not.
-    Upstream(UpstreamJob, Report),
-    /// The router above a WAN announced a change.
-    Announced(String, Place),
-    /// Something became of a tunnel's line.
-    Tunnel(plan::tunnel::Report),
-    /// Static leases were looked at.
-    Leased(Result<Leased, String>),
-    /// After the change of this generation: which tables drop what we let in.
-    Droppers(u64, Vec<String>),
-    /// The packet filter was looked at: is all as we made it, who is here to carry mappings (if that was asked), and
-    /// who drops?
-    Filter(Look, Option<Found>, Vec<String>),
-    /// A sensor cannot go on. It is started again after a pause.
-    Deaf(&'static str, String),
-    /// A sensor that could not go on does again.
-    Hears(&'static str),
-}
 
 /// The sensor without which nothing can be kept right.
 const NETWORK: &str = "network";
@@ -289,21 +238,6 @@ impl Agent {
         }
     }
 
-    /// Takes away a table that a run left which was killed, if nothing is known of it and nothing is to be mapped.
-    async fn close_stray(&mut self) {
-        if !plan::mapping::is_stray(&self.config, &self.world, &self.state) {
-            return;
-        }
-        match self.backend.lock().await.remove_any(UNMAP_DEADLINE).await {
-            Ok(Some(cut)) => log::warn!("an earlier run had left port mappings open: closed, {cut}"),
-            Ok(None) => {}
-            // Without nft, or without the right to use it, there is no table either.
-            Err(why) => {
-                log::debug!("whether an earlier run left port mappings open could not be told: {why}")
-            }
-        }
-    }
-
     /// Plans, starts what is due, and says when to plan again at the latest.
     fn decide(&mut self, now: Now) -> Time {
         camera::observe(&self.config, &self.world, &mut self.state, now.boot);
@@ -347,7 +281,7 @@ impl Agent {
         for addr in plan::mapping::unheard(&self.config, &self.world, &self.state) {
             if self.nudged.insert(addr) {
                 if let Err(e) = nudge::nudge(addr) {
-                    log::debug!("nothing could be sent to {addr}: {e}");
+                    self.debug(&format_args!("nothing could be sent to {addr}: {e}"));
                 }
             }
         }
@@ -357,10 +291,11 @@ impl Agent {
     fn tell_interest(&mut self) {
         let mut macs = Vec::new();
         let mut ips = Vec::new();
+        let none = CameraState::default();
         for camera in &self.config.cameras {
-            let memory = self.state.cameras.get(&camera.name).cloned().unwrap_or_default();
-            macs.extend(camera::macs(camera, &memory));
-            ips.extend(memory.addr.into_iter().chain(memory.addr6).chain(camera.ip));
+            let memory = self.state.cameras.get(&camera.name).unwrap_or(&none);
+            macs.extend(camera::macs(camera, memory));
+            ips.extend([memory.addr, memory.addr6, camera.ip].into_iter().flatten());
         }
         ips.sort();
         ips.dedup();
@@ -373,111 +308,10 @@ impl Agent {
                         self.awaited.insert("neighbours");
                         self.world.complete = false;
                     }
-                    Err(e) => log::warn!("the neighbour table cannot be followed: {e}"),
+                    Err(e) => self.warn(&format_args!("the neighbour table cannot be followed: {e}")),
                 }
             }
             self.interest = interest;
-        }
-    }
-
-    /// Takes a message and all that came with it. False: the agent is to end.
-    fn take_all(&mut self, first: Message, rx: &Receiver<Message>) -> bool {
-        let mut message = Some(first);
-        let mut goes_on = true;
-        while let Some(now) = message {
-            goes_on = self.take(now);
-            message = rx.try_recv().ok().filter(|_| goes_on);
-        }
-        // A storm of signals is one reload; how it ends is the last word of the configuration too.
-        if std::mem::take(&mut self.reload_wanted) {
-            self.reload();
-        }
-        goes_on
-    }
-
-    fn take(&mut self, message: Message) -> bool {
-        let now = clock::now();
-        match message {
-            Message::Event(event) => self.sensed(event, now),
-            Message::Asked(asked) => self.asked(asked, now),
-            Message::Signal(Signal::Stop) => return false,
-            Message::Signal(Signal::Reload) => self.reload_wanted = true,
-            Message::Published(job, memo, result, effort) => self.published(&job, memo, result, effort, now),
-            Message::Looked(job, answers) => self.looked(&job, answers, now),
-            Message::Confirmed(id, addr, change, result) => self.confirmed(&id, addr, change, result),
-            Message::Probed(job, found) => self.probed(&job, found, now),
-            Message::Testified(job, said) => self.testified(&job, said, now),
-            Message::Counted(hits) => {
-                self.count(&hits);
-                let answer = self.view(now).to_json();
-                self.asking.drain(..).for_each(|asking| asking.give(answer.clone()));
-            }
-            Message::Resolved(job, result) => self.resolved(&job, result, now),
-            Message::Told(job, result) => self.told(&job, result, now),
-            Message::Mapped(job, change, took, result) => self.mapped(&job, change, took, result, now),
-            Message::Tried(job, result) => self.tried(&job, result, now),
-            Message::Upstream(job, report) => self.heard_above(&job, report, now),
-            Message::Announced(wan, place) => self.announced_above(&wan, place, now),
-            Message::Tunnel(report) => self.tunnelled(report, now),
-            Message::Leased(result) => self.leased(result, now),
-            Message::Droppers(generation, droppers) => {
-                if generation == self.state.mapping.generation {
-                    self.changing_filter = None;
-                    self.set_droppers(droppers);
-                }
-            }
-            Message::Filter(look, found, droppers) => self.filter_checked(look, found, droppers),
-            Message::Deaf(name, why) => {
-                let text = format!("the {name} sensor stopped: {why}");
-                if self.deaf.get(name) != Some(&text) {
-                    log::error!("{text}");
-                }
-                // Blind to addresses and to other devices on the camera's: better begin anew.
-                self.failed = (name == NETWORK).then(|| text.clone());
-                self.deaf.insert(name, text);
-                return self.failed.is_none();
-            }
-            Message::Hears(name) => {
-                log::info!("the {name} sensor runs again");
-                self.deaf.remove(name);
-                // What happened meanwhile was missed.
-                self.next_look = now.boot;
-            }
-        }
-        true
-    }
-
-    fn sensed(&mut self, event: Event, now: Now) {
-        let name = match &event {
-            Event::Network { .. } => NETWORK,
-            Event::Leases(_) => "leases",
-            Event::Resolver(_) => "resolver",
-            Event::Neighbours(_) => "neighbours",
-            _ => "",
-        };
-        self.awaited.remove(name);
-        self.world.complete = self.awaited.is_empty();
-        if event == Event::RulesetChanged {
-            self.check_filter();
-        }
-        if let Event::TimeZone(TimeZone::Bad(why)) = &event {
-            log::warn!("/etc/TZ is no POSIX time zone ({why}): mappings with a schedule stay closed");
-        }
-        // Only this one changes the WANs; neighbours come far more often.
-        let before = matches!(event, Event::Network { .. }).then(|| self.world.wans.clone());
-        self.fold(event, now);
-        if let Some(before) = before {
-            self.report_wans(&before);
-        }
-        self.trace_waiting();
-    }
-
-    /// Takes an event into the world. Where that heals, running looks end, and what they did not learn is asked anew.
-    fn fold(&mut self, event: Event, now: Now) {
-        let healed = self.world.healed;
-        fold::event(&mut self.world, event, now);
-        if self.world.healed != healed {
-            self.looking = Map::new();
         }
     }
 
@@ -503,43 +337,6 @@ impl Agent {
     /// A message to the owner is under way, or about to be.
     fn is_telling(&self, now: Time) -> bool {
         self.state.told.channels.values().any(|channel| channel.is_busy(&self.world, now))
-    }
-
-    /// A clean end: the mapping goes, unless the owner wants it to stay.
-    async fn end(&mut self) {
-        self.save();
-        let _ = std::fs::remove_file(&self.paths.socket);
-        // A change or a look that is under way may wait for the firewall for longer than we are given to end.
-        (self.changing_filter, self.checking_filter) = (None, None);
-        self.tunnels.reconfigured(&[], &self.http);
-        self.leave_above().await;
-        let open = plan::mapping::may_be_open(&self.config, &self.world, &self.state);
-        // What is written in the firewall's configuration stays there, so that a restart does not wear the flash.
-        let written = self.config.global.backend == BackendChoice::Uci;
-        if open && written {
-            log::info!(
-                "stopped; the port mappings stay in /etc/config/firewall (porchlight unmap closes them)"
-            );
-        } else if open && !self.config.global.keep_on_stop {
-            let mut backend = self.backend.lock().await;
-            let removed = backend.remove(STOP_DEADLINE).await;
-            let hits = backend.hits().clone();
-            drop(backend);
-            self.count(&hits);
-            match removed {
-                Ok(cut) => {
-                    self.state.mapping.targets = Set::new();
-                    log::info!("stopped; the port mappings are closed, {cut}");
-                }
-                Err(why) => {
-                    let why = self.redactor.redact(&why);
-                    log::error!("stopped, but the port mappings may still be open: {why}");
-                }
-            }
-        } else {
-            log::info!("stopped");
-        }
-        self.save();
     }
 }
 

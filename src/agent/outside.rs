@@ -6,14 +6,14 @@ use crate::model::Now;
 use crate::plan::outside::{answered, OutsideJob, Verdict};
 
 impl Agent {
-    pub(super) fn start_outside(&self, job: OutsideJob) {
+    pub(super) fn start_outside(&self, job: Box<OutsideJob>) {
         let Some(service) = self.config.global.probe_url.clone() else { return };
-        let (tx, http) = (self.tx.clone(), self.http.clone());
+        let http = self.http.clone();
         let work = async move {
             let result = outside::ask(&job, &service, &http).await;
-            let _ = tx.try_send(Message::Tried(job, result));
+            Message::Tried(job, result)
         };
-        self.spawn(work).detach();
+        self.act(work).detach();
     }
 
     pub(super) fn tried(&mut self, job: &OutsideJob, result: Result<Verdict, String>, now: Now) {
@@ -29,11 +29,10 @@ impl Agent {
                 format!("mapping {name}: whether its port is open from the internet is not known: {why}"),
             ),
         };
-        let text = self.redactor.redact(&text);
         match answered(&mut self.state, job, result, now.boot) {
-            true if good => log::info!("{text}"),
-            true => log::warn!("{text}"),
-            false => log::debug!("{text}"),
+            true if good => self.info(&text),
+            true => self.warn(&text),
+            false => self.debug(&text),
         }
     }
 }

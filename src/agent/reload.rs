@@ -131,7 +131,7 @@ impl Agent {
         let reading = match read_config(&self.paths) {
             Ok(reading) => reading,
             Err(why) => {
-                log::error!("not reloaded: the old configuration stays in force: {why}");
+                self.error(&format_args!("not reloaded: the old configuration stays in force: {why}"));
                 self.problems = vec![refused(&self.paths), unreadable(&self.paths, why)];
                 return;
             }
@@ -142,23 +142,22 @@ impl Agent {
         if reading.is_faulty() {
             self.problems = vec![refused(&self.paths)];
             self.problems.extend(reading.problems);
-            return log::error!(
-                "not reloaded: the old configuration stays in force until the faults are mended"
-            );
+            return self
+                .error(&"not reloaded: the old configuration stays in force until the faults are mended");
         }
         self.problems = reading.problems;
         if !reading.config.global.resident {
-            log::warn!("option resident '0' takes effect when porchlight is restarted");
+            self.warn(&"option resident '0' takes effect when porchlight is restarted");
         }
         log::set_max_level(reading.config.global.log_level);
         let mut after = reading.config;
         if !after.global.enabled {
-            log::info!("option enabled is '0': nothing to do until it is '1' and reloaded");
+            self.info(&"option enabled is '0': nothing to do until it is '1' and reloaded");
             after = Config { global: after.global, wans: after.wans, ..Config::default() };
         }
         self.redactor = Arc::new(reading.redactor);
         self.follow(after);
-        log::info!("configuration reloaded");
+        self.info(&"configuration reloaded");
     }
 
     /// Goes on by another configuration: what is not in it ends, what it shares with the one before is left alone.
@@ -185,8 +184,7 @@ impl Agent {
         self.repeats.forget();
         self.tunnels.reconfigured(&self.config.tunnels, &self.http);
         settle::reconfigured(&mut self.state, &before, &self.config);
-        let ids: Vec<RecordId> = self.config.records.iter().flat_map(publish::ids).collect();
-        self.state.recall(&self.kept, &ids);
+        self.state.recall(&self.kept, &publish::all_ids(&self.config.records));
         // A read-back of what was written before the edit would hold up those that come.
         let asking = |id: &RecordId| self.state.records.get(id).is_some_and(|m| m.seen == Seen::Asking);
         self.confirming.retain(|id, _| asking(id));

@@ -1,6 +1,7 @@
 //! Starts what the agent hears by: sensors, the control socket, signals. Each runs beside the loop, for as long as the
 //! executor does, and tells by messages.
 
+use super::message::send;
 use super::{Agent, Message, NETWORK};
 use crate::control;
 use crate::mapping::leases::Leases;
@@ -27,7 +28,7 @@ impl Agent {
     /// Sensors run for as long as the executor does.
     pub(super) async fn start_sensors(&mut self) -> Result<(), String> {
         let tx = self.tx.clone();
-        let tell: Teller = Rc::new(move |event| tx.try_send(Message::Event(event)).is_ok());
+        let tell: Teller = Rc::new(move |event| send(&tx, Message::Event(event)));
         let network =
             Network::open().map_err(|e| format!("the kernel's network events cannot be heard: {e}"))?;
         let network = Rc::new(network);
@@ -73,14 +74,14 @@ impl Agent {
             let mut pause = DEAF_PAUSE;
             let mut result = sensor().await;
             while let Err(e) = result {
-                if tx.try_send(Message::Deaf(name, e.to_string())).is_err() {
+                if !send(&tx, Message::Deaf(name, e.to_string())) {
                     return;
                 }
                 Timer::after(pause).await;
                 pause = (pause * 2).min(DEAF_PAUSE_LONGEST);
                 let well = async {
                     Timer::after(HEARS_AFTER).await;
-                    let _ = tx.try_send(Message::Hears(name));
+                    send(&tx, Message::Hears(name));
                     pending().await
                 };
                 let started = Instant::now();
@@ -106,7 +107,7 @@ impl Agent {
                 let mut ruleset = Ruleset::open()?;
                 loop {
                     let event = ruleset.changed().await?;
-                    if tx.try_send(Message::Event(event)).is_err() {
+                    if !send(&tx, Message::Event(event)) {
                         return Ok(());
                     }
                 }
@@ -125,13 +126,13 @@ impl Agent {
         let listener = control::listen(&self.paths)?;
         let tx = self.tx.clone();
         let questions = move |asked| {
-            let _ = tx.try_send(Message::Asked(asked));
+            send(&tx, Message::Asked(asked));
         };
         self.spawn(control::serve(listener, self.executor.clone(), Rc::new(questions))).detach();
         let tx = self.tx.clone();
         let listen = async move {
             while let Ok(signal) = signals.next().await {
-                let _ = tx.try_send(Message::Signal(signal));
+                send(&tx, Message::Signal(signal));
             }
         };
         self.spawn(listen).detach();

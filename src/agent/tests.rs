@@ -1,7 +1,12 @@
 //! The agent's own decisions, with no sensor and no act running: the executor is never run.
 
+mod filter;
+mod memory;
+
 use super::*;
 use crate::mapping::backend::Programs;
+use crate::model::Event;
+use crate::plan::LookJob;
 use smol::future::FutureExt;
 use std::path::PathBuf;
 
@@ -38,9 +43,6 @@ impl Drop for Root {
     }
 }
 
-/// Nobody changed the packet filter.
-const WHOLE: Look = Look { intact: true, came: false, freed: false };
-
 const MAPPED: &str = "config wan 'wan'
 	option device 'wan0'
 config camera 'front'
@@ -50,51 +52,6 @@ config mapping 'rtsp'
 	option src_dport '8554'
 	option allow_open '1'
 ";
-
-#[test]
-fn a_filter_that_changes_while_it_is_looked_at_is_looked_at_again() {
-    let root = Root::new("filter");
-    let mut agent = root.agent(MAPPED);
-    agent.state.mapping.applied = Some(Vec::new());
-    agent.sensed(Event::RulesetChanged, clock::now());
-    agent.filter_checked(WHOLE, None, Vec::new());
-    assert!(agent.checking_filter.is_none(), "one change, one look");
-    agent.sensed(Event::RulesetChanged, clock::now());
-    agent.sensed(Event::RulesetChanged, clock::now());
-    agent.filter_checked(WHOLE, None, Vec::new());
-    assert!(agent.checking_filter.is_some(), "the second change may have come behind the look");
-    agent.filter_checked(WHOLE, None, Vec::new());
-    assert!(agent.checking_filter.is_none());
-}
-
-/// dnsmasq and others change a set of the packet filter with every name that is looked up.
-#[test]
-fn a_filter_that_never_rests_is_looked_at_now_and_then() {
-    let root = Root::new("restless");
-    let mut agent = root.agent(MAPPED);
-    agent.state.mapping.applied = Some(Vec::new());
-    let quick = agent.filter_settle();
-    for _ in 0..16 {
-        agent.sensed(Event::RulesetChanged, clock::now());
-        agent.filter_checked(WHOLE, None, Vec::new());
-    }
-    assert!(agent.filter_settle() > quick * 100);
-    // After a rest a change is met at once again.
-    agent.filter_checked_at = Instant::now().checked_sub(Duration::from_secs(3));
-    assert_eq!(agent.filter_settle(), quick);
-}
-
-#[test]
-fn a_filter_that_changes_while_the_first_mapping_is_made_is_looked_at() {
-    let root = Root::new("first");
-    let mut agent = root.agent(MAPPED);
-    agent.config.global.backend = BackendChoice::Nft;
-    agent.sensed(Event::RulesetChanged, clock::now());
-    assert!(agent.checking_filter.is_none(), "nothing of ours is there");
-    agent.state.mapping.in_flight = Some((1, Time(0)));
-    agent.sensed(Event::RulesetChanged, clock::now());
-    assert!(agent.checking_filter.is_some());
-}
 
 #[test]
 fn a_configuration_that_cannot_be_read_is_a_problem() {
@@ -163,17 +120,6 @@ fn without_the_network_sensor_the_agent_ends_with_an_error() {
     assert_eq!(agent.failed, None);
     assert!(!agent.take(Message::Deaf(NETWORK, "out of memory".into())));
     assert!(agent.failed.is_some_and(|why| why.contains("out of memory")));
-}
-
-#[test]
-fn a_state_that_cannot_be_written_is_told_once() {
-    let root = Root::new("full");
-    let mut agent = root.agent("");
-    agent.save();
-    assert!(agent.unsaved, "there is no directory for it");
-    crate::control::private_dir(&root.paths().run_dir).unwrap();
-    agent.save();
-    assert!(!agent.unsaved && root.paths().state.exists());
 }
 
 const DYNAMIC: &str = "config wan 'wan'
@@ -256,120 +202,6 @@ fn a_wan_that_is_another_device_now_lends_no_address_of_the_one_before() {
     assert!(matches!(wish(&agent), plan::publish::Wish::Wait(_)));
 }
 
-/// A program that stands for nft.
-fn fake_nft(root: &Root, script: &str) -> Rc<smol::lock::Mutex<Backend>> {
-    use std::os::unix::fs::PermissionsExt;
-    let program = root.0.join("nft");
-    std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let absent = root.0.join("absent");
-    let programs = Programs { nft: program, ubus: absent.clone(), fw4: absent };
-    Rc::new(smol::lock::Mutex::new(Backend::with_programs(&root.0, &programs)))
-}
-
-#[test]
-fn a_close_does_not_wait_for_an_nft_that_hangs() {
-    let root = Root::new("overtake");
-    root.configure(MAPPED);
-    let setting = Setting {
-        paths: root.paths(),
-        reading: read_config(&root.paths()).unwrap(),
-        http: Http::setup(None, "test", 0),
-    };
-    let executor = Rc::new(LocalExecutor::new());
-    let (mut agent, messages) = Agent::new(setting, executor.clone());
-    let hangs = "case \"$1\" in -f) if grep -q dnat; then echo > $0.hangs; exec sleep 60; fi;; esac";
-    agent.backend = fake_nft(&root, hangs);
-    let rule = plan::Rule {
-        mapping: "rtsp".into(),
-        wan_devices: vec!["wan0".into()],
-        wan_addrs: Vec::new(),
-        lan_device: "lan0".into(),
-        lan: crate::config::Network::new("192.168.1.0".parse().unwrap(), 24).unwrap(),
-        proto: crate::config::Proto::Tcp,
-        src_dport: (8554, 8554),
-        target: "192.168.1.20".parse().unwrap(),
-        dest_port: (554, 554),
-        sources: Vec::new(),
-        src: "wan".into(),
-        dest: "lan".into(),
-    };
-    let now = clock::now();
-    let mut start = |generation, rules: Vec<plan::Rule>| {
-        let action = plan::Action::Map(MapJob {
-            generation,
-            carrier: plan::Carrier::Nft,
-            reload: true,
-            rules,
-            cut: Vec::new(),
-            wan_addrs: Vec::new(),
-            unseen: Vec::new(),
-        });
-        let change = settle::begin(&mut agent.state, &action, now);
-        agent.start(action, change, now);
-    };
-    let begun = Instant::now();
-    smol::block_on(executor.run(async {
-        start(1, vec![rule]);
-        while !root.0.join("nft.hangs").exists() {
-            Timer::after(Duration::from_millis(5)).await;
-        }
-        start(2, Vec::new());
-        let Ok(Message::Mapped(job, _, _, result)) = messages.recv().await else { panic!("another message") };
-        assert_eq!((job.generation, result.is_ok()), (2, true), "{result:?}");
-    }));
-    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
-}
-
-#[test]
-fn what_nft_refused_is_not_called_open() {
-    let root = Root::new("refused");
-    let mut agent = root.agent(MAPPED);
-    agent.config.wans[0].device = crate::config::Device::Named("what nft cannot name".into());
-    let now = clock::now();
-    agent.world.own = vec![crate::model::OwnAddr {
-        device: "lan0".into(),
-        addr: "192.168.1.1".parse().unwrap(),
-        prefix: 24,
-        settled: true,
-    }];
-    let camera = agent.state.cameras.entry("front".into()).or_default();
-    camera.addr = Some("192.168.1.20".parse().unwrap());
-    agent.world.complete = true;
-    let plan = plan::plan(&agent.config, &agent.world, &agent.state, now);
-    let [plan::Action::Map(job)] = plan.actions.as_slice() else { panic!("nothing to map") };
-    settle::begin(&mut agent.state, &plan.actions[0], now);
-    let refused = crate::mapping::nft::ruleset(&job.rules, &[]).refused;
-    assert_eq!(refused.len(), 1);
-    let why = refused[0].1.clone();
-    let report = MapReport { refused, ..MapReport::default() };
-    agent.mapped(job, 1, Duration::ZERO, Ok(report), now);
-    assert!(agent.state.history.is_empty(), "{:?}", agent.state.history);
-    let view = agent.view(now);
-    assert!(!view.healthy());
-    let json = view.to_json();
-    assert!(
-        json.contains("\"open\":false") && json.contains("\"closed\":\"nft cannot name"),
-        "{why}: {json}"
-    );
-    // It is not tried again in a circle.
-    let again = plan::plan(&agent.config, &agent.world, &agent.state, now);
-    assert_eq!(again.actions, []);
-}
-
-#[test]
-fn a_table_of_which_nothing_is_known_is_removed_at_the_start() {
-    let script = "case \"$1\" in -f) cat >> $0.loaded;; -s) echo 'table inet porchlight {'; echo '}';; esac";
-    for (name, config, removed) in [("stray", "", true), ("ours", MAPPED, false)] {
-        let root = Root::new(name);
-        let mut agent = root.agent(config);
-        agent.backend = fake_nft(&root, script);
-        smol::block_on(agent.close_stray());
-        let loaded = std::fs::read_to_string(root.0.join("nft.loaded")).unwrap_or_default();
-        assert_eq!(loaded.contains("delete table inet porchlight"), removed, "{name}: {loaded}");
-    }
-}
-
 #[test]
 fn a_sensor_that_stops_is_started_again_and_status_says_so() {
     let root = Root::new("again");
@@ -403,152 +235,4 @@ fn a_sensor_that_stops_is_started_again_and_status_says_so() {
         assert!(agent.view(clock::now()).healthy());
     }));
     assert_eq!(starts.get(), 2);
-}
-
-#[test]
-fn a_firewall_that_comes_later_is_seen() {
-    let root = Root::new("fw4");
-    root.configure(MAPPED);
-    let http = Http::setup(None, "test", 0);
-    let setting = Setting { paths: root.paths(), reading: read_config(&root.paths()).unwrap(), http };
-    let executor = Rc::new(LocalExecutor::new());
-    let (mut agent, messages) = Agent::new(setting, executor.clone());
-    agent.backend = fake_nft(&root, "test \"$2\" = tables && cat $0.tables");
-    smol::block_on(executor.run(async {
-        for (tables, present) in [("table inet fw4\n", true), ("table ip home\n", false)] {
-            std::fs::write(root.0.join("nft.tables"), tables).unwrap();
-            agent.sensed(Event::RulesetChanged, clock::now());
-            assert!(agent.take(messages.recv().await.unwrap()));
-            assert_eq!(agent.world.fw4, present);
-        }
-    }));
-}
-
-#[test]
-fn a_failure_of_the_packet_filter_is_told_once() {
-    let root = Root::new("once");
-    let mut agent = root.agent(MAPPED);
-    let now = clock::now();
-    for (generation, why, told) in [(1, "no nft", true), (2, "no nft", false), (3, "not permitted", true)] {
-        let job = MapJob {
-            generation,
-            carrier: plan::Carrier::Nft,
-            reload: true,
-            rules: Vec::new(),
-            cut: Vec::new(),
-            wan_addrs: Vec::new(),
-            unseen: Vec::new(),
-        };
-        settle::begin(&mut agent.state, &plan::Action::Map(job.clone()), now);
-        assert_eq!(agent.tell_filter_failure(why), told, "{generation}");
-        agent.mapped(&job, generation, Duration::ZERO, Err(why.into()), now);
-    }
-}
-
-#[test]
-fn a_stop_does_not_wait_for_a_change_that_is_under_way() {
-    let root = Root::new("stop");
-    let mut agent = root.agent(MAPPED);
-    let nowhere = || PathBuf::from("porchlight-no-such-program");
-    let programs = Programs { nft: nowhere(), ubus: nowhere(), fw4: nowhere() };
-    let backend = Rc::new(smol::lock::Mutex::new(Backend::with_programs(&root.0, &programs)));
-    agent.backend = backend.clone();
-    agent.state.mapping.targets.insert("192.168.1.9".parse().unwrap());
-    // One that waits for OpenWrt's firewall.
-    agent.changing_filter = Some(agent.executor.spawn(async move {
-        let _backend = backend.lock().await;
-        smol::future::pending().await
-    }));
-    assert!(agent.executor.try_tick());
-    let executor = agent.executor.clone();
-    let stopped = async {
-        agent.end().await;
-        true
-    };
-    let late = async {
-        Timer::after(Duration::from_secs(10)).await;
-        false
-    };
-    assert!(smol::block_on(executor.run(or(stopped, late))));
-}
-
-const EXPIRING: &str = "config wan 'wan'
-	option device 'wan0'
-config record 'home'
-	option provider 'noip'
-	option username 'u'
-	option password 'abcdefgh'
-	list domain 'cam.example.com'
-";
-
-/// The number of the file on flash and its mode, if it is there: a new one has another.
-fn on_flash(root: &Root) -> Option<(u64, u32)> {
-    use std::os::unix::fs::MetadataExt;
-    let meta = std::fs::metadata(root.0.join("etc/porchlight/refresh")).ok()?;
-    Some((meta.ino(), meta.mode() & 0o777))
-}
-
-/// An agent whose one record was found right.
-fn with_a_right_record(root: &Root) -> (Agent, RecordId) {
-    let mut agent = root.agent(EXPIRING);
-    let record = agent.config.records[0].clone();
-    let id = plan::publish::ids(&record).next().unwrap();
-    let memory = agent.state.records.entry(id.clone()).or_default();
-    memory.account = plan::account::account_key(&record);
-    memory.known = state::Known::Published("8.0.0.1".parse().unwrap());
-    (agent, id)
-}
-
-const NOON: Now = Now { boot: Time(10_000_000), wall: 1_800_000_000 };
-const DAY: u64 = 86_400;
-
-#[test]
-fn flash_is_written_when_the_days_begin_to_count_and_seldom_after_that() {
-    let root = Root::new("flash");
-    let (mut agent, id) = with_a_right_record(&root);
-    agent.keep();
-    assert_eq!(on_flash(&root), None, "there is nothing to keep yet");
-    refresh::observe(&agent.config, &mut agent.state, NOON);
-    agent.keep();
-    let first = on_flash(&root).unwrap();
-    assert_eq!(first.1, 0o600);
-    assert!(!root.0.join("etc/porchlight/refresh.new").exists());
-    for days in [0, 1, 8] {
-        agent.state.records.get_mut(&id).unwrap().sent_at = Some(NOON.wall + days * DAY);
-        agent.keep();
-        assert_eq!(on_flash(&root), Some(first), "after {days} days");
-    }
-    agent.state.records.get_mut(&id).unwrap().sent_at = Some(NOON.wall + 9 * DAY);
-    agent.state.accounts.entry("x".into()).or_default().in_flight =
-        Some(state::InFlight { generation: 1, change: 1, since: Time(0), records: Vec::new() });
-    agent.keep();
-    assert_eq!(on_flash(&root), Some(first), "a job is under way");
-    agent.state.accounts.clear();
-    agent.keep();
-    assert_ne!(on_flash(&root).unwrap().0, first.0);
-    // After a reboot all but this is gone.
-    let (mut agent, _) = with_a_right_record(&root);
-    assert_eq!(agent.state.records.get(&id).unwrap().sent_at, Some(NOON.wall + 9 * DAY));
-    let last = on_flash(&root);
-    agent.keep();
-    assert_eq!(on_flash(&root), last);
-}
-
-#[test]
-fn a_file_on_flash_that_is_torn_or_cannot_be_written_does_no_harm() {
-    let root = Root::new("torn-flash");
-    let file = root.paths().kept;
-    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(&file, "porchlight-state 1 00\nsent\tx\n").unwrap();
-    let (mut agent, id) = with_a_right_record(&root);
-    assert_eq!(agent.state.records.get(&id).unwrap().sent_at, None);
-    refresh::observe(&agent.config, &mut agent.state, NOON);
-    agent.keep();
-    assert!(state::load_kept(&file).unwrap().records.contains_key(&id));
-    std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(file.parent().unwrap(), "in the way").unwrap();
-    agent.state.records.get_mut(&id).unwrap().sent_at = Some(NOON.wall + 30 * DAY);
-    assert!(refresh::is_owed(&agent.config, &agent.state, &agent.kept));
-    agent.keep();
-    assert!(!refresh::is_owed(&agent.config, &agent.state, &agent.kept), "it is not tried in a circle");
 }

@@ -1,5 +1,6 @@
 //! Tunnels: has them carry what the plan wants, and tells what becomes of them.
 
+use super::message::send;
 use super::report::{draw, random};
 use super::{Agent, Message};
 use crate::act::http::Http;
@@ -23,7 +24,9 @@ pub(super) fn none(
     http: Http,
     paths: Paths,
 ) -> Tunnels {
-    let tell = move |report| drop(tx.try_send(Message::Tunnel(report)));
+    let tell = move |report| {
+        send(&tx, Message::Tunnel(report));
+    };
     let around = Around { http: RefCell::new(http), paths, draw, run_ids: RefCell::default() };
     Tunnels::new(executor, Rc::new(tell), around)
 }
@@ -66,9 +69,9 @@ impl Agent {
                     format!("tunnel {name}: mapping {mapping} is reached at {server} port {port}{failed}");
                 let wanted = before.open.map_or(0, |line| line.remote);
                 if wanted != 0 && wanted != *port {
-                    log::warn!("{text}, not {wanted}");
+                    self.warn(&format_args!("{text}, not {wanted}"));
                 } else {
-                    log::info!("{text}");
+                    self.info(&text);
                 }
             }
             News::Down(failure) => {

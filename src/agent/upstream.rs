@@ -1,5 +1,6 @@
 //! The routers above us: starts the questions, tells what comes of them, and takes leave of them at the end.
 
+use super::message::send;
 use super::report::draw;
 use super::{Agent, BackendChoice, Config, Message};
 use crate::act::net::{all, Work};
@@ -29,8 +30,8 @@ pub(super) fn name_ourselves(state: &mut State) {
 }
 
 impl Agent {
-    pub(super) fn start_upstream(&mut self, job: UpstreamJob) {
-        let (wan, tx) = (job.wan.clone(), self.tx.clone());
+    pub(super) fn start_upstream(&mut self, job: Box<UpstreamJob>) {
+        let wan = job.wan.clone();
         let work = async move {
             let start = std::time::Instant::now();
             let report = upstream::work(&job).await;
@@ -42,9 +43,9 @@ impl Agent {
                  {granted} ({ms} ms)",
                 job.wan
             );
-            let _ = tx.try_send(Message::Upstream(job, report));
+            Message::Upstream(job, report)
         };
-        self.asking_above.insert(wan, self.spawn(work));
+        self.asking_above.insert(wan, self.act(work));
     }
 
     /// Listens to the routers that are asked, and to no others.
@@ -67,14 +68,16 @@ impl Agent {
         let announcements = match Announcements::open(device, place) {
             Ok(announcements) => announcements,
             Err(error) => {
-                log::debug!("wan {wan}: the router above us is not heard ({error}); it is asked each minute");
+                self.debug(&format_args!(
+                    "wan {wan}: the router above us is not heard ({error}); it is asked each minute"
+                ));
                 return None;
             }
         };
         let (wan, tx) = (wan.to_string(), self.tx.clone());
         Some(self.spawn(async move {
             while announcements.heard().await.is_ok() {
-                let _ = tx.try_send(Message::Announced(wan.clone(), place));
+                send(&tx, Message::Announced(wan.clone(), place));
                 // A flood of them wakes nobody more often than the router would be asked.
                 Timer::after(ANNOUNCED).await;
             }
@@ -82,7 +85,7 @@ impl Agent {
     }
 
     pub(super) fn announced_above(&mut self, wan: &str, place: Place, now: Now) {
-        log::debug!("wan {wan}: the router above us ({}) announces a change", place.gateway);
+        self.debug(&format_args!("wan {wan}: the router above us ({}) announces a change", place.gateway));
         announced(&mut self.state, wan, place, now.boot);
     }
 
@@ -90,7 +93,10 @@ impl Agent {
         let Some(wan) = self.config.wans.iter().find(|wan| wan.name == job.wan) else { return };
         if answered(&mut self.state, wan, job, report, now.boot) {
             let gateway = job.place.gateway;
-            log::info!("wan {}: the router above us ({gateway}) has restarted; it is asked anew", job.wan);
+            self.info(&format_args!(
+                "wan {}: the router above us ({gateway}) has restarted; it is asked anew",
+                job.wan
+            ));
         }
         if let Some(sensed) = self.world.wans.get_mut(&job.wan) {
             sensed.above = above(&self.state, &job.wan);
@@ -102,9 +108,9 @@ impl Agent {
         }
         memory.said.clone_from(&text);
         if well {
-            log::info!("wan {}: {text}", job.wan);
+            self.info(&format_args!("wan {}: {text}", job.wan));
         } else {
-            log::warn!("wan {}: {text}", job.wan);
+            self.warn(&format_args!("wan {}: {text}", job.wan));
         }
     }
 
@@ -151,7 +157,9 @@ impl Agent {
                 memory.in_flight = None;
             }
             if !job.drops.iter().all(dropped) {
-                log::warn!("the router above us ({gateway}) may let in for up to an hour what was open here");
+                self.warn(&format_args!(
+                    "the router above us ({gateway}) may let in for up to an hour what was open here"
+                ));
             }
         }
     }

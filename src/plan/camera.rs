@@ -2,7 +2,7 @@
 
 use super::{probe, six};
 use crate::config::{Camera, Config};
-use crate::model::{Inquiry, Mac, Protection, Time, World};
+use crate::model::{Mac, Protection, Time, World};
 use crate::state::{CameraState, Conflict, State};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -183,16 +183,21 @@ fn listen(camera: &Camera, world: &World, memory: &mut CameraState, now: Time) {
 pub fn silent_since(config: &Config, state: &State, camera: &Camera, now: Time) -> Option<Time> {
     let memory = state.cameras.get(&camera.name)?;
     let addr = memory.addr?;
-    let asked = config.mappings.iter().filter(|mapping| mapping.camera == camera.name);
-    let asked = asked.filter_map(|mapping| state.probes.get(&mapping.name));
-    let at = |asked: &Inquiry| [Some(addr), memory.addr6].contains(&Some(asked.target.ip()));
-    let here = asked.filter(|probe| probe.asked.as_ref().is_some_and(at));
-    let absent = |found: &Protection| matches!(found, Protection::Silent | Protection::NoService);
-    let answers: Vec<_> = here.filter_map(|probe| Some((probe.found.as_ref()?, probe.since))).collect();
-    if !answers.is_empty() && answers.iter().all(|(found, _)| absent(found)) {
-        return answers.iter().map(|(_, since)| *since).max();
+    let (mut silent, mut answers) = (None, false);
+    for mapping in config.mappings.iter().filter(|mapping| mapping.camera == camera.name) {
+        let Some(probe) = state.probes.get(&mapping.name) else { continue };
+        let (Some(asked), Some(found)) = (&probe.asked, &probe.found) else { continue };
+        let at = Some(asked.target.ip());
+        if at != Some(addr) && at != memory.addr6 {
+            continue;
+        }
+        match found {
+            Protection::Silent | Protection::NoService => silent = silent.max(Some(probe.since)),
+            _ => answers = true,
+        }
     }
-    memory.unheard.filter(|since| now.since(*since) >= SILENT_AFTER)
+    let unheard = memory.unheard.filter(|since| now.since(*since) >= SILENT_AFTER);
+    silent.filter(|_| !answers).or(unheard)
 }
 
 /// Another hardware address on the camera's address, in the neighbour table or in the leases.

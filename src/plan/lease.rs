@@ -24,9 +24,10 @@ pub(super) fn plan(config: &Config, world: &World, state: &State, now: Now, plan
     if !world.complete || !config.global.enabled || memory.in_flight {
         return;
     }
-    let each = |camera| wanted(camera, config, world, state, now.boot, plan);
-    let leases: Vec<StaticLease> =
-        config.cameras.iter().filter(|camera| camera.static_lease).map(each).collect();
+    let mut leases = Vec::new();
+    for camera in config.cameras.iter().filter(|camera| camera.static_lease) {
+        leases.push(wanted(camera, config, world, state, now.boot, plan));
+    }
     if !memory.look && memory.asked == leases {
         return;
     }
@@ -34,7 +35,11 @@ pub(super) fn plan(config: &Config, world: &World, state: &State, now: Now, plan
         return plan.wake(memory.next);
     }
     // A section that is left out for an error is not one that the owner took out.
-    plan.actions.push(Action::Lease(LeaseJob { leases, only: !config.faulty, tell: memory.untold }));
+    plan.actions.push(Action::Lease(Box::new(LeaseJob {
+        leases,
+        only: !config.faulty,
+        tell: memory.untold,
+    })));
 }
 
 fn wanted(

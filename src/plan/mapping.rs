@@ -1,20 +1,16 @@
 //! Exposure: which mappings are open, to which target, and why the others are not. It fails closed.
 
-use super::camera::{closed, macs, Closed};
-use super::{probe, schedule, six, source, Action, Carrier, MapJob, Plan, Rule};
-use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network};
-use crate::model::{Family, Now, OwnAddr, Time, WanWorld, World};
-use crate::state::{MappingState, State};
-use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
+mod change;
 
-/// How long after the first, the second and the third reload of OpenWrt's firewall within [`RELOAD_WINDOW`] the next
-/// one waits, so that cameras that come one by one are opened together. After the fourth the window itself is waited
-/// for: a reload stops the router for seconds, and wipes what other programs put into the firewall's chains.
-const RELOAD_PAUSES: [Duration; 3] =
-    [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];
-/// See [`RELOAD_PAUSES`].
-const RELOAD_WINDOW: Duration = Duration::from_secs(300);
+pub(in crate::plan) use change::begin;
+pub use change::plan;
+
+use super::camera::{closed, macs, Closed};
+use super::{probe, schedule, six, source, Carrier, Rule};
+use crate::config::{BackendChoice, Camera, Config, Device, Mapping, Network, Wan};
+use crate::model::{Family, Now, OwnAddr, Time, WanWorld, World};
+use crate::state::State;
+use std::net::IpAddr;
 
 /// Who carries the mappings here.
 ///
@@ -157,14 +153,16 @@ fn not_seen(mapping: &Mapping) -> String {
 /// to it. Addresses in connected LANs only.
 pub fn unheard(config: &Config, world: &World, state: &State) -> Vec<IpAddr> {
     let known = |camera: &Camera| state.cameras.get(&camera.name);
-    let presumed = config.cameras.iter().filter_map(known).flat_map(|memory| {
+    let mut addrs = Vec::new();
+    for memory in config.cameras.iter().filter_map(known) {
         // Once heard in IPv6, it is no more looked for: it may be gone, and is presumed there all the same.
-        [memory.addr, memory.addr6.filter(|addr| memory.heard6 != six::lower(*addr))]
-    });
-    let mut addrs: Vec<IpAddr> = presumed
-        .flatten()
-        .filter(|addr| !world.neighbours.contains_key(addr) && lan(config, world, *addr).is_ok())
-        .collect();
+        let addr6 = memory.addr6.filter(|addr| memory.heard6 != six::lower(*addr));
+        for addr in [memory.addr, addr6].into_iter().flatten() {
+            if !world.neighbours.contains_key(&addr) && lan(config, world, addr).is_ok() {
+                addrs.push(addr);
+            }
+        }
+    }
     addrs.sort();
     addrs.dedup();
     addrs
@@ -173,9 +171,12 @@ pub fn unheard(config: &Config, world: &World, state: &State) -> Vec<IpAddr> {
 /// The LANs: the subnets that this router is connected to, but for those of the WANs.
 pub fn lans<'a>(config: &'a Config, world: &'a World) -> impl Iterator<Item = &'a OwnAddr> {
     let is_wan = |own: &OwnAddr| {
-        let named = config.wans.iter().any(|wan| wan.device == Device::Named(own.device.clone()));
-        let devices = |wan: &WanWorld| [wan.last_device.clone(), wan.device.clone(), wan.device6.clone()];
-        named || world.wans.values().any(|wan| devices(wan).contains(&Some(own.device.clone())))
+        let named = |wan: &Wan| matches!(&wan.device, Device::Named(name) if *name == own.device);
+        let sensed = |wan: &WanWorld| {
+            let devices = [&wan.last_device, &wan.device, &wan.device6];
+            devices.into_iter().any(|device| device.as_ref() == Some(&own.device))
+        };
+        config.wans.iter().any(named) || world.wans.values().any(sensed)
     };
     world.own.iter().filter(move |own| own.prefix > 0 && own.device != "lo" && !is_wan(own))
 }
@@ -274,24 +275,6 @@ fn wan_sides(config: &Config, world: &World, lan: &OwnAddr) -> (Vec<String>, Vec
     (wan_devices, wan_addrs)
 }
 
-/// All rules that are to be in force now.
-fn wanted(config: &Config, world: &World, state: &State, now: Now, plan: &mut Plan) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    for mapping in &config.mappings {
-        for family in &mapping.families {
-            match way(config, world, state, mapping, *family, now) {
-                Exposure::Open(open) => {
-                    rules.extend(open);
-                    schedule::closes_at(mapping, world, now).into_iter().for_each(|at| plan.wake(at));
-                }
-                Exposure::Until(at, _) => plan.wake(at),
-                Exposure::Closed(_) => {}
-            }
-        }
-    }
-    rules
-}
-
 /// Whether nobody carries mappings, and nothing of ours is open that would have to be closed.
 pub fn off(config: &Config, world: &World, state: &State) -> bool {
     carrier(config, world).is_err() && state.mapping.targets.is_empty()
@@ -307,119 +290,6 @@ pub fn is_stray(config: &Config, world: &World, state: &State) -> bool {
 /// Whether rules of ours may be in the packet filter, so that a clean stop has something to close.
 pub fn may_be_open(config: &Config, world: &World, state: &State) -> bool {
     !state.mapping.targets.is_empty() || (!config.mappings.is_empty() && carrier(config, world).is_ok())
-}
-
-/// Adds the change of the packet filter that is due now, if any.
-pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut Plan) {
-    if off(config, world, state) || !world.complete {
-        return;
-    }
-    let carrier = carrier(config, world).unwrap_or_default();
-    let rules = wanted(config, world, state, now, plan);
-    let (wall, now) = (now, now.boot);
-    let memory = &state.mapping;
-    // A change under way is waited for, but not by a close.
-    let under_way = memory.in_flight.is_some();
-    let closing = closes(&memory.tried, &rules);
-    if under_way && !closing {
-        return;
-    }
-    let unseen = if carrier == Carrier::Uci { unseen(config, state, wall) } else { Vec::new() };
-    if !under_way && is_done(memory, carrier, &rules) && memory.unseen == unseen {
-        return;
-    }
-    if memory.applied.is_none() && config.mappings.is_empty() && memory.targets.is_empty() {
-        return;
-    }
-    // The wait is for the change that failed; another one, such as a close, goes at once.
-    let waits = memory.retry.as_ref().filter(|_| memory.tried == rules).and_then(|retry| retry.next);
-    if let Some(at) = waits.filter(|at| *at > now) {
-        return plan.wake(at);
-    }
-    // The firewall takes seconds. What closes is closed first, without it.
-    let closing = closing || memory.applied.as_ref().is_some_and(|before| closes(before, &rules));
-    let next_reload = next_reload(memory);
-    let reload = !carrier.reloads() || !closing && next_reload <= now;
-    if !reload && !closing {
-        return plan.wake(next_reload);
-    }
-    let cut = cut(memory, &rules);
-    let generation = memory.generation + 1;
-    let lines = world.wans.values().flat_map(|wan| [wan.v4, wan.v6]);
-    let wan_addrs = lines.filter_map(|line| line.addr.seen()).collect();
-    plan.actions.push(Action::Map(MapJob { generation, carrier, reload, rules, cut, wan_addrs, unseen }));
-}
-
-/// The mappings that are closed only because their camera was not seen yet, or has not answered yet, or the clock is not
-/// set.
-fn unseen(config: &Config, state: &State, now: Now) -> Vec<String> {
-    let addr = |mapping: &Mapping| {
-        let camera = state.cameras.get(&mapping.camera)?;
-        if asked_by(mapping) == Family::V4 {
-            camera.addr
-        } else {
-            camera.addr6
-        }
-    };
-    let is_unseen = |mapping: &&Mapping| match addr(mapping) {
-        Some(addr) => probe::is_awaited(state, mapping, addr),
-        None => mapping.allow_open || probe::inquiry(mapping, Ipv4Addr::UNSPECIFIED.into()).is_ok(),
-    };
-    let waits = |mapping: &&Mapping| schedule::waits_for_clock(mapping, now) || is_unseen(mapping);
-    let unseen = config.mappings.iter().filter(waits);
-    unseen.map(|mapping| mapping.name.clone()).collect()
-}
-
-/// Whether what is wanted is surely in force, and the firewall knows of it.
-fn is_done(memory: &MappingState, carrier: Carrier, rules: &Vec<Rule>) -> bool {
-    // After a failure it is not known what is in force, whatever was so before.
-    let sure = memory.retry.is_none() && !memory.owed;
-    sure && memory.applied.as_ref() == Some(rules) && memory.carrier == Some(carrier)
-}
-
-/// From when on the firewall may be made to reload again.
-fn next_reload(memory: &MappingState) -> Time {
-    let Some(last) = memory.reloads.last() else { return Time::default() };
-    let in_window = |at: &&Time| last.since(**at) < RELOAD_WINDOW;
-    let earlier = memory.reloads.iter().rev().skip(1).take(RELOAD_PAUSES.len()).take_while(in_window);
-    match RELOAD_PAUSES.get(earlier.clone().count()) {
-        Some(pause) => last.plus(*pause),
-        None => earlier.last().unwrap_or(last).plus(RELOAD_WINDOW),
-    }
-}
-
-/// Counts a reload of the firewall that starts now.
-pub(super) fn count_reload(memory: &mut MappingState, now: Time) {
-    memory.reloads.retain(|at| now.since(*at) < RELOAD_WINDOW);
-    memory.reloads.push(now);
-}
-
-/// Whether all whom a rule let in are let in by another one, by the same port to the same place.
-fn still(old: &Rule, new: &Rule) -> bool {
-    let may = |net: &Network| new.sources.iter().any(|wider| wider.covers(net));
-    let all = new.sources.is_empty() || !old.sources.is_empty() && old.sources.iter().all(may);
-    all && (old.proto, old.src_dport, old.target, old.dest_port)
-        == (new.proto, new.src_dport, new.target, new.dest_port)
-}
-
-/// Whether somebody whom the rules before let in is no more let in by those after.
-fn closes(before: &[Rule], after: &[Rule]) -> bool {
-    let still = |old: &Rule, new: &Rule| {
-        still(old, new) && old.wan_devices.iter().all(|device| new.wan_devices.contains(device))
-    };
-    before.iter().any(|old| !after.iter().any(|new| still(old, new)))
-}
-
-/// Targets of rules that are no more, or narrower: their live connections go too. Rules that were made before the agent
-/// was killed are among those that were perhaps in force.
-fn cut(memory: &MappingState, after: &[Rule]) -> Vec<IpAddr> {
-    let before = memory.applied.iter().flatten().chain(&memory.perhaps);
-    let gone = before.filter(|old| !after.iter().any(|new| still(old, new)));
-    let left = memory.targets.iter().filter(|old| !after.iter().any(|new| new.target == **old));
-    let mut targets: Vec<IpAddr> = gone.map(|rule| rule.target).chain(left.copied()).collect();
-    targets.sort();
-    targets.dedup();
-    targets
 }
 
 #[cfg(test)]

@@ -65,31 +65,31 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now) -> Plan {
     plan
 }
 
-/// One thing to do.
+/// One thing to do. What is to be done passes through several hands until it comes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Bring these records of one account up to date.
-    Publish(PublishJob),
+    Publish(Box<PublishJob>),
     /// Ask the zone's name servers what is published (before the first write of a provider that cannot read).
-    Look(LookJob),
+    Look(Box<LookJob>),
     /// Ask a camera whether it wants a password.
-    Probe(ProbeJob),
+    Probe(Box<ProbeJob>),
     /// Ask witnesses which address the internet sees.
-    Witness(WitnessJob),
+    Witness(Box<WitnessJob>),
     /// Look up a name of `list src_ip`.
-    Resolve(ResolveJob),
+    Resolve(Box<ResolveJob>),
     /// Make the packet filter carry exactly these rules, and cut what is listed.
-    Map(MapJob),
+    Map(Box<MapJob>),
     /// Tell the owner.
-    Tell(TellJob),
+    Tell(Box<TellJob>),
     /// Make dnsmasq's configuration have exactly these static leases of ours.
-    Lease(LeaseJob),
+    Lease(Box<LeaseJob>),
     /// Ask the router above a WAN for its address and for ports.
-    Upstream(upstream::UpstreamJob),
+    Upstream(Box<upstream::UpstreamJob>),
     /// Have a service try a port from the internet.
-    Outside(outside::OutsideJob),
+    Outside(Box<outside::OutsideJob>),
     /// Have a tunnel carry exactly these mappings.
-    Tunnel(tunnel::TunnelJob),
+    Tunnel(Box<tunnel::TunnelJob>),
 }
 
 /// [`Action::Publish`]. The agent adds the options, the time and the nonce.

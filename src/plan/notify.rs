@@ -292,7 +292,7 @@ pub fn plan(config: &Config, world: &World, state: &State, now: Now, plan: &mut 
         }
         let message = Message::of(section, &channel.queue, channel.left_out);
         let (channel, generation) = (section.name.clone(), channel.generation + 1);
-        plan.actions.push(Action::Tell(TellJob { channel, generation, message }));
+        plan.actions.push(Action::Tell(Box::new(TellJob { channel, generation, message })));
     }
 }
 

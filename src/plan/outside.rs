@@ -10,6 +10,7 @@ use crate::state::State;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
+use std::vec;
 
 /// What stands for the port in `option probe_url` ...
 pub const PORT: &str = "{port}";
@@ -151,8 +152,14 @@ fn outside_port(world: &World, state: &State, wan: &Wan, addr: IpAddr, port: u16
 }
 
 /// Every mapping in every family that it has.
-pub fn ways(config: &Config) -> impl Iterator<Item = (&Mapping, Family)> {
-    config.mappings.iter().flat_map(|mapping| mapping.families.iter().map(move |family| (mapping, *family)))
+pub fn ways(config: &Config) -> vec::IntoIter<(&Mapping, Family)> {
+    let mut ways = Vec::new();
+    for mapping in &config.mappings {
+        for family in &mapping.families {
+            ways.push((mapping, *family));
+        }
+    }
+    ways.into_iter()
 }
 
 /// Adds the try that is due: one at a time.
@@ -175,7 +182,12 @@ pub(super) fn plan(config: &Config, world: &World, state: &State, now: Now, plan
             continue;
         }
         let (mapping, generation) = (mapping.name.clone(), memory.generation + 1);
-        return plan.actions.push(Action::Outside(OutsideJob { mapping, family, generation, target }));
+        return plan.actions.push(Action::Outside(Box::new(OutsideJob {
+            mapping,
+            family,
+            generation,
+            target,
+        })));
     }
 }
 

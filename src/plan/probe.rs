@@ -121,7 +121,7 @@ pub(super) fn plan(config: &Config, world: &World, state: &State, now: Now, plan
             continue;
         }
         let (mapping, generation) = (mapping.name.clone(), memory.generation + 1);
-        plan.actions.push(Action::Probe(ProbeJob { mapping, generation, inquiry }));
+        plan.actions.push(Action::Probe(Box::new(ProbeJob { mapping, generation, inquiry })));
     }
 }
 

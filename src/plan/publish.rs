@@ -89,15 +89,23 @@ pub(super) fn address<'a>(
 }
 
 /// The ids that a record section stands for.
-pub fn ids(record: &Record) -> impl Iterator<Item = RecordId> + '_ {
-    record.domains.iter().flat_map(move |domain| {
-        let id = |family: &Family| RecordId {
-            record: record.name.clone(),
-            domain: domain.clone(),
-            family: *family,
-        };
-        record.families.iter().map(id)
-    })
+pub fn ids(record: &Record) -> std::vec::IntoIter<RecordId> {
+    let mut ids = Vec::new();
+    for domain in &record.domains {
+        for family in &record.families {
+            ids.push(RecordId { record: record.name.clone(), domain: domain.clone(), family: *family });
+        }
+    }
+    ids.into_iter()
+}
+
+/// The ids that these record sections stand for.
+pub fn all_ids<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<RecordId> {
+    let mut all = Vec::new();
+    for record in records {
+        all.extend(ids(record));
+    }
+    all
 }
 
 /// One record that differs from what is wanted.
@@ -210,9 +218,14 @@ fn action(
                 let lacks = |id: &RecordId| records.iter().all(|wanted| wanted.id != *id);
                 records.extend(other_family(config, world, state, p).filter(|other| lacks(&other.id)));
             }
-            Action::Publish(PublishJob { account, generation, record: first.record.name.clone(), records })
+            Action::Publish(Box::new(PublishJob {
+                account,
+                generation,
+                record: first.record.name.clone(),
+                records,
+            }))
         }
-        _ => Action::Look(LookJob { account, generation, records }),
+        _ => Action::Look(Box::new(LookJob { account, generation, records })),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an act does to the state: when it starts, and when its outcome comes back.
 
 use super::account::account_key;
+use super::publish::all_ids;
 use super::retry::{after, Attempt, Spent};
 use super::{
     lease, mapping, notify, outside, probe, refresh, reload, source, tunnel, upstream, witness, Action,
@@ -19,76 +20,39 @@ use std::time::Duration;
 const MAP_WAIT: Duration = Duration::from_secs(1);
 /// ... and from then on.
 const MAP_WAIT_LONG: Duration = Duration::from_secs(30);
-/// The most rules that are kept of changes that failed or were overtaken; of older ones the targets are known.
-const PERHAPS_CAP: usize = 256;
 /// How many times count as the first few.
 const MAP_QUICK_TRIES: u32 = 5;
 
 /// Marks an action as started. Returns its change number (what only looks gets none of its own: 0).
 pub fn begin(state: &mut State, action: &Action, now: Now) -> u64 {
+    let is_change = matches!(action, Action::Publish(_) | Action::Map(_));
+    state.change += u64::from(is_change);
     match action {
         Action::Publish(job) => {
-            state.change += 1;
             let records = job.records.iter().map(|w| (w.id.clone(), Some(w.addr))).collect();
             fly(state, &job.account, job.generation, records, now.boot);
             for wanted in &job.records {
                 record_of(state, &job.account, wanted.id.clone()).last_start = Some(now.boot);
             }
-            state.change
         }
         Action::Look(job) => {
             let records = job.records.iter().map(|id| (id.clone(), None)).collect();
             fly(state, &job.account, job.generation, records, now.boot);
-            0
         }
-        Action::Probe(job) => {
-            probe::begin(state, job);
-            0
-        }
-        Action::Witness(job) => {
-            witness::begin(state, job, now.boot);
-            0
-        }
-        Action::Tell(job) => {
-            notify::begin(&mut state.told, job, now.boot);
-            0
-        }
-        Action::Lease(job) => {
-            lease::begin(state, job);
-            0
-        }
-        Action::Upstream(job) => {
-            upstream::begin(state, job, now.boot);
-            0
-        }
-        Action::Outside(job) => {
-            outside::begin(state, job, now.boot);
-            0
-        }
-        Action::Tunnel(job) => {
-            tunnel::begin(state, job, now.boot);
-            0
-        }
-        Action::Resolve(job) => {
-            source::begin(state, job, now.boot);
-            0
-        }
-        Action::Map(job) => {
-            state.change += 1;
-            state.mapping.generation = job.generation;
-            state.mapping.in_flight = Some((job.generation, now.boot));
-            if job.carrier.reloads() && job.reload {
-                mapping::count_reload(&mut state.mapping, now.boot);
-            }
-            state.mapping.tried.clone_from(&job.rules);
-            let perhaps = &mut state.mapping.perhaps;
-            perhaps.retain(|old| !job.rules.contains(old));
-            perhaps.extend(job.rules.iter().cloned());
-            perhaps.drain(..perhaps.len().saturating_sub(PERHAPS_CAP));
-            // Until they are cut, connections may lead to the old and to the new places.
-            state.mapping.targets.extend(job.rules.iter().map(|rule| rule.target));
-            state.change
-        }
+        Action::Probe(job) => probe::begin(state, job),
+        Action::Witness(job) => witness::begin(state, job, now.boot),
+        Action::Tell(job) => notify::begin(&mut state.told, job, now.boot),
+        Action::Lease(job) => lease::begin(state, job),
+        Action::Upstream(job) => upstream::begin(state, job, now.boot),
+        Action::Outside(job) => outside::begin(state, job, now.boot),
+        Action::Tunnel(job) => tunnel::begin(state, job, now.boot),
+        Action::Resolve(job) => source::begin(state, job, now.boot),
+        Action::Map(job) => mapping::begin(&mut state.mapping, job, now.boot),
+    }
+    if is_change {
+        state.change
+    } else {
+        0
     }
 }
 
@@ -126,7 +90,7 @@ fn land(
     let account = state.accounts.get_mut(key)?;
     let flying = account.in_flight.take_if(|job| job.generation == generation)?;
     let records = config.records.iter().filter(|record| account_key(record) == key);
-    let mut mine: Vec<RecordId> = records.flat_map(super::publish::ids).collect();
+    let mut mine = all_ids(records);
     if mine.is_empty() {
         state.accounts.remove(key);
     }
@@ -200,8 +164,8 @@ pub fn published(
     }
     if let Some(account) = state.accounts.get_mut(&job.account) {
         account.memo = memo;
-        let previous = series.of_account(own);
-        account.retry = worst.map(|failure| after(previous.as_ref(), failure, attempt, &series.spent));
+        let previous = series.of_account(&own);
+        account.retry = worst.map(|failure| after(previous, failure, attempt, &series.spent));
     }
     verdicts
 }
@@ -276,10 +240,10 @@ struct Series {
 impl Series {
     /// What a failure of the whole account goes on with: its own series, else the shortest of its records',
     /// if each of them has one.
-    fn of_account(&self, records: Vec<Option<Retry>>) -> Option<Retry> {
-        let records: Option<Vec<Retry>> = records.into_iter().collect();
-        let shortest = records.into_iter().flatten().min_by_key(|retry| retry.tries);
-        self.account.clone().or(shortest)
+    fn of_account<'a>(&'a self, records: &'a [Option<Retry>]) -> Option<&'a Retry> {
+        let shortest = records.iter().flatten().min_by_key(|retry| retry.tries);
+        let each = records.iter().all(Option::is_some);
+        self.account.as_ref().or(shortest.filter(|_| each))
     }
 }
 
@@ -455,7 +419,7 @@ pub fn reconfigured(state: &mut State, before: &Config, now: &Config) {
     outside::reconfigured(state, before, now);
     tunnel::reconfigured(state, before, now);
     state.hits.retain(|name, _| now.mappings.iter().any(|mapping| mapping.name == *name));
-    let keep: Vec<RecordId> = now.records.iter().flat_map(super::publish::ids).collect();
+    let keep = all_ids(&now.records);
     state.records.retain(|id, _| keep.contains(id));
     let keys: Vec<String> = now.records.iter().map(account_key).collect();
     state.accounts.retain(|key, account| account.in_flight.is_some() || keys.contains(key));

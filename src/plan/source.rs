@@ -74,7 +74,7 @@ pub(super) fn plan(config: &Config, world: &World, state: &State, now: Time, pla
         } else if world.resolver && flying < AT_ONCE {
             flying += 1;
             let job = ResolveJob { name: name.to_string(), generation: memory.generation + 1 };
-            plan.actions.push(Action::Resolve(job));
+            plan.actions.push(Action::Resolve(Box::new(job)));
         }
     }
 }

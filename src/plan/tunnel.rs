@@ -191,7 +191,7 @@ pub(super) fn plan(config: &Config, world: &World, state: &State, now: Now, plan
         let lines = lines(config, world, state, now, plan, (tunnel, memory));
         let standing = || memory.lines.values().filter_map(|known| known.open.as_ref());
         if standing().count() != lines.len() || standing().any(|line| !lines.contains(line)) {
-            plan.actions.push(Action::Tunnel(TunnelJob { tunnel: tunnel.name.clone(), lines }));
+            plan.actions.push(Action::Tunnel(Box::new(TunnelJob { tunnel: tunnel.name.clone(), lines })));
         }
     }
 }

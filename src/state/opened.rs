@@ -1,6 +1,7 @@
 //! The rules that may be in force, as lines of the state file: after a kill it is known by them whom a rule let in that is
 //! no more, or narrower now, and whose connections are to be cut.
 
+use super::text::Lines;
 use super::MappingState;
 use crate::config::{value, Network, Ports};
 use crate::plan::Rule;
@@ -10,14 +11,13 @@ use std::net::IpAddr;
 pub(super) const LINE: &str = "open";
 
 /// Writes one line a rule: what of it says who may come, and where to.
-pub(super) fn write(memory: &MappingState, line: &mut impl FnMut(&[&str])) {
+pub(super) fn write(memory: &MappingState, lines: &mut Lines) {
     let applied = memory.applied.as_deref().unwrap_or_default();
     let perhaps = memory.perhaps.iter().filter(|rule| !applied.contains(rule));
     for rule in applied.iter().chain(perhaps) {
         let sources: Vec<String> = rule.sources.iter().map(Network::to_string).collect();
-        let (from, to) = (Ports(rule.src_dport).to_string(), Ports(rule.dest_port).to_string());
-        let (proto, target) = (rule.proto.to_string(), rule.target.to_string());
-        line(&[LINE, &rule.mapping, &proto, &from, &target, &to, &sources.join(" ")]);
+        let (from, to) = (Ports(rule.src_dport), Ports(rule.dest_port));
+        lines.add(&[&LINE, &rule.mapping, &rule.proto, &from, &rule.target, &to, &sources.join(" ")]);
     }
 }
 

@@ -1,11 +1,11 @@
 //! What the owner was told, and what waits to be told: of one boot, so that a restart tells nothing twice and loses
 //! nothing, and passes without a daemon know of each other. One line a fact, as the rest of the state file.
 
-use super::{kind_of, kind_word, Retry};
+use super::text::{time, Lines};
+use super::{kind_word, Retry};
 use crate::map::{Map, Set};
 use crate::model::Time;
 use crate::notify::{About, Note, Occasion};
-use crate::provider::Failure;
 
 /// First fields of this module's lines.
 pub(super) const LINES: [&str; 4] = ["trouble", "exposed", "channel", "note"];
@@ -49,38 +49,46 @@ pub struct ChannelState {
 
 impl Told {
     /// Writes the lines. What is under way still waits: after a kill it is sent again rather than lost.
-    pub(super) fn write(&self, line: &mut dyn FnMut(&[&str])) {
+    pub(super) fn write(&self, lines: &mut Lines) {
         for (key, trouble) in &self.troubles {
             let told = if trouble.told { "told" } else { "-" };
-            line(&["trouble", key, &trouble.since.0.to_string(), told]);
+            lines.add(&[&"trouble", key, &trouble.since.0, &told]);
         }
         for mapping in &self.exposed {
-            line(&["exposed", mapping]);
+            lines.add(&[&"exposed", mapping]);
         }
         for (name, channel) in &self.channels {
             let sent: Vec<String> = channel.sent.iter().map(|at| at.0.to_string()).collect();
-            let (sent, left_out) = (sent.join(" "), channel.left_out.to_string());
-            match channel.retry.as_ref().and_then(|retry| Some((retry, retry.next?))) {
-                None if channel.sent.is_empty() && channel.left_out == 0 => {}
-                None => line(&["channel", name, &left_out, &sent]),
-                Some((retry, next)) => {
-                    let numbers = [u64::from(retry.tries), retry.since.0, retry.started.0, next.0];
-                    let [tries, since, started, next] = numbers.map(|number| number.to_string());
-                    let (kind, text) = (kind_word(retry.failure.kind), &retry.failure.text);
-                    line(&["channel", name, &left_out, &sent, kind, &tries, &since, &started, &next, text]);
+            let (sent, left_out) = (sent.join(" "), &channel.left_out);
+            match &channel.retry {
+                Some(Retry { failure, tries, since, started, next: Some(next), .. }) => {
+                    let kind = kind_word(failure.kind);
+                    let (since, started, next) = (&since.0, &started.0, &next.0);
+                    lines.add(&[
+                        &"channel",
+                        name,
+                        left_out,
+                        &sent,
+                        &kind,
+                        tries,
+                        since,
+                        started,
+                        next,
+                        &failure.text,
+                    ]);
                 }
+                _ if channel.sent.is_empty() && channel.left_out == 0 => {}
+                _ => lines.add(&[&"channel", name, left_out, &sent]),
             }
-            for note in &channel.queue {
-                let (at, occasion, about) = (note.at.0.to_string(), note.occasion.word(), note.about.word());
-                let Note { text, record, camera, address, .. } = note;
-                line(&["note", name, &at, occasion, about, text, record, camera, address]);
+            for Note { text, record, camera, address, at, occasion, about, .. } in &channel.queue {
+                let (occasion, about) = (occasion.word(), about.word());
+                lines.add(&[&"note", name, &at.0, &occasion, &about, text, record, camera, address]);
             }
         }
     }
 
     /// Reads one of [`LINES`]. `None` if it makes no sense.
     pub(super) fn read(&mut self, fields: &[&str]) -> Option<()> {
-        let time = |text: &str| text.parse().ok().map(Time);
         match fields {
             ["trouble", key, since, told] => {
                 let trouble = Trouble { since: time(since)?, told: *told == "told" };
@@ -91,15 +99,8 @@ impl Told {
                 let channel = self.channels.entry((*name).to_string()).or_default();
                 channel.left_out = left_out.parse().ok()?;
                 channel.sent = sent.split_whitespace().map(time).collect::<Option<_>>()?;
-                if let [kind, tries, since, started, next, text] = retry {
-                    channel.retry = Some(Retry {
-                        failure: Failure::new(kind_of(kind)?, *text),
-                        tries: tries.parse().ok()?,
-                        since: time(since)?,
-                        started: time(started)?,
-                        next: Some(time(next)?),
-                        floor: Time::default(),
-                    });
+                if !retry.is_empty() {
+                    channel.retry = Some(Retry::read(retry)?);
                 }
             }
             ["note", name, at, occasion, about, text, record, camera, address] => {
@@ -123,7 +124,7 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::Kind;
+    use crate::provider::{Failure, Kind};
     use crate::state::State;
 
     #[test]

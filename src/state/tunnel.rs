@@ -1,6 +1,7 @@
 //! What is known of the tunnels. The state file says which were used for want of a public address, so that a restart
 //! waits for that no second time; the connections themselves end with the agent.
 
+use super::text::Lines;
 use super::{Retry, State};
 use crate::map::Map;
 use crate::model::Time;
@@ -46,9 +47,9 @@ pub struct LineState {
 
 impl State {
     /// Adds the lines.
-    pub(super) fn add_tunnels(&self, line: &mut dyn FnMut(&[&str])) {
+    pub(super) fn add_tunnels(&self, lines: &mut Lines) {
         for (name, _) in self.tunnels.iter().filter(|(_, memory)| memory.needed) {
-            line(&[LINE, name]);
+            lines.add(&[&LINE, name]);
         }
     }
 

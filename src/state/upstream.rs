@@ -1,5 +1,6 @@
 //! What the state file says of the routers above us: what they gave, so that the next run renews it or takes it away.
 
+use super::text::{time, Lines};
 use super::State;
 use crate::config::Proto;
 use crate::model::Time;
@@ -7,27 +8,19 @@ use crate::plan::upstream::{Grant, Place, Port, Way, LIFETIME};
 
 impl State {
     /// Adds the lines. What is just being asked for counts as given: after a kill it is asked for again, or taken away.
-    pub(super) fn add_upstream(&self, line: &mut dyn FnMut(&[&str])) {
+    pub(super) fn add_upstream(&self, lines: &mut Lines) {
         if self.upstream.is_empty() {
             return;
         }
         let nonce: String = self.nonce.iter().map(|byte| format!("{byte:02x}")).collect();
-        line(&["nonce", &nonce]);
+        lines.add(&[&"nonce", &nonce]);
         for (wan, memory) in &self.upstream {
             let (Some(place), Some(way)) = (memory.place, memory.way) else { continue };
             if memory.grants.is_empty() && memory.in_flight.is_none() {
                 continue;
             }
-            let epoch = memory.epoch.unwrap_or_default();
-            line(&[
-                "above",
-                wan,
-                &place.gateway.to_string(),
-                &place.local.to_string(),
-                &way.to_string(),
-                &epoch.0.to_string(),
-                &epoch.1 .0.to_string(),
-            ]);
+            let (epoch, at) = memory.epoch.unwrap_or_default();
+            lines.add(&[&"above", wan, &place.gateway, &place.local, &way, &epoch, &at.0]);
             let asked = memory.in_flight.iter().flat_map(|job| &job.asks);
             let asked = asked.filter(|ask| memory.grants.iter().all(|grant| grant.port != ask.port));
             let asked = asked.map(|ask| Grant {
@@ -38,10 +31,7 @@ impl State {
             });
             for grant in memory.grants.iter().copied().chain(asked) {
                 let (proto, port) = grant.port;
-                let numbers =
-                    [port.into(), grant.external.into(), grant.lifetime].map(|n: u32| n.to_string());
-                let [port, external, lifetime] = &numbers;
-                line(&["granted", wan, &proto.to_string(), port, external, lifetime]);
+                lines.add(&[&"granted", wan, &proto, &port, &grant.external, &grant.lifetime]);
             }
         }
     }
@@ -58,7 +48,7 @@ impl State {
                 let memory = self.upstream.entry((*wan).to_string()).or_default();
                 memory.place = Some(Place { gateway: gateway.parse().ok()?, local: local.parse().ok()? });
                 memory.way = Way::ALL.into_iter().find(|known| known.to_string() == *way);
-                let epoch = (epoch.parse().ok()?, Time(at.parse().ok()?));
+                let epoch = (epoch.parse().ok()?, time(at)?);
                 memory.epoch = Some(epoch).filter(|_| epoch.1 != Time::default());
             }
             ["granted", wan, proto, port, external, lifetime] => {

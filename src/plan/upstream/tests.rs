@@ -1,4 +1,9 @@
+//! The router above us: its answers, its epoch, and what is said of it.
+
+use super::answer::has_restarted;
 use super::*;
+use crate::config::Proto;
+use std::net::Ipv4Addr;
 
 fn place() -> Place {
     Place { gateway: Ipv4Addr::new(192, 168, 0, 1), local: Ipv4Addr::new(192, 168, 0, 2) }
