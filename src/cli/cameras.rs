@@ -3,6 +3,7 @@
 
 use super::output::{complain, say, tell, Progress};
 use super::{unexpected, Fault, OK, USAGE};
+use crate::act::thread::wait;
 use crate::agent::{random, read_bytes, read_config, understand};
 use crate::camera::evidence::{Device, Service};
 use crate::camera::find::{self, Found};
@@ -44,7 +45,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     }
     let progress = Progress::new();
     let seed = [random(), random(), random(), random()];
-    let found = smol::block_on(find::find(paths, &config, seed, &|line| progress.show(line)));
+    let found = wait(find::find(paths, &config, seed, &|line| progress.show(line)));
     progress.end();
     let found = found?;
     let text = read_bytes(&paths.config, FILE_CAP as u64).unwrap_or_default();
@@ -207,19 +208,18 @@ fn in_json(found: &Found, offers: &[Offer]) -> String {
     let camera = |offer: &Offer| {
         let device = offer.device;
         let services = device.services.iter().map(|service| {
-            let object =
-                Object::new().num("port", service.port.into()).str("protocol", &service.how.to_string());
+            let object = Object::new().num("port", service.port.into()).shown("protocol", &service.how);
             let object = match service.found {
                 Protection::Password(_) => object.bool("password", true),
                 Protection::Open => object.bool("password", false),
                 _ => object.raw("password", "null"),
             };
-            object.str("says", &service.found.to_string()).end()
+            object.shown("says", &service.found).end()
         });
         let ways = device.ways().map(crate::wire::json::quoted);
-        let mut object = Object::new().str("address", &device.addr.to_string());
+        let mut object = Object::new().shown("address", &device.addr);
         object = match device.mac {
-            Some(mac) => object.str("mac", &mac.to_string()),
+            Some(mac) => object.shown("mac", &mac),
             None => object.raw("mac", "null"),
         };
         object = object.str("name", &device.name).str("model", &device.model);
@@ -255,7 +255,7 @@ fn write(paths: &Paths, name: &str, which: Option<&str>, offers: &[Offer]) -> Re
     let sections = offer.sections(name);
     let file = UciFile::new(&paths.config, FILE_CAP);
     let edit = |text: &[u8]| add(paths, text, name, &sections);
-    smol::block_on(file.update(&edit))?;
+    wait(file.update(&edit))?;
     say(&format!("written to {}:\n\n{sections}\n", printable(&paths.config.display().to_string())));
     let obstacle = section::obstacle(offer.device);
     if !obstacle.is_empty() {

@@ -255,7 +255,7 @@ fn creation(wanted: &Wanted, wishes: Wishes) -> Object {
     Object::new()
         .str("type", wanted.id.family.rtype())
         .str("name", &wanted.id.domain)
-        .str("content", &wanted.addr.to_string())
+        .shown("content", &wanted.addr)
         .num("ttl", ttl)
         .bool("proxied", proxied)
 }
@@ -267,7 +267,7 @@ fn change<'a>(wanted: &'a Wanted, found: &Found, wishes: Wishes) -> Option<Write
     if found.addr == Some(wanted.addr) && proxied == found.proxied && ttl.is_none() {
         return None;
     }
-    let mut body = Object::new().str("content", &wanted.addr.to_string());
+    let mut body = Object::new().shown("content", &wanted.addr);
     if let Some(ttl) = ttl {
         body = body.num("ttl", ttl);
     }

@@ -75,12 +75,12 @@ impl View<'_> {
             .str("provider", &record.provider)
             .str("standing", standing);
         object = match wish(self.config, self.world, self.state, record, id.family) {
-            Wish::Address(addr) => object.str("wanted", &addr.to_string()),
+            Wish::Address(addr) => object.shown("wanted", &addr),
             Wish::Wait(why) => object.str("waiting", &why),
         };
         if let Some(memory) = self.memory(record, id) {
             if let Known::Published(addr) | Known::Remembered(addr) = memory.known {
-                object = object.str("published", &addr.to_string());
+                object = object.shown("published", &addr);
             }
             if let Some(at) = memory.changed_at {
                 object = object.num("changed_at", at as i64);
@@ -92,7 +92,7 @@ impl View<'_> {
                 Seen::After(time) => {
                     object.str("seen", "at all name servers").num("seen_after_ms", millis(*time) as i64)
                 }
-                Seen::Unconfirmed(why) => object.str("seen", &format!("could not confirm: {why}")),
+                Seen::Unconfirmed(why) => object.shown("seen", &format_args!("could not confirm: {why}")),
             };
         }
         match self.retry(record, id) {
@@ -120,15 +120,14 @@ impl View<'_> {
             object = verdict.to_json(object);
         }
         if let Some(addr) = memory.addr {
-            object = object.str("address", &addr.to_string());
+            object = object.shown("address", &addr);
             object = object.bool("confirmed", self.is_near(addr));
         }
         if self.config.has_ipv6(camera) {
             object = match six::place(self.config, self.world, &memory, camera) {
                 Ok(place) => {
                     let addr = place.addr;
-                    let object =
-                        object.str("address6", &addr.to_string()).bool("confirmed6", self.is_near(addr));
+                    let object = object.shown("address6", &addr).bool("confirmed6", self.is_near(addr));
                     object.bool("heard6", place.heard)
                 }
                 Err(why) => object.str("no_address6", &why),
@@ -173,7 +172,7 @@ impl View<'_> {
         let memory = &self.state.leases;
         let refused = memory.refused.iter().find(|(name, _)| *name == camera.name).map(|(_, why)| why);
         match (memory.pinned.get(&camera.name), refused.or(memory.failure.as_ref())) {
-            (Some(pinned), _) => object.str("static_lease", &pinned.addr.to_string()),
+            (Some(pinned), _) => object.shown("static_lease", &pinned.addr),
             (None, Some(why)) => object.str("static_lease_failure", why),
             (None, None) => object,
         }
@@ -189,7 +188,7 @@ impl View<'_> {
             return object;
         }
         object
-            .str("protection", &found.to_string())
+            .shown("protection", found)
             .num("checked_s", self.ago(probe.at))
             .num("next_check_s", probe.next.since(self.now.boot).as_secs() as i64)
     }
@@ -198,17 +197,17 @@ impl View<'_> {
         let object = Object::new()
             .str("name", &mapping.name)
             .str("camera", &mapping.camera)
-            .str("port", &Ports(mapping.src_dport).to_string())
-            .str("camera_port", &Ports(mapping.dest_port).to_string())
+            .shown("port", &Ports(mapping.src_dport))
+            .shown("camera_port", &Ports(mapping.dest_port))
             .bool("open", self.is_open(mapping));
         let object = self
             .way_in(mapping)
             .to_json(object)
             .num("hits", self.state.hits.get(&mapping.name).map_or(0, |count| *count as i64));
         let object = match &mapping.schedule {
-            Some(schedule) => object
-                .str("schedule", &schedule.to_string())
-                .bool("rests", rests(mapping, self.world, self.now)),
+            Some(schedule) => {
+                object.shown("schedule", schedule).bool("rests", rests(mapping, self.world, self.now))
+            }
             None => object,
         };
         let object = self.protection(mapping, object);
@@ -227,7 +226,7 @@ impl View<'_> {
         match exposure(self.config, self.world, self.state, mapping, self.now) {
             Exposure::Open(rules) => match (rules.first(), self.refusal(mapping)) {
                 (_, Some(why)) => object.str("closed", why).end(),
-                (Some(rule), None) => object.str("target", &rule.target.to_string()).end(),
+                (Some(rule), None) => object.shown("target", &rule.target).end(),
                 (None, None) => object.end(),
             },
             Exposure::Closed(why) => object.str("closed", &why).end(),
@@ -263,10 +262,10 @@ impl View<'_> {
 
     /// One family of a mapping that has both.
     fn way(&self, mapping: &Mapping, family: Family) -> String {
-        let object = Object::new().str("family", &family.to_string());
+        let object = Object::new().shown("family", &family);
         match way(self.config, self.world, self.state, mapping, family, self.now) {
             Exposure::Open(rules) => match rules.first() {
-                Some(rule) => object.str("target", &rule.target.to_string()).end(),
+                Some(rule) => object.shown("target", &rule.target).end(),
                 None => object.end(),
             },
             Exposure::Closed(why) | Exposure::Until(_, why) => object.str("closed", &why).end(),

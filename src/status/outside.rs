@@ -32,10 +32,10 @@ impl View<'_> {
             let (target, memory) = self.tried(mapping, family)?;
             let object = Object::new()
                 .str("mapping", &mapping.name)
-                .str("address", &target.addr.to_string())
+                .shown("address", &target.addr)
                 .num("port", target.port.into());
             let object = match memory.and_then(|memory| memory.found) {
-                Some((verdict, at)) => object.str("says", &verdict.to_string()).num("tried_s", self.ago(at)),
+                Some((verdict, at)) => object.shown("says", &verdict).num("tried_s", self.ago(at)),
                 None => object,
             };
             Some(match memory.and_then(|memory| memory.failure.as_ref()) {

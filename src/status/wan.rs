@@ -24,7 +24,7 @@ impl View<'_> {
             };
             match line.addr {
                 Reading::Seen { value, at } => {
-                    let object = object.str("address", &value.to_string());
+                    let object = object.shown("address", &value);
                     self.reach(wan, family, value, object).num("since_s", self.ago(at))
                 }
                 Reading::Lost { since } => object.str("reach", "offline").num("lost_s", self.ago(since)),
@@ -57,7 +57,7 @@ impl View<'_> {
     /// How a line is reached, how that is known, what it means, and what witnesses said.
     fn reach(&self, wan: &Wan, family: Family, addr: IpAddr, object: Object) -> Object {
         let found = standing(self.world, self.state, wan, family);
-        let Some(_) = found.own else { return object.str("reach", &reach(addr, &wan.accept).to_string()) };
+        let Some(_) = found.own else { return object.shown("reach", &reach(addr, &wan.accept)) };
         let above = witness::outside(self.world, self.state, wan).filter(|_| family == Family::V4);
         if above.is_some() && found.reach != Reach::Public {
             return object.str("reach", ONE_NAT);
@@ -68,7 +68,7 @@ impl View<'_> {
         };
         let mut object = object.str("reach", &text).str("known_by", found.known.word());
         if let Some(seen) = found.seen {
-            object = object.str("seen_as", &seen.to_string());
+            object = object.shown("seen_as", &seen);
         }
         let means = found.means(family, witness::has_public_v6(self.world, self.state, wan));
         if let Some(means) = means.filter(|_| witness::is_wanted(self.config, wan, family)) {
@@ -83,7 +83,7 @@ impl View<'_> {
     /// What the last round of questions brought.
     fn heard(&self, memory: &Hearing, object: Object) -> Object {
         let vote = |vote: &witness::Vote| {
-            Object::new().str("witness", &vote.operator).str("says", &vote.addr.to_string()).end()
+            Object::new().str("witness", &vote.operator).shown("says", &vote.addr).end()
         };
         let fault = |(operator, why): &(String, String)| {
             Object::new().str("witness", operator).str("failure", why).end()
@@ -110,12 +110,12 @@ impl View<'_> {
         let memory = self.router_above(wan)?;
         let (well, says) = upstream::sentence(memory, wan)?;
         let well = well && standing(self.world, self.state, wan, Family::V4).refuted.is_none();
-        let mut object = Object::new().str("gateway", &memory.place?.gateway.to_string());
+        let mut object = Object::new().shown("gateway", &memory.place?.gateway);
         if let Some(way) = memory.way {
-            object = object.str("way", &way.to_string());
+            object = object.shown("way", &way);
         }
         if let Some(addr) = memory.external {
-            object = object.str("address", &addr.to_string());
+            object = object.shown("address", &addr);
         }
         Some(object.bool("well", well).str("says", &says).end())
     }
@@ -139,11 +139,10 @@ fn interface(interface: &Interface) -> String {
 }
 
 fn delegated(given: &Delegated) -> String {
-    let part = |(name, part): &(String, Network)| {
-        Object::new().str("interface", name).str("prefix", &part.to_string()).end()
-    };
+    let part =
+        |(name, part): &(String, Network)| Object::new().str("interface", name).shown("prefix", part).end();
     Object::new()
-        .str("prefix", &given.prefix.to_string())
+        .shown("prefix", &given.prefix)
         .str("interface", &given.interface)
         .raw("assigned", &array(given.assigned.iter().map(part)))
         .end()

@@ -187,20 +187,26 @@ pub fn array<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
 
 /// Writes an object, key by key: `Object::new().str("type", "A").num("ttl", 1).end()`.
 #[derive(Clone, Debug)]
+#[allow(clippy::box_collection, reason = "it goes from call to call, and so it fits into a register")]
 pub struct Object {
-    out: String,
+    out: Box<String>,
 }
 
 impl Object {
     /// An object without entries.
     #[allow(clippy::new_without_default, reason = "an unfinished text is no useful default")]
     pub fn new() -> Object {
-        Object { out: String::from("{") }
+        Object { out: Box::new(String::from("{")) }
     }
 
     /// Adds a string.
     pub fn str(self, key: &str, value: &str) -> Object {
         self.raw(key, &quoted(value))
+    }
+
+    /// Adds what is shown of a value as a string.
+    pub fn shown(self, key: &str, value: &dyn fmt::Display) -> Object {
+        self.str(key, &value.to_string())
     }
 
     /// Adds a whole number.
@@ -227,7 +233,7 @@ impl Object {
     /// The object's text.
     pub fn end(mut self) -> String {
         self.out.push('}');
-        self.out
+        *self.out
     }
 }
 

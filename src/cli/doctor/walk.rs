@@ -7,6 +7,7 @@ use crate::act::http::Http;
 use crate::act::net::{all, within, Work};
 use crate::act::publish::Outside;
 use crate::act::readback::{self, Published, Seen, Servers};
+use crate::act::thread::wait;
 use crate::agent::{random, read_config, Reading};
 use crate::camera::{self, lan};
 use crate::cli::run::USER_AGENT;
@@ -107,7 +108,7 @@ pub fn walk(paths: &Paths, tell: &dyn Fn(&str)) -> Vec<Told> {
     };
     tell("looking at the network");
     let status = control::ask(paths, &Question::Status).map(|told| told.unwrap_or(Json::Null));
-    let facts = smol::block_on(facts(paths, config, status.clone().unwrap_or(Json::Null)));
+    let facts = wait(facts(paths, config, status.clone().unwrap_or(Json::Null)));
     let text = text(&paths.root, "etc/resolv.conf");
     let servers = Servers { resolvers: readback::resolvers(&text), fixed: Vec::new(), port: PORT };
     let mut walk = Walk {
@@ -228,7 +229,7 @@ fn gateway(walk: &mut Walk) -> Finding {
         let world = walk.facts.world.wans.get(&wan.name).cloned().unwrap_or_default();
         let gateway = world.gateway.map(IpAddr::from);
         let route = world.v4.route || world.v6.route;
-        let answer = if route { smol::block_on(hop::answers(gateway, &behind, &name)) } else { None };
+        let answer = if route { wait(hop::answers(gateway, &behind, &name)) } else { None };
         Hop { wan: wan.name.clone(), gateway, route, answer }
     };
     ways::gateway(&walk.facts.config.wans.iter().map(one).collect::<Vec<_>>())
@@ -239,7 +240,7 @@ fn resolver(walk: &mut Walk) -> Finding {
     let mut asked = Vec::new();
     let mut lie = None;
     for resolver in &walk.servers.resolvers {
-        let question = |name, rtype| smol::block_on(dns::query(*resolver, name, rtype, true, QUESTION));
+        let question = |name, rtype| wait(dns::query(*resolver, name, rtype, true, QUESTION));
         let told = match question(&name, TYPE_SOA) {
             Ok(answer) if matches!(answer.rcode(), RCODE_NOERROR | RCODE_NXDOMAIN) => Ok(()),
             Ok(answer) => Err(format!("resolver {resolver} {}", readback::refusal(answer.rcode()))),
@@ -273,7 +274,7 @@ fn servers(walk: &mut Walk) -> Finding {
     for name in walk.names() {
         for family in Family::BOTH {
             (walk.tell)(&format!("asking the name servers for {name} {}", family.rtype()));
-            let look = smol::block_on(within(until, readback::look(&name, family, &walk.servers)));
+            let look = wait(within(until, readback::look(&name, family, &walk.servers)));
             let late = || Err(Failure::new(Kind::NotReady, format!("{name}: no answer in time")));
             walk.looked.push((name.clone(), family, look.unwrap_or_else(late)));
         }
@@ -299,7 +300,7 @@ fn shadow(walk: &mut Walk) -> Finding {
             continue;
         }
         let beside = format!("porchlight-{:08x}.{parent}", random());
-        let look = smol::block_on(within(until, readback::look(&beside, id.family, &walk.servers)));
+        let look = wait(within(until, readback::look(&beside, id.family, &walk.servers)));
         if let Some(Ok(told)) = look {
             if let Seen::Address(addrs) = told.agreed() {
                 wild.push((id.domain, addrs));
@@ -353,14 +354,14 @@ fn public(walk: &mut Walk) -> Finding {
             }));
         }
     }
-    smol::block_on(all(works));
+    wait(all(works));
     names::public(&heard.into_inner())
 }
 
 fn camera(walk: &mut Walk) -> Finding {
     for (name, inquiry) in door::questions(&walk.facts) {
         (walk.tell)(&format!("asking the camera at {}", inquiry.target));
-        walk.said.push((name, smol::block_on(camera::ask(&inquiry, CAMERA))));
+        walk.said.push((name, wait(camera::ask(&inquiry, CAMERA))));
     }
     door::camera(&walk.facts, &walk.said)
 }
@@ -370,19 +371,19 @@ fn port(walk: &mut Walk) -> Finding {
     let lines = walk.facts.world.wans.values().flat_map(|wan| [wan.v4, wan.v6]);
     let wan_addrs: Vec<IpAddr> = lines.filter_map(|line| line.addr.seen()).collect();
     let redirects = redirects(&walk.rules).list;
-    door::port(&walk.facts, &smol::block_on(holders::conflicts(&walk.paths.root, &redirects, &wan_addrs)))
+    door::port(&walk.facts, &wait(holders::conflicts(&walk.paths.root, &redirects, &wan_addrs)))
 }
 
 fn rule(walk: &mut Walk) -> Finding {
     if let (false, Ok(carrier)) = (walk.rules.is_empty(), carrier(&walk.facts.config, &walk.facts.world)) {
-        walk.present = smol::block_on(present::look(&Nft::new(&walk.paths.root), carrier, &walk.rules));
+        walk.present = wait(present::look(&Nft::new(&walk.paths.root), carrier, &walk.rules));
     }
     door::rule(&walk.facts, &walk.rules, &walk.present)
 }
 
 fn drops(walk: &mut Walk) -> Finding {
     let (targets, plain) = door::targets(&walk.rules);
-    let droppers = smol::block_on(Nft::new(&walk.paths.root).droppers(&targets, &plain));
+    let droppers = wait(Nft::new(&walk.paths.root).droppers(&targets, &plain));
     door::drops(&walk.rules, &droppers)
 }
 
