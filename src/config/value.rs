@@ -34,6 +34,11 @@ pub fn quoted(text: &str) -> String {
     format!("'{}{more}'", printable(&cut))
 }
 
+/// What is said of a value, which is quoted before it: `'eth 0' is not ...`.
+pub fn sentence(text: &str, says: &str) -> String {
+    format!("{} {says}", quoted(text))
+}
+
 impl Kind {
     /// Checks a value and gives it in its one canonical spelling.
     ///
@@ -57,7 +62,7 @@ impl Kind {
             },
             Kind::Text | Kind::Reference(_) | Kind::Provider => plain(text),
             Kind::Path if text.starts_with('/') => plain(text),
-            Kind::Path => Err(format!("{} is not a whole path; it begins with /", quoted(text))),
+            Kind::Path => Err(sentence(text, "is not a whole path; it begins with /")),
             Kind::Url if text.starts_with("https://") || text.starts_with("http://") => plain(text),
             Kind::Url => Err("is not a URL; it begins with https:// or http://".into()),
             Kind::Device => device(text).map(|device| device.to_string()),
@@ -104,7 +109,7 @@ pub fn flag(text: &str) -> Result<bool, String> {
     match text {
         "1" | "yes" | "on" | "true" | "enabled" => Ok(true),
         "0" | "no" | "off" | "false" | "disabled" => Ok(false),
-        _ => Err(format!("{} is neither on nor off; write '1' or '0'", quoted(text))),
+        _ => Err(sentence(text, "is neither on nor off; write '1' or '0'")),
     }
 }
 
@@ -134,7 +139,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let millis = number.parse::<u64>().ok().zip(scale).and_then(|(number, scale)| number.checked_mul(scale));
     millis
         .map(Duration::from_millis)
-        .ok_or_else(|| format!("{} is not a duration; write 30, 30s, 10m, 1h, 2d or 200ms", quoted(text)))
+        .ok_or_else(|| sentence(text, "is not a duration; write 30, 30s, 10m, 1h, 2d or 200ms"))
 }
 
 /// A duration in the largest unit that needs no fraction, as it is written in the file.
@@ -172,7 +177,7 @@ pub fn device(text: &str) -> Result<Device, String> {
         _ if fits && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+@".contains(&b)) => {
             Ok(Device::Named(text.to_string()))
         }
-        _ => Err(format!("{} is not a device's name; write one such as eth0, or auto", quoted(text))),
+        _ => Err(sentence(text, "is not a device's name; write one such as eth0, or auto")),
     }
 }
 
@@ -183,7 +188,7 @@ pub fn device(text: &str) -> Result<Device, String> {
 pub fn interface(text: &str) -> Result<String, String> {
     let fits = (1..=INTERFACE_CAP).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    let wrong = || format!("{} is not an interface of netifd; write one such as wan or wan6", quoted(text));
+    let wrong = || sentence(text, "is not an interface of netifd; write one such as wan or wan6");
     fits.then(|| text.to_string()).ok_or_else(wrong)
 }
 
@@ -211,13 +216,10 @@ pub fn domain(text: &str) -> Result<String, String> {
         ));
     }
     if name.parse::<IpAddr>().is_ok() || labels.rsplit('.').next().is_some_and(is_number) {
-        return Err(format!("{} is not a domain name but an address or a number", quoted(text)));
+        return Err(sentence(text, "is not a domain name but an address or a number"));
     }
     if !labels.contains('.') {
-        return Err(format!(
-            "{} is not a whole domain name; write all of it, such as cam.example.com",
-            quoted(text)
-        ));
+        return Err(sentence(text, "is not a whole domain name; write all of it, such as cam.example.com"));
     }
     Ok(name)
 }
@@ -237,9 +239,7 @@ fn is_number(label: &str) -> bool {
 fn host(text: &str) -> Result<String, String> {
     match text.len() <= NAME_CAP && text.split('.').all(is_label) {
         true => Ok(text.to_ascii_lowercase()),
-        false => {
-            Err(format!("{} is not a host name, as the camera tells it to the DHCP server", quoted(text)))
-        }
+        false => Err(sentence(text, "is not a host name, as the camera tells it to the DHCP server")),
     }
 }
 
@@ -248,11 +248,10 @@ fn host(text: &str) -> Result<String, String> {
 /// # Errors
 /// The reason why it is none.
 pub fn mac(text: &str) -> Result<Mac, String> {
-    let found =
-        Mac::parse(text).ok_or_else(|| format!("{} is not a MAC; write AA:BB:CC:DD:EE:FF", quoted(text)))?;
+    let found = Mac::parse(text).ok_or_else(|| sentence(text, "is not a MAC; write AA:BB:CC:DD:EE:FF"))?;
     let Mac([first, ..]) = found;
     match first & 1 == 1 || found == Mac([0; 6]) {
-        true => Err(format!("{} is no device's own MAC", quoted(text))),
+        true => Err(sentence(text, "is no device's own MAC")),
         false => Ok(found),
     }
 }
@@ -263,15 +262,12 @@ pub fn mac(text: &str) -> Result<Mac, String> {
 /// The reason why it is none.
 pub fn target(text: &str) -> Result<Ipv4Addr, String> {
     if text.parse::<Ipv6Addr>().is_ok() {
-        return Err(format!(
-            "{} is IPv6: not built yet; write the camera's IPv4 address or its MAC",
-            quoted(text)
-        ));
+        return Err(sentence(text, "is IPv6: not built yet; write the camera's IPv4 address or its MAC"));
     }
-    let addr: Ipv4Addr = text.parse().map_err(|_| format!("{} is not an IPv4 address", quoted(text)))?;
+    let addr: Ipv4Addr = text.parse().map_err(|_| sentence(text, "is not an IPv4 address"))?;
     let [first, ..] = addr.octets();
     match first == 0 || first >= 224 || addr.is_loopback() {
-        true => Err(format!("{} is not the address of a device on the LAN", quoted(text))),
+        true => Err(sentence(text, "is not the address of a device on the LAN")),
         false => Ok(addr),
     }
 }
@@ -283,10 +279,7 @@ pub fn target(text: &str) -> Result<Ipv4Addr, String> {
 pub fn suffix(text: &str) -> Result<u64, String> {
     match text.parse::<Ipv6Addr>().map(|addr| u64::try_from(addr.to_bits())) {
         Ok(Ok(bits)) if bits != 0 => Ok(bits),
-        _ => Err(format!(
-            "{} is not the second half of an IPv6 address; write one such as ::1234",
-            quoted(text)
-        )),
+        _ => Err(sentence(text, "is not the second half of an IPv6 address; write one such as ::1234")),
     }
 }
 
@@ -295,7 +288,7 @@ pub fn suffix(text: &str) -> Result<u64, String> {
 /// # Errors
 /// The reason why it is none.
 pub fn network(text: &str) -> Result<Network, String> {
-    let wrong = || format!("{} is not a network; write one such as 198.51.100.0/24", quoted(text));
+    let wrong = || sentence(text, "is not a network; write one such as 198.51.100.0/24");
     Network::parse(text).ok_or_else(wrong)
 }
 
@@ -316,10 +309,9 @@ pub fn source(text: &str) -> Result<Source, String> {
     if let Some(net) = Network::parse(text) {
         return Ok(Source::Network(net));
     }
-    let wrong =
-        |_| format!("{} is neither a network, such as 198.51.100.0/24, nor a host's name", quoted(text));
+    let wrong = |_| sentence(text, "is neither a network, such as 198.51.100.0/24, nor a host's name");
     match domain(text).map_err(wrong)? {
-        name if name.starts_with('*') => Err(format!("{} has no addresses of its own", quoted(text))),
+        name if name.starts_with('*') => Err(sentence(text, "has no addresses of its own")),
         name => Ok(Source::Name(name)),
     }
 }
@@ -333,7 +325,7 @@ pub fn ports(text: &str) -> Result<(u16, u16), String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     match port(first).zip(port(last)) {
         Some((first, last)) if first <= last => Ok((first, last)),
-        _ => Err(format!("{} is not a port from 1 to 65535, nor a range such as 8000-8010", quoted(text))),
+        _ => Err(sentence(text, "is not a port from 1 to 65535, nor a range such as 8000-8010")),
     }
 }
 

@@ -89,15 +89,14 @@ pub(super) fn address<'a>(
 }
 
 /// The ids that a record section stands for.
-pub fn ids(record: &Record) -> impl Iterator<Item = RecordId> + '_ {
-    record.domains.iter().flat_map(move |domain| {
-        let id = |family: &Family| RecordId {
-            record: record.name.clone(),
-            domain: domain.clone(),
-            family: *family,
-        };
-        record.families.iter().map(id)
-    })
+pub fn ids(record: &Record) -> std::vec::IntoIter<RecordId> {
+    let mut ids = Vec::new();
+    for domain in &record.domains {
+        for family in &record.families {
+            ids.push(RecordId { record: record.name.clone(), domain: domain.clone(), family: *family });
+        }
+    }
+    ids.into_iter()
 }
 
 /// One record that differs from what is wanted.

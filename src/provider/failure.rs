@@ -1,6 +1,7 @@
 //! What failed, and what is to be done about it.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 /// One variant per thing to do.
@@ -45,9 +46,14 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A decision and the words for the owner: what failed and what to do. Never holds a secret.
+/// A decision and the words for the owner: what failed and what to do. Never holds a secret. In a box, as each answer that
+/// goes from hand to hand could be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct Failure(Box<Particulars>);
+
+/// What there is to know of a [`Failure`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Particulars {
     /// What to do about it.
     pub kind: Kind,
     /// What failed, with the service's own code and words, and the mend.
@@ -61,12 +67,24 @@ pub struct Failure {
 impl Failure {
     /// A failure without a waiting time. [`Kind::NotReady`] says that nothing was sent, see [`Failure::sent`].
     pub fn new(kind: Kind, text: impl Into<String>) -> Failure {
-        Failure { kind, text: text.into(), retry_after: None, sent: kind != Kind::NotReady }
+        let (text, sent) = (text.into(), kind != Kind::NotReady);
+        Failure(Box::new(Particulars { kind, text, retry_after: None, sent }))
     }
 
     /// An option that the account is known by is not set.
     pub fn unset(option: &str) -> Failure {
         Failure::new(Kind::Credentials, format!("option {option} is not set"))
+    }
+
+    /// The same in other words.
+    pub fn saying(mut self, text: String) -> Failure {
+        self.text = text;
+        self
+    }
+
+    /// Its words alone.
+    pub fn words(self) -> String {
+        self.0.text
     }
 
     /// The same, of a request that did leave.
@@ -85,6 +103,20 @@ impl Failure {
     pub fn after(mut self, wait: Duration) -> Failure {
         self.retry_after = Some(wait);
         self
+    }
+}
+
+impl Deref for Failure {
+    type Target = Particulars;
+
+    fn deref(&self) -> &Particulars {
+        &self.0
+    }
+}
+
+impl DerefMut for Failure {
+    fn deref_mut(&mut self) -> &mut Particulars {
+        &mut self.0
     }
 }
 

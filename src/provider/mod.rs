@@ -16,7 +16,7 @@ pub mod web;
 use crate::map::Map;
 use crate::model::{Family, RecordId};
 use crate::secret::Secret;
-pub use failure::{Failure, Kind};
+pub use failure::{Failure, Kind, Particulars};
 use std::net::IpAddr;
 pub use table::{aliases, find, nearest, own_name, PROVIDERS};
 

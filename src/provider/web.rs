@@ -267,8 +267,11 @@ pub fn ends_account(kind: Kind) -> bool {
 /// The verdict on a record that was not tried because of a neighbour's failure.
 pub fn not_tried(because: &Failure) -> Failure {
     // What was not sent has nothing to confirm.
-    let kind = if because.kind == Kind::Unconfirmed { Kind::Unreachable } else { because.kind };
-    Failure { kind, text: format!("not tried, since before it: {}", because.text), ..because.clone() }
+    let mut failure = because.clone().saying(format!("not tried, since before it: {}", because.text));
+    if because.kind == Kind::Unconfirmed {
+        failure.kind = Kind::Unreachable;
+    }
+    failure
 }
 
 /// True for an answer that made no sense.

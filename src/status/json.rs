@@ -20,11 +20,10 @@ const REST: &str = "when the configuration changes, or `porchlight trigger` asks
 impl View<'_> {
     /// The whole document.
     pub fn to_json(&self) -> String {
-        let records = self
-            .config
-            .records
-            .iter()
-            .flat_map(|record| ids(record).map(move |id| self.record(record, &id)).collect::<Vec<_>>());
+        let mut records = Vec::new();
+        for record in &self.config.records {
+            records.extend(ids(record).map(|id| self.record(record, &id)));
+        }
         let (reachable, verdict) = self.summary();
         Object::new()
             .str("version", env!("CARGO_PKG_VERSION"))
@@ -239,8 +238,8 @@ impl View<'_> {
     /// A name of `list src_ip`.
     fn source(&self, name: &str) -> String {
         let memory = self.state.names.get(name);
-        let addrs = memory.iter().flat_map(|memory| memory.addrs.iter().flatten());
-        let addrs = addrs.map(|addr| format!("\"{addr}\""));
+        let known = memory.and_then(|memory| memory.addrs.as_deref()).unwrap_or_default();
+        let addrs = known.iter().map(|addr| format!("\"{addr}\""));
         let object = Object::new().str("name", name).raw("addresses", &array(addrs));
         match memory.and_then(|memory| memory.failure.as_ref()) {
             Some(why) => object.str("failure", why).end(),

@@ -101,12 +101,13 @@ impl Zone {
     pub fn edges(&self, unix: i64, within: i64) -> Vec<(i64, bool)> {
         let Some(summer) = &self.summer else { return Vec::new() };
         let year = year_of(unix.div_euclid(DAY));
-        let of_year = |year| {
-            let begins = summer.begins.at(year) - self.standard;
-            [(begins, true), (summer.ends.at(year) - summer.offset, false)]
-        };
-        let near = |(at, _): &(i64, bool)| (at - unix).abs() <= within;
-        (year - 2..=year + 1).flat_map(of_year).filter(near).collect()
+        let mut edges = Vec::new();
+        for year in year - 2..=year + 1 {
+            edges.push((summer.begins.at(year) - self.standard, true));
+            edges.push((summer.ends.at(year) - summer.offset, false));
+        }
+        edges.retain(|(at, _)| (at - unix).abs() <= within);
+        edges
     }
 }
 

@@ -144,18 +144,15 @@ pub fn walk(paths: &Paths, tell: &dyn Fn(&str)) -> Vec<Told> {
 async fn facts(paths: &Paths, config: Config, status: Json) -> Facts {
     let boot_id = clock::boot_id(&paths.root).unwrap_or_default();
     let mut state = state::peek(&paths.state, &boot_id);
-    let known = state.cameras.values();
-    let (bound, addrs): (Vec<Option<Mac>>, Vec<Option<IpAddr>>) =
-        known.map(|camera| (camera.bound, camera.addr)).unzip();
-    let macs: Vec<Mac> = config
-        .cameras
-        .iter()
-        .flat_map(|camera| &camera.macs)
-        .copied()
-        .chain(bound.into_iter().flatten())
-        .collect();
-    let ips: Vec<IpAddr> =
-        config.cameras.iter().filter_map(|camera| camera.ip).chain(addrs.into_iter().flatten()).collect();
+    let (mut macs, mut ips): (Vec<Mac>, Vec<IpAddr>) = (Vec::new(), Vec::new());
+    for camera in &config.cameras {
+        macs.extend(&camera.macs);
+        ips.extend(camera.ip);
+    }
+    for camera in state.cameras.values() {
+        macs.extend(camera.bound);
+        ips.extend(camera.addr);
+    }
     let mut world = lan::look(paths, &config, (&macs, &ips)).await.unwrap_or_default();
     let found = Backend::new(&paths.root).find().await;
     (world.fw4, world.procd, world.complete) = (found.fw4, found.procd, true);
@@ -190,8 +187,10 @@ impl Walk<'_> {
 
     /// The names of the records, each once.
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.facts.config.records.iter().flat_map(|record| record.domains.clone()).collect();
+        let mut names: Vec<String> = Vec::new();
+        for record in &self.facts.config.records {
+            names.extend_from_slice(&record.domains);
+        }
         names.sort();
         names.dedup();
         names.truncate(MAX_NAMES);
@@ -221,9 +220,10 @@ fn gateway(walk: &mut Walk) -> Finding {
     let own = |addr: &SocketAddr| {
         addr.ip().is_loopback() || walk.facts.world.own.iter().any(|own| own.addr == addr.ip())
     };
-    let public = PUBLIC.map(|addr| SocketAddr::new(addr.into(), PORT));
-    let behind = upstream.iter().chain(&walk.servers.resolvers).filter(|addr| !own(addr)).chain(&public);
-    let behind: Vec<SocketAddr> = behind.copied().collect();
+    let mut behind = upstream;
+    behind.extend_from_slice(&walk.servers.resolvers);
+    behind.retain(|addr| !own(addr));
+    behind.extend(PUBLIC.map(|addr| SocketAddr::new(addr.into(), PORT)));
     let name = walk.a_name();
     let one = |wan: &crate::config::Wan| {
         let world = walk.facts.world.wans.get(&wan.name).cloned().unwrap_or_default();

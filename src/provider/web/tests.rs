@@ -109,7 +109,7 @@ fn clocks_that_differ_are_told_from_wrong_keys() {
 
 #[test]
 fn a_skew_is_said_in_the_unit_that_fits() {
-    let said = |skew| clock_failure(skew).text;
+    let said = |skew| clock_failure(skew).words();
     for (skew, words) in [
         (241, "is 4 min behind the service's"),
         (12 * 60, "is 12 min behind"),
