@@ -35,21 +35,22 @@ struct Wish<'a> {
 pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
     let wish = read(arguments)?;
     let reading = read_config(paths);
+    let none = Config::default();
     let (config, trouble) = match &reading {
-        Ok(reading) => (reading.config.clone(), None),
-        Err(why) => (Config::default(), Some(why.clone())),
+        Ok(reading) => (&reading.config, None),
+        Err(why) => (&none, Some(why.as_str())),
     };
-    if let (Some(why), true) = (&trouble, wish.write.is_some()) {
+    if let (Some(why), true) = (trouble, wish.write.is_some()) {
         complain(&format!("{why}; nothing is written"));
         return Ok(USAGE);
     }
     let progress = Progress::new();
     let seed = [random(), random(), random(), random()];
-    let found = wait(find::find(paths, &config, seed, &|line| progress.show(line)));
+    let found = wait(find::find(paths, config, seed, &|line| progress.show(line)));
     progress.end();
     let found = found?;
     let text = read_bytes(&paths.config, FILE_CAP as u64).unwrap_or_default();
-    let offers = offers(&config, section::taken(&String::from_utf8_lossy(&text)), &found);
+    let offers = offers(config, section::taken(&String::from_utf8_lossy(&text)), &found);
     match wish.write {
         Some(name) => write(paths, name, wish.which, &offers),
         None if wish.json => {
@@ -57,7 +58,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
             Ok(OK)
         }
         None => {
-            say(&list(&found, &offers, trouble.as_deref()));
+            say(&list(&found, &offers, trouble));
             Ok(OK)
         }
     }

@@ -4,7 +4,7 @@
 use super::{Facts, Finding, Grade};
 use crate::act::readback::{Published, Seen, NO_AUTHORITY};
 use crate::config::{Config, Problem, Severity, Wan};
-use crate::model::{Family, Reach};
+use crate::model::{Family, Reach, WanWorld};
 use crate::plan::publish::ids;
 use crate::plan::reach::reach;
 use crate::provider::{Failure, Kind, CLOCK_FLOOR};
@@ -117,7 +117,8 @@ fn one_is_enough(all: Vec<Finding>, none: &str) -> Finding {
 
 fn one_device(facts: &Facts, wan: &Wan) -> Finding {
     let name = &wan.name;
-    let world = facts.world.wans.get(name).cloned().unwrap_or_default();
+    let none = WanWorld::default();
+    let world = facts.world.wans.get(name).unwrap_or(&none);
     let known = "the kernel lists its devices";
     if let Some(interface) = world.interfaces.iter().find(|interface| interface.trouble) {
         let mend = format!("`ifup {0}`, and look at `ifstatus {0}`", interface.name);

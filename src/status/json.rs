@@ -112,8 +112,9 @@ impl View<'_> {
     }
 
     fn camera(&self, camera: &Camera) -> String {
-        let memory = self.state.cameras.get(&camera.name).cloned().unwrap_or_default();
-        let macs: Vec<String> = macs(camera, &memory).iter().map(|mac: &Mac| format!("\"{mac}\"")).collect();
+        let none = CameraState::default();
+        let memory = self.state.cameras.get(&camera.name).unwrap_or(&none);
+        let macs: Vec<String> = macs(camera, memory).iter().map(|mac: &Mac| format!("\"{mac}\"")).collect();
         let mut object = Object::new().str("name", &camera.name).raw("macs", &array(macs));
         if let Some(verdict) = self.verdict(camera) {
             object = verdict.to_json(object);
@@ -123,7 +124,7 @@ impl View<'_> {
             object = object.bool("confirmed", self.is_near(addr));
         }
         if self.config.has_ipv6(camera) {
-            object = match six::place(self.config, self.world, &memory, camera) {
+            object = match six::place(self.config, self.world, memory, camera) {
                 Ok(place) => {
                     let addr = place.addr;
                     let object = object.shown("address6", &addr).bool("confirmed6", self.is_near(addr));
@@ -135,7 +136,7 @@ impl View<'_> {
         match silent_since(self.config, self.state, camera, self.now.boot) {
             Some(since) => object = object.num("silent_s", self.ago(since)),
             None => {
-                if let Some(at) = self.answered(camera, &memory) {
+                if let Some(at) = self.answered(camera, memory) {
                     object = object.num("answered_s", self.ago(at));
                 }
             }

@@ -10,14 +10,11 @@ use crate::wire::json::{array, Json, Object};
 use std::fmt::Write as _;
 
 impl View<'_> {
-    fn tunnel_memory(&self, tunnel: &Tunnel) -> TunnelState {
-        self.state.tunnels.get(&tunnel.name).cloned().unwrap_or_default()
-    }
-
     /// Whether no tunnel that is used has failed.
     pub(super) fn tunnels_are_well(&self) -> bool {
+        let none = TunnelState::default();
         self.config.tunnels.iter().all(|tunnel| {
-            let memory = self.tunnel_memory(tunnel);
+            let memory = self.state.tunnels.get(&tunnel.name).unwrap_or(&none);
             !memory.runs(tunnel) || !memory.lines.iter().any(|(mapping, line)| self.fails(mapping, line))
         })
     }
@@ -31,10 +28,11 @@ impl View<'_> {
 
     /// One of them.
     pub(super) fn tunnel(&self, tunnel: &Tunnel) -> String {
-        let memory = self.tunnel_memory(tunnel);
+        let (none, no_line) = (TunnelState::default(), LineState::default());
+        let memory = self.state.tunnels.get(&tunnel.name).unwrap_or(&none);
         let lines = tunnel.carries.iter().map(|(mapping, wanted)| {
-            let known = memory.lines.get(mapping).cloned().unwrap_or_default();
-            let fails = self.fails(mapping, &known);
+            let known = memory.lines.get(mapping).unwrap_or(&no_line);
+            let fails = self.fails(mapping, known);
             let mut object = Object::new().str("mapping", mapping);
             if *wanted != 0 && tunnel.kind != Kind::Script {
                 object = object.num("wanted_port", i64::from(*wanted));
@@ -48,8 +46,8 @@ impl View<'_> {
                 None if fails && memory.runs(tunnel) => object.str("state", "failing"),
                 None => object.str("state", "idle"),
             };
-            match known.retry.filter(|_| fails) {
-                Some(retry) => object.raw("failure", &self.failure(&retry)).end(),
+            match known.retry.as_ref().filter(|_| fails) {
+                Some(retry) => object.raw("failure", &self.failure(retry)).end(),
                 None => object.end(),
             }
         });

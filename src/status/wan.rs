@@ -14,11 +14,12 @@ const ONE_NAT: &str = "behind one NAT that we can talk to";
 
 impl View<'_> {
     pub(super) fn wan(&self, wan: &Wan) -> String {
-        let sensed = self.world.wans.get(&wan.name).cloned().unwrap_or_default();
+        let none = WanWorld::default();
+        let sensed = self.world.wans.get(&wan.name).unwrap_or(&none);
         let line = |family: Family| {
             let line = sensed.line(family);
             let object = Object::new().bool("route", line.route);
-            let object = match self.lan_of_prefix(&sensed, line.addr.seen()) {
+            let object = match self.lan_of_prefix(sensed, line.addr.seen()) {
                 Some(device) => object.str("on_lan", device),
                 None => object,
             };

@@ -84,7 +84,8 @@ struct Walk<'a> {
     tell: &'a dyn Fn(&str),
     facts: Facts,
     reading: Result<Reading, String>,
-    status: Result<Json, String>,
+    /// Whether the agent could be asked; what it said is in the facts.
+    status: Result<(), String>,
     outside: Outside,
     servers: Servers,
     looked: Vec<Looked>,
@@ -96,8 +97,8 @@ struct Walk<'a> {
 
 /// Walks the chain. `tell` shows what is being done.
 pub fn walk(paths: &Paths, tell: &dyn Fn(&str)) -> Vec<Told> {
-    let reading = read_config(paths);
-    let config = reading.as_ref().map(|reading| reading.config.clone()).unwrap_or_default();
+    let mut reading = read_config(paths);
+    let config = reading.as_mut().map(|reading| std::mem::take(&mut reading.config)).unwrap_or_default();
     // Before any thread: TLS takes the file's name from the environment.
     let http = Http::setup(Some(&paths.under_root(&config.global.cacert)), USER_AGENT, CLOCK_FLOOR);
     let outside = Outside {
@@ -107,8 +108,11 @@ pub fn walk(paths: &Paths, tell: &dyn Fn(&str)) -> Vec<Told> {
         redact: Box::new(str::to_string),
     };
     tell("looking at the network");
-    let status = control::ask(paths, &Question::Status).map(|told| told.unwrap_or(Json::Null));
-    let facts = wait(facts(paths, config, status.clone().unwrap_or(Json::Null)));
+    let (said, status) = match control::ask(paths, &Question::Status) {
+        Ok(said) => (said.unwrap_or(Json::Null), Ok(())),
+        Err(why) => (Json::Null, Err(why)),
+    };
+    let facts = wait(facts(paths, config, said));
     let text = text(&paths.root, "etc/resolv.conf");
     let servers = Servers { resolvers: readback::resolvers(&text), fixed: Vec::new(), port: PORT };
     let mut walk = Walk {
@@ -212,7 +216,8 @@ fn config(walk: &mut Walk) -> Finding {
 fn agent(walk: &mut Walk) -> Finding {
     let one_shot = walk.paths.one_shot.exists() || !walk.facts.config.global.resident;
     let passed = walk.paths.state.exists();
-    ways::agent(walk.status.as_ref().map_err(String::as_str), one_shot, passed)
+    let status = walk.status.as_ref().map(|()| &walk.facts.status).map_err(String::as_str);
+    ways::agent(status, one_shot, passed)
 }
 
 fn gateway(walk: &mut Walk) -> Finding {
