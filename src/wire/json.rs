@@ -173,13 +173,18 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// Joins texts that are JSON already into an array.
-pub fn array<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
+pub fn array(items: impl IntoIterator<Item = String>) -> String {
+    let mut items = items.into_iter();
+    joined(&mut || items.next())
+}
+
+fn joined(next: &mut dyn FnMut() -> Option<String>) -> String {
     let mut out = String::from("[");
-    for item in items {
+    while let Some(item) = next() {
         if out.len() > 1 {
             out.push(',');
         }
-        out.push_str(item.as_ref());
+        out.push_str(&item);
     }
     out.push(']');
     out

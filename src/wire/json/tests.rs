@@ -127,8 +127,8 @@ fn the_writer_makes_what_the_reader_reads() {
         .str("a\"b", "x\n\u{1}\\")
         .num("n", -5)
         .bool("t", true)
-        .raw("l", &array(["1", "\"z\""]))
-        .raw("e", &array::<&str>([]))
+        .raw("l", &array(["1".into(), "\"z\"".into()]))
+        .raw("e", &array([]))
         .end();
     assert_eq!(text, r#"{"a\"b":"x\n\u0001\\","n":-5,"t":true,"l":[1,"z"],"e":[]}"#);
     let json = Json::parse(&text).unwrap();
