@@ -94,21 +94,21 @@ impl View<'_> {
                 Seen::Unconfirmed(why) => object.shown("seen", &format_args!("could not confirm: {why}")),
             };
         }
-        match self.retry(record, id) {
-            Some(retry) => object.raw("failure", &self.failure(retry)).end(),
-            None => object.end(),
-        }
+        self.failure(object, self.retry(record, id)).end()
     }
 
-    pub(super) fn failure(&self, retry: &Retry) -> String {
-        let object = Object::new()
+    /// What failed, if something did, and when it is tried again.
+    pub(super) fn failure(&self, object: Object, retry: Option<&Retry>) -> Object {
+        let Some(retry) = retry else { return object };
+        let failure = Object::new()
             .str("class", kind_word(retry.failure.kind))
             .str("text", &retry.failure.text)
             .num("tries", i64::from(retry.tries));
-        match retry.next {
-            Some(next) => object.num("next_try_s", next.since(self.now.boot).as_secs() as i64).end(),
-            None => object.str("next_try", REST).end(),
-        }
+        let failure = match retry.next {
+            Some(next) => failure.num("next_try_s", next.since(self.now.boot).as_secs() as i64),
+            None => failure.str("next_try", REST),
+        };
+        object.raw("failure", &failure.end())
     }
 
     fn camera(&self, camera: &Camera) -> String {
@@ -241,11 +241,8 @@ impl View<'_> {
         let memory = self.state.names.get(name);
         let known = memory.and_then(|memory| memory.addrs.as_deref()).unwrap_or_default();
         let addrs = known.iter().map(|addr| format!("\"{addr}\""));
-        let object = Object::new().str("name", name).raw("addresses", &array(addrs));
-        match memory.and_then(|memory| memory.failure.as_ref()) {
-            Some(why) => object.str("failure", why).end(),
-            None => object.end(),
-        }
+        let failure = memory.and_then(|memory| memory.failure.as_deref());
+        Object::new().str("name", name).raw("addresses", &array(addrs)).maybe("failure", failure).end()
     }
 
     fn channel(&self, channel: &Notify) -> String {
@@ -254,10 +251,7 @@ impl View<'_> {
             return object.num("waiting", 0).end();
         };
         let object = object.num("waiting", memory.queue.len() as i64);
-        match &memory.retry {
-            Some(retry) => object.raw("failure", &self.failure(retry)).end(),
-            None => object.end(),
-        }
+        self.failure(object, memory.retry.as_ref()).end()
     }
 
     /// One family of a mapping that has both.
@@ -274,11 +268,8 @@ impl View<'_> {
 
     fn filter(&self) -> String {
         let droppers = self.world.droppers.iter().map(|name| quoted(name));
-        let object = Object::new().raw("dropped_by", &array(droppers));
-        match &self.state.mapping.retry {
-            Some(retry) => object.str("failure", &retry.failure.text).end(),
-            None => object.end(),
-        }
+        let failure = self.state.mapping.retry.as_ref().map(|retry| retry.failure.text.as_str());
+        Object::new().raw("dropped_by", &array(droppers)).maybe("failure", failure).end()
     }
 }
 

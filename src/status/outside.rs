@@ -38,10 +38,7 @@ impl View<'_> {
                 Some((verdict, at)) => object.shown("says", &verdict).num("tried_s", self.ago(at)),
                 None => object,
             };
-            Some(match memory.and_then(|memory| memory.failure.as_ref()) {
-                Some(why) => object.str("failure", why).end(),
-                None => object.end(),
-            })
+            Some(object.maybe("failure", memory.and_then(|memory| memory.failure.as_deref())).end())
         });
         Object::new().str("by", service.host()).raw("tried", &array(tried)).end()
     }

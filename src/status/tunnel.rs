@@ -46,10 +46,7 @@ impl View<'_> {
                 None if fails && memory.runs(tunnel) => object.str("state", "failing"),
                 None => object.str("state", "idle"),
             };
-            match known.retry.as_ref().filter(|_| fails) {
-                Some(retry) => object.raw("failure", &self.failure(retry)).end(),
-                None => object.end(),
-            }
+            self.failure(object, known.retry.as_ref().filter(|_| fails)).end()
         });
         let mut object = Object::new().str("name", &tunnel.name).str("kind", tunnel.kind.word());
         if !tunnel.server.is_empty() {

@@ -18,11 +18,8 @@ impl View<'_> {
         let sensed = self.world.wans.get(&wan.name).unwrap_or(&none);
         let line = |family: Family| {
             let line = sensed.line(family);
-            let object = Object::new().bool("route", line.route);
-            let object = match self.lan_of_prefix(sensed, line.addr.seen()) {
-                Some(device) => object.str("on_lan", device),
-                None => object,
-            };
+            let on_lan = self.lan_of_prefix(sensed, line.addr.seen());
+            let object = Object::new().bool("route", line.route).maybe("on_lan", on_lan);
             match line.addr {
                 Reading::Seen { value, at } => {
                     let object = object.shown("address", &value);
@@ -33,14 +30,9 @@ impl View<'_> {
             }
             .end()
         };
-        let mut object = Object::new().str("name", &wan.name);
-        if let Some(device) = &sensed.device {
-            object = object.str("device", device);
-        }
-        if let Some(device) = sensed.device6.as_ref().filter(|device| sensed.device.as_ref() != Some(device))
-        {
-            object = object.str("device6", device);
-        }
+        let (device, device6) = (sensed.device.as_deref(), sensed.device6.as_deref());
+        let mut object = Object::new().str("name", &wan.name).maybe("device", device);
+        object = object.maybe("device6", device6.filter(|_| device6 != device));
         for family in &wan.families {
             object = object.raw(if *family == Family::V4 { "ipv4" } else { "ipv6" }, &line(*family));
         }
@@ -72,9 +64,8 @@ impl View<'_> {
             object = object.shown("seen_as", &seen);
         }
         let means = found.means(family, witness::has_public_v6(self.world, self.state, wan));
-        if let Some(means) = means.filter(|_| witness::is_wanted(self.config, wan, family)) {
-            object = object.str("means", &means);
-        }
+        let means = means.filter(|_| witness::is_wanted(self.config, wan, family));
+        object = object.maybe("means", means.as_deref());
         match witness::heard(self.world, self.state, wan, family) {
             Some(memory) => self.heard(memory, object),
             None => object,
@@ -132,10 +123,7 @@ impl View<'_> {
 }
 
 fn interface(interface: &Interface) -> String {
-    let mut object = Object::new().str("name", &interface.name);
-    if let Some(device) = &interface.device {
-        object = object.str("device", device);
-    }
+    let object = Object::new().str("name", &interface.name).maybe("device", interface.device.as_deref());
     object.str("standing", &interface.standing).bool("trouble", interface.trouble).end()
 }
 

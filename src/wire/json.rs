@@ -209,6 +209,14 @@ impl Object {
         self.raw(key, &quoted(value))
     }
 
+    /// Adds a string, if there is one.
+    pub fn maybe(self, key: &str, value: Option<&str>) -> Object {
+        match value {
+            Some(value) => self.str(key, value),
+            None => self,
+        }
+    }
+
     /// Adds what is shown of a value as a string.
     pub fn shown(self, key: &str, value: &dyn fmt::Display) -> Object {
         self.str(key, &value.to_string())

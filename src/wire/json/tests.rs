@@ -129,8 +129,10 @@ fn the_writer_makes_what_the_reader_reads() {
         .bool("t", true)
         .raw("l", &array(["1".into(), "\"z\"".into()]))
         .raw("e", &array([]))
+        .maybe("m", Some("y"))
+        .maybe("no", None)
         .end();
-    assert_eq!(text, r#"{"a\"b":"x\n\u0001\\","n":-5,"t":true,"l":[1,"z"],"e":[]}"#);
+    assert_eq!(text, r#"{"a\"b":"x\n\u0001\\","n":-5,"t":true,"l":[1,"z"],"e":[],"m":"y"}"#);
     let json = Json::parse(&text).unwrap();
     assert_eq!(json.get("a\"b").str(), Some("x\n\u{1}\\"));
     assert_eq!(json.to_string(), text);
