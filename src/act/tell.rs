@@ -41,7 +41,10 @@ pub async fn tell(
             Err(failure) => Err(failure),
         },
     };
-    done.map_err(|failure| Failure { text: (outside.redact)(&failure.text), ..failure })
+    done.map_err(|failure| {
+        let text = (outside.redact)(&failure.text);
+        failure.saying(text)
+    })
 }
 
 async fn post(channel: &Notify, http: Http, now: u64, outside: &Arc<Outside>) -> Result<(), Failure> {

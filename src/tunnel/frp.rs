@@ -130,7 +130,7 @@ impl Client {
     async fn another(&self) -> io::Result<Stream> {
         match &self.streams {
             Some(streams) => streams.open().ok_or_else(|| io::Error::other("too many streams")),
-            None => self.dial().await.map_err(|failure| io::Error::other(failure.text)),
+            None => self.dial().await.map_err(|failure| io::Error::other(failure.words())),
         }
     }
 
