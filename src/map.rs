@@ -234,6 +234,11 @@ impl<T> Set<T> {
         self.0.first()
     }
 
+    /// The values, in order.
+    pub fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+
     /// The values.
     pub fn iter(&self) -> slice::Iter<'_, T> {
         self.0.iter()

@@ -1,10 +1,12 @@
 //! Sockets by which packets leave by one device only, from one address of it (SO_BINDTODEVICE, socket(7)). Where that
 //! cannot be had there is none: no answer is better than one that came by another way.
 
+use super::net;
 use crate::sense::filter::Op;
+use crate::sense::netlink::attach;
 use rustix::net::RecvFlags;
 use smol::Async;
-use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -37,12 +39,7 @@ pub(crate) async fn tcp(device: &str, from: IpAddr, to: SocketAddr) -> io::Resul
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
         _ => {}
     }
-    let stream = Async::new(TcpStream::from(socket))?;
-    stream.writable().await?;
-    match stream.get_ref().take_error()? {
-        Some(error) => Err(error),
-        None => Ok(stream),
-    }
+    net::stands(socket.into()).await
 }
 
 /// IPv4 packets of any device that pass a filter, as they come in, before the packet filter (packet(7)): what is for a group
@@ -52,9 +49,7 @@ pub(crate) async fn tcp(device: &str, from: IpAddr, to: SocketAddr) -> io::Resul
 /// The kernel's: without CAP_NET_RAW, or without packet sockets.
 pub(crate) fn packets(filter: &[Op]) -> io::Result<Async<OwnedFd>> {
     let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(i32::from(ETH_P_IP.to_be()))))?;
-    let program: Vec<SockFilter> =
-        filter.iter().map(|op| SockFilter::new(op.code, op.if_true, op.if_false, op.k)).collect();
-    socket.attach_filter(&program)?;
+    attach(&socket, filter)?;
     socket.set_nonblocking(true)?;
     let socket = OwnedFd::from(socket);
     while rustix::net::recv(&socket, &mut [0u8; 1][..], RecvFlags::TRUNC).is_ok() {}

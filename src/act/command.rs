@@ -1,10 +1,11 @@
 //! A bounded child process: its input, its output, and a deadline.
 
+use super::net::within;
 use crate::cli::tether;
 use crate::model::millis;
-use async_io::{Async, Timer};
+use async_io::Async;
 use rustix::io::Errno;
-use smol::future::{or, try_zip, yield_now};
+use smol::future::{try_zip, yield_now, Future};
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -39,8 +40,8 @@ impl Drop for Reaped {
     }
 }
 
-/// Where the system's programs are, if a user's PATH lacks them.
-const SYSTEM_PATH: [&str; 3] = ["/usr/sbin", "/sbin", "/bin"];
+/// Where programs are: as PATH says, or where the system has its own, if a user's PATH lacks those.
+const PLACES: [&str; 4] = ["", "/usr/sbin", "/sbin", "/bin"];
 
 /// Runs a program with this input; where PATH lacks it, looks in the system's own directories too. No thread is made:
 /// its pipes are polled beside everything else.
@@ -48,73 +49,57 @@ const SYSTEM_PATH: [&str; 3] = ["/usr/sbin", "/sbin", "/bin"];
 /// # Errors
 /// In plain words: there is no such program (`package` is what to install), it was killed at the deadline, or it could
 /// not be run.
-pub(crate) async fn run(
-    program: &Path,
-    package: &str,
-    args: &[&str],
-    input: &str,
+pub(crate) fn run<'a>(
+    program: &'a Path,
+    package: &'a str,
+    args: &'a [&str],
+    input: &'a str,
     deadline: Duration,
-) -> Result<Ran, String> {
-    let ran = run_in(&[], program, args, input, deadline).await;
-    ran.map_err(|error| match error.kind() {
-        ErrorKind::NotFound => {
-            format!("there is no program {}: install the package {package}", name(program))
-        }
-        _ => complaint(program, &error, deadline),
-    })
+) -> impl Future<Output = Result<Ran, String>> + 'a {
+    run_with(&[], program, package, args, input, deadline)
 }
 
-/// The same with variables in its environment; for a program that comes with no package that we could name.
+/// The same with variables in its environment. `package` is empty where none can be named.
 ///
 /// # Errors
 /// Likewise.
 pub(crate) async fn run_with(
     env: &[(String, &str)],
     program: &Path,
+    package: &str,
     args: &[&str],
     input: &str,
     deadline: Duration,
 ) -> Result<Ran, String> {
-    let ran = run_in(env, program, args, input, deadline).await;
-    ran.map_err(|error| complaint(program, &error, deadline))
+    let start = Instant::now();
+    let mut ran = Err(ErrorKind::NotFound.into());
+    for place in PLACES {
+        ran = run_at(env, &Path::new(place).join(program), args, input, deadline).await;
+        // A directory of PATH that may not be entered shows as a refusal.
+        let is_missing =
+            |error: &io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied);
+        if program.is_absolute() || !ran.as_ref().is_err_and(is_missing) {
+            break;
+        }
+    }
+    if log::log_enabled!(log::Level::Debug) {
+        tell(program, args, input, &ran, start.elapsed());
+    }
+    ran.map_err(|error| complaint(program, package, &error, deadline))
 }
 
 fn name(program: &Path) -> std::path::Display<'_> {
     Path::new(program.file_name().unwrap_or(program.as_os_str())).display()
 }
 
-fn complaint(program: &Path, error: &io::Error, deadline: Duration) -> String {
+fn complaint(program: &Path, package: &str, error: &io::Error, deadline: Duration) -> String {
     let name = name(program);
     match error.kind() {
-        ErrorKind::NotFound => format!("there is no program {name}"),
+        ErrorKind::NotFound if package.is_empty() => format!("there is no program {name}"),
+        ErrorKind::NotFound => format!("there is no program {name}: install the package {package}"),
         ErrorKind::TimedOut => format!("{name} did not end within {} s and was killed", deadline.as_secs()),
         _ => format!("{name} could not be run: {error}"),
     }
-}
-
-/// Looks for the program where it may be.
-async fn run_in(
-    env: &[(String, &str)],
-    program: &Path,
-    args: &[&str],
-    input: &str,
-    deadline: Duration,
-) -> io::Result<Ran> {
-    let start = Instant::now();
-    let mut ran = run_at(env, program, args, input, deadline).await;
-    let others = SYSTEM_PATH.iter().filter(|_| program.is_relative());
-    for dir in others {
-        // A directory of PATH that may not be entered shows as a refusal.
-        if !ran.as_ref().is_err_and(|e| matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied))
-        {
-            break;
-        }
-        ran = run_at(env, &Path::new(dir).join(program), args, input, deadline).await;
-    }
-    if log::log_enabled!(log::Level::Debug) {
-        tell(program, args, input, &ran, start.elapsed());
-    }
-    ran
 }
 
 /// Logs a run. What was said is told by who asked, who knows what in it is secret.
@@ -137,17 +122,20 @@ async fn run_at(
     deadline: Duration,
 ) -> io::Result<Ran> {
     let mut child = start(env, program, args)?;
-    let talk = converse(&mut child, input.as_bytes());
-    let late = async {
-        Timer::after(deadline).await;
-        Err(ErrorKind::TimedOut.into())
-    };
-    let (out, err) = or(talk, late).await?;
+    let talk = within(Instant::now() + deadline, converse(&mut child, input.as_bytes())).await;
+    let (out, err) = talk.ok_or(ErrorKind::TimedOut)??;
     let ok = child.0.wait()?.success();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let complaint = text(&err).split_whitespace().collect::<Vec<_>>().join(" ");
-    let complaint = complaint.chars().take(MAX_COMPLAINT).collect();
-    Ok(Ran { ok, out: text(&out), complaint })
+    Ok(Ran { ok, out: text(&out), complaint: essence(&text(&err), args) })
+}
+
+/// What went wrong, in one short line: `ubus` says it behind all that it was asked, fw4 and nft below their warnings.
+fn essence(err: &str, args: &[&str]) -> String {
+    let long = args.last().filter(|arg| arg.len() > MAX_COMPLAINT / 2);
+    let err = long.map_or(err.into(), |arg| err.replacen(arg, "..", 1));
+    let warnings = err.lines().position(|line| line.contains("Error:")).unwrap_or(0);
+    let words: Vec<&str> = err.lines().skip(warnings).flat_map(str::split_whitespace).collect();
+    words.join(" ").chars().take(MAX_COMPLAINT).collect()
 }
 
 fn start(env: &[(String, &str)], program: &Path, args: &[&str]) -> io::Result<Reaped> {
@@ -256,5 +244,31 @@ async fn read(pipe: Option<Async<OwnedFd>>) -> io::Result<Vec<u8>> {
             Err(Errno::AGAIN) => pipe.readable().await?,
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// fw4's and ubus' own words.
+    #[test]
+    fn what_went_wrong_comes_before_what_is_long() {
+        let include = "/usr/share/nftables.d/table-pre/broken.nft";
+        let check = format!(
+            "[!] ubus redirect (ubus:porchlight_mappings[*] redirect 0) external address range cannot be determined, \
+             disabling reflection\n[!] Automatically including '{include}'\nIn file included from /dev/stdin:67:2-54:\n\
+             {include}:2:10-10: Error: syntax error, unexpected newline\n nonsense\n         ^\n"
+        );
+        let words = format!("{include}:2:10-10: Error: syntax error, unexpected newline nonsense ^");
+        assert_eq!(essence(&check, &["check"]), words);
+        let warning = "[!] Section @redirect[0] (box) specifies unknown zone\n";
+        assert_eq!(essence(warning, &["check"]), warning.trim_end());
+
+        let message = format!("{{\"name\":\"{}\"}}", "x".repeat(1000));
+        let failed = format!("Command failed: ubus call service add {message} (Permission denied)\n");
+        let args = ["call", "service", "add", &message];
+        assert_eq!(essence(&failed, &args), "Command failed: ubus call service add .. (Permission denied)");
+        assert_eq!(essence(&"y".repeat(1000), &args).len(), MAX_COMPLAINT);
     }
 }

@@ -25,40 +25,30 @@ const STALE: Duration = Duration::from_secs(9);
 /// Who answers first: the next hop, as the kernel's neighbour table or a question to it shows; or one of `behind`, who is
 /// asked for a name. `None`: nobody.
 pub async fn answers(gateway: Option<IpAddr>, behind: &[SocketAddr], name: &str) -> Option<String> {
-    let who = RefCell::new(None);
-    let mut ways: Vec<Work<bool>> = Vec::new();
+    let mut asks: Vec<(String, Work<bool>)> = Vec::new();
     if let Some(gateway) = gateway {
-        let who = &who;
-        ways.push(Box::pin(async move {
-            let near = is_near(gateway).await;
-            if near {
-                *who.borrow_mut() = Some(format!("the next hop {gateway}"));
-            }
-            near
-        }));
-    }
-    if let Some(gateway) = gateway {
-        let who = &who;
-        ways.push(Box::pin(async move {
-            let there = refuses(SocketAddr::new(gateway, dns::PORT)).await;
-            if there {
-                *who.borrow_mut() = Some(format!("the next hop {gateway}"));
-            }
-            there
-        }));
+        let it = format!("the next hop {gateway}");
+        asks.push((it.clone(), Box::pin(is_near(gateway))));
+        asks.push((it, Box::pin(refuses(SocketAddr::new(gateway, dns::PORT)))));
     }
     for addr in behind {
-        let (who, addr) = (&who, *addr);
-        ways.push(Box::pin(async move {
-            let there = dns::query(addr, name, TYPE_A, true, QUESTION).await.is_ok();
-            if there {
-                *who.borrow_mut() = Some(addr.ip().to_string());
-            }
-            there
-        }));
+        let there = async { dns::query(*addr, name, TYPE_A, true, QUESTION).await.is_ok() };
+        asks.push((addr.ip().to_string(), Box::pin(there)));
     }
-    net::race(ways, PAUSE).await;
+    let who = RefCell::new(None);
+    net::race(asks.into_iter().map(|(name, there)| noted(name, there, &who)).collect(), PAUSE).await;
     who.into_inner()
+}
+
+/// The same, and who it is goes to `who` if he is there.
+fn noted<'a>(name: String, there: Work<'a, bool>, who: &'a RefCell<Option<String>>) -> Work<'a, bool> {
+    Box::pin(async move {
+        let is_there = there.await;
+        if is_there {
+            who.replace(Some(name));
+        }
+        is_there
+    })
 }
 
 /// Whether somebody takes or refuses a connection there.

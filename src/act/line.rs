@@ -6,6 +6,7 @@ use super::http::{Http, Origin};
 use super::net::{self, within};
 use super::tls::Secure;
 use crate::model::Family;
+use crate::provider::Failure;
 use crate::wire::echo;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::Async;
@@ -33,19 +34,18 @@ impl Line<'_> {
     /// # Errors
     /// Why there is none, in plain words that do not name the service.
     pub(super) async fn get(&self, url: &str, http: &Http) -> Result<echo::Reply, String> {
-        let origin = Origin::of(url).map_err(|failure| failure.text)?;
+        let origin = Origin::of(url).map_err(Failure::words)?;
         let late = || format!("gives no whole answer within {} s", LIMIT.as_secs());
         within(Instant::now() + LIMIT, self.exchange(url, &origin, http)).await.ok_or_else(late)?
     }
 
     async fn exchange(&self, url: &str, origin: &Origin, http: &Http) -> Result<echo::Reply, String> {
-        let roots =
-            if origin.tls { Some(http.roots(&origin.shown).map_err(|failure| failure.text)?) } else { None };
+        let roots = if origin.tls { Some(http.roots(&origin.shown).map_err(Failure::words)?) } else { None };
         let secure = roots.map(|roots| Secure::new(roots, &origin.host)).transpose();
         let secure = secure.map_err(|error| format!("no TLS with it ({error})"))?;
         let until = Instant::now() + LIMIT;
         let addrs = net::resolve(&origin.shown, &origin.host, origin.port, until).await;
-        let mut addrs = addrs.map_err(|failure| failure.text)?;
+        let mut addrs = addrs.map_err(Failure::words)?;
         let family = Family::of(self.own);
         addrs.retain(|addr| Family::of(addr.ip()) == family);
         let server = self.connect(&addrs).await?;

@@ -23,7 +23,7 @@ pub mod privileges;
 pub mod publish;
 pub mod readback;
 pub mod tell;
-mod thread;
+pub(crate) mod thread;
 pub(crate) mod tls;
 mod tunnel;
 pub(crate) mod ubus;

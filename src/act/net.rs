@@ -222,6 +222,30 @@ pub(crate) async fn connect(
     }
 }
 
+/// A connection that was begun, once it stands.
+pub(crate) async fn stands(begun: TcpStream) -> io::Result<Async<TcpStream>> {
+    let stream = Async::new(begun)?;
+    stream.writable().await?;
+    match stream.get_ref().take_error()? {
+        Some(error) => Err(error),
+        None => Ok(stream),
+    }
+}
+
+/// A connection to a host by its name.
+///
+/// # Errors
+/// As [`resolve`] and [`connect`].
+pub(crate) async fn dial(
+    who: &str,
+    host: &str,
+    port: u16,
+    until: Instant,
+) -> Result<Async<TcpStream>, Failure> {
+    let addrs = resolve(who, host, port, until).await?;
+    connect(who, &addrs, until).await
+}
+
 /// What a failed connection means.
 pub(super) fn judge_connect(who: &str, addrs: &[SocketAddr], error: &io::Error) -> Failure {
     if !addrs.iter().any(|addr| routed(*addr)) {

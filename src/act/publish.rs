@@ -163,7 +163,10 @@ fn complete(provider: &str, wanted: &[Wanted], mut verdicts: Verdicts) -> Verdic
 
 /// Takes the secrets out of the failures' texts.
 fn hide(result: Result<Verdicts, Failure>, redact: &dyn Fn(&str) -> String) -> Result<Verdicts, Failure> {
-    let clean = |failure: Failure| Failure { text: redact(&failure.text), ..failure };
+    let clean = |failure: Failure| {
+        let text = redact(&failure.text);
+        failure.saying(text)
+    };
     let verdicts = result.map_err(clean)?;
     Ok(verdicts.into_iter().map(|(id, verdict)| (id, verdict.map_err(clean))).collect())
 }

@@ -171,7 +171,7 @@ pub async fn confirm(
         looks += 1;
         let mut hopeless = false;
         let reason = match found_or_find(&mut found, domain, servers).await {
-            Err(failure) => failure.text,
+            Err(failure) => failure.words(),
             Ok(()) => {
                 let published = ask_all(domain, family, &found).await;
                 if published.is_everywhere(addr) {
@@ -306,7 +306,7 @@ async fn ask_resolver(name: &str, rtype: u16, resolver: SocketAddr) -> Result<Me
     match dns::query(resolver, name, rtype, true, ONE_QUESTION).await {
         Ok(answer) if matches!(answer.rcode(), wire::RCODE_NOERROR | wire::RCODE_NXDOMAIN) => Ok(answer),
         Ok(answer) => Err(format!("resolver {resolver} {}", refusal(answer.rcode()))),
-        Err(failure) => Err(failure.text),
+        Err(failure) => Err(failure.words()),
     }
 }
 

@@ -41,7 +41,10 @@ pub async fn tell(
             Err(failure) => Err(failure),
         },
     };
-    done.map_err(|failure| Failure { text: (outside.redact)(&failure.text), ..failure })
+    done.map_err(|failure| {
+        let text = (outside.redact)(&failure.text);
+        failure.saying(text)
+    })
 }
 
 async fn post(channel: &Notify, http: Http, now: u64, outside: &Arc<Outside>) -> Result<(), Failure> {
@@ -67,7 +70,7 @@ async fn script(channel: &Notify, message: &Message) -> Result<(), Failure> {
 }
 
 async fn run(program: &str, env: &[(String, &str)], args: &[&str], input: &str) -> Result<(), Failure> {
-    let ran = command::run_with(env, Path::new(program), args, input, PROGRAM_DEADLINE).await;
+    let ran = command::run_with(env, Path::new(program), "", args, input, PROGRAM_DEADLINE).await;
     let ran = ran.map_err(|why| Failure::new(Kind::Refused, why))?;
     match ran.ok {
         true => Ok(()),

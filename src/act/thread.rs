@@ -4,8 +4,9 @@
 use smol::channel::{bounded, Receiver};
 use std::future::Future;
 use std::io;
-use std::pin::{pin, Pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::thread::Builder;
 
 /// Work that is under way. If this is dropped, the work still ends by itself.
@@ -46,8 +47,19 @@ impl<T> Running<T> {
     }
 }
 
-/// Runs the future on the calling thread, to its end.
+/// Runs the future on the calling thread, to its end. The waiting itself is there once, whatever the work is and
+/// brings back.
 pub(crate) fn wait<T>(work: impl Future<Output = T>) -> T {
-    let work: Pin<&mut dyn Future<Output = T>> = pin!(work);
-    smol::block_on(work)
+    let mut work = pin!(work);
+    let mut result = None;
+    loop {
+        if let Some(result) = result {
+            return result;
+        }
+        until_ready(&mut |context| work.as_mut().poll(context).map(|done| result = Some(done)));
+    }
+}
+
+fn until_ready(poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<()>) {
+    smol::block_on(smol::future::poll_fn(poll));
 }

@@ -2,7 +2,7 @@
 //! byte of a stream. RTSP: OPTIONS, DESCRIBE. HTTP: GET. No redirect is followed, and no question leaves the LAN.
 
 use super::judge;
-use crate::act::net::within;
+use crate::act::net::{stands, within};
 use crate::config::Probe;
 use crate::model::{millis, Inquiry, Protection};
 use crate::secret::printable;
@@ -151,7 +151,8 @@ impl Line {
 /// A connection, or what it means that there is none.
 async fn connect(target: SocketAddr, until: Instant) -> Result<Async<TcpStream>, Trouble> {
     let until = until.min(Instant::now() + CONNECT_LIMIT);
-    let found = match within(until, open(target)).await {
+    let begun = async { stands(begin(target)?).await };
+    let found = match within(until, begun).await {
         Some(Ok(stream)) => return Ok(stream),
         None => Protection::Silent,
         Some(Err(error)) => match error.kind() {
@@ -163,15 +164,6 @@ async fn connect(target: SocketAddr, until: Instant) -> Result<Async<TcpStream>,
         },
     };
     Err(Trouble::Found(found))
-}
-
-async fn open(target: SocketAddr) -> io::Result<Async<TcpStream>> {
-    let stream = Async::new(begin(target)?)?;
-    stream.writable().await?;
-    match stream.get_ref().take_error()? {
-        Some(error) => Err(error),
-        None => Ok(stream),
-    }
 }
 
 /// Begins a connection that cannot leave the LAN, whatever the routes are.

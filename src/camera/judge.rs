@@ -1,6 +1,9 @@
 //! What a reply to whoever brings no password says of the camera. Pure. Only 401 with a known way to log in proves
 //! anything (RFC 9110 section 15.5.2, RFC 2326 section 11.2).
 
+#[cfg(test)]
+mod tests;
+
 use crate::model::Protection;
 use crate::secret::printable;
 use crate::wire::http::Head;
@@ -87,7 +90,3 @@ fn shown(text: &str) -> String {
     let mark = if short.len() < text.len() { "..." } else { "" };
     format!("{}{mark}", printable(&short))
 }
-
-#[cfg(test)]
-#[path = "judge_tests.rs"]
-mod tests;

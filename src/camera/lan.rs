@@ -2,6 +2,7 @@
 //! once.
 
 use super::evidence::Devices;
+use crate::act::net::within;
 use crate::config::{Config, Device, Wan};
 use crate::model::{Event, Family, Mac, World};
 use crate::paths::Paths;
@@ -17,7 +18,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest wait for all of it.
 const LIMIT: Duration = Duration::from_millis(800);
@@ -68,13 +69,9 @@ pub async fn look(paths: &Paths, config: &Config, cameras: (&[Mac], &[IpAddr])) 
         }
         Ok(())
     };
-    let late = async {
-        Timer::after(LIMIT).await;
-        Ok(())
-    };
     let kernel = or(network.run(tell.clone()), netifd::run(network.clone(), Path::new("ubus")));
     let sensors = or(kernel, files::run(files::Paths::usual(&paths.root), tell.clone()));
-    or(or(complete, late), sensors).await?;
+    within(Instant::now() + LIMIT, or(complete, sensors)).await.transpose()?;
     let world = world.borrow().clone();
     Ok(world)
 }

@@ -3,6 +3,7 @@
 
 use super::output::{complain, say, tell};
 use super::{unexpected, Fault, FAILED, OK};
+use crate::act::thread::wait;
 use crate::agent::{judge, read_bytes};
 use crate::config::uci::{self, FILE_CAP};
 use crate::config::Severity;
@@ -110,7 +111,7 @@ impl Work<'_> {
             *done.borrow_mut() = (sections, notes);
             Ok(new)
         };
-        smol::block_on(UciFile::new(path, FILE_CAP).update(&edit))?;
+        wait(UciFile::new(path, FILE_CAP).update(&edit))?;
         let (sections, notes) = done.into_inner();
         let names: Vec<&str> = sections.lines().filter_map(|line| line.strip_prefix("config ")).collect();
         say(&format!(

@@ -8,6 +8,7 @@ use super::{unexpected, Fault, FAILED, OK, USAGE};
 use crate::act::http::Http;
 use crate::act::publish::Outside;
 use crate::act::tell;
+use crate::act::thread::wait;
 use crate::agent::read_config;
 use crate::config::Notify;
 use crate::notify::{Message, Note};
@@ -53,7 +54,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
 /// Sends one, and says what came of it.
 fn test(channel: &Notify, outside: &Arc<Outside>) -> bool {
     let message = Message::of(channel, &[Note::test()], 0);
-    let done = smol::block_on(tell::tell(channel, &message, clock::now().wall, outside.clone()));
+    let done = wait(tell::tell(channel, &message, clock::now().wall, outside.clone()));
     let (name, kind) = (&channel.name, &channel.kind);
     match &done {
         Ok(()) => say(&format!("{name} ({kind}): sent\n")),

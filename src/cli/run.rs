@@ -3,6 +3,7 @@
 use super::{no_arguments, output, Fault, FAILED, OK};
 use crate::act::http::Http;
 use crate::act::privileges;
+use crate::act::thread::wait;
 use crate::agent::{read_config, Agent, Mode, Reading, Setting};
 use crate::control::{self, Instance, Nudge};
 use crate::map::Set;
@@ -58,7 +59,7 @@ pub fn close_leftovers(paths: &Paths) -> Result<(), String> {
         return Ok(());
     }
     let mut memory = loaded.unwrap_or_default();
-    let cut = smol::block_on(backend.remove(UNMAP_DEADLINE))?;
+    let cut = wait(backend.remove(UNMAP_DEADLINE))?;
     log::info!("the port mappings that were open are closed, {cut}");
     memory.mapping.targets = Set::new();
     state::save(&paths.state, &memory.to_text(&boot_id))
@@ -98,7 +99,7 @@ pub fn live(
     if let Some(nudge) = nudge {
         agent.look_now(nudge, clock::now());
     }
-    let result = smol::block_on(executor.run(async {
+    let result = wait(executor.run(async {
         if mode == Mode::Daemon {
             agent.open_to_others()?;
             log::info!("porchlight {} started", env!("CARGO_PKG_VERSION"));

@@ -3,6 +3,7 @@
 
 use super::output::say;
 use super::{unexpected, Fault, OK};
+use crate::act::thread::wait;
 use crate::control;
 use crate::mapping::backend::{Backend, Programs, UNMAP_DEADLINE};
 use crate::mapping::leases::Leases;
@@ -21,7 +22,7 @@ pub fn run(paths: &Paths, arguments: &[String]) -> Result<u8, Fault> {
         return Err("an agent is running and would open the mappings again; stop it first".into());
     };
     let leases = if with_leases { take_leases_out(paths) } else { Ok(()) };
-    let cut = smol::block_on(Backend::new(&paths.root).remove(UNMAP_DEADLINE))?;
+    let cut = wait(Backend::new(&paths.root).remove(UNMAP_DEADLINE))?;
     say(&format!("no port mapping of porchlight is open; {cut}\n"));
     leases?;
     Ok(OK)
@@ -34,7 +35,7 @@ fn take_leases_out(paths: &Paths) -> Result<(), String> {
     if !leases.is_written() {
         return Ok(());
     }
-    let done = smol::block_on(leases.apply(&none)).and_then(|done| match done.untold {
+    let done = wait(leases.apply(&none)).and_then(|done| match done.untold {
         Some(why) => Err(why),
         None => Ok(()),
     });

@@ -13,7 +13,7 @@ use super::nearest::did_you_mean;
 use super::read::{Fields, Problems, Reader};
 use super::schema::{self, SectionRow, SECTIONS};
 use super::uci::{self, Section};
-use super::value::{self, quoted};
+use super::value::{self, quoted, sentence};
 use super::{
     BackendChoice, Camera, Config, Device, Global, Mapping, Network, Notify, Probe, Problem, Record,
     Severity, Upstream, Wan,
@@ -176,7 +176,6 @@ impl<'a> Loader<'a> {
             return None;
         }
         let usual = Global::default();
-        let duration = |name: &str| fields.one(name).and_then(|text| value::duration(text).ok());
         let backend = match fields.one("mapping_backend") {
             _ if fields.wrote("mapping_backend") && !fields.has("mapping_backend") => {
                 self.reader.warn(fields, "mapping_backend", "nothing is mapped until this is mended");
@@ -198,10 +197,10 @@ impl<'a> Loader<'a> {
             enabled: fields.enabled,
             log_level: fields.one("log_level").and_then(|word| word.parse().ok()).unwrap_or(usual.log_level),
             resident: fields.flag("resident"),
-            check_interval: duration("check_interval").unwrap_or(usual.check_interval),
-            debounce: duration("debounce").unwrap_or(usual.debounce),
-            timeout: duration("timeout").unwrap_or(usual.timeout),
-            cacert: fields.one("cacert").map_or(usual.cacert, str::to_string),
+            check_interval: fields.duration("check_interval").unwrap_or(usual.check_interval),
+            debounce: fields.duration("debounce").unwrap_or(usual.debounce),
+            timeout: fields.duration("timeout").unwrap_or(usual.timeout),
+            cacert: fields.text("cacert").unwrap_or(usual.cacert),
             backend,
             upstream,
             keep_on_stop: fields.flag("keep_on_stop"),
@@ -212,7 +211,7 @@ impl<'a> Loader<'a> {
 
     fn wan(&mut self, fields: &mut Fields, name: &str) -> Option<Fate> {
         self.one_way(fields);
-        let interfaces: Vec<String> = fields.list("interface").into_iter().map(str::to_string).collect();
+        let interfaces = fields.texts("interface");
         let device = match fields.one("device") {
             Some(text) => value::device(text).ok()?,
             None if interfaces.is_empty() => return None,
@@ -270,7 +269,7 @@ impl<'a> Loader<'a> {
         let camera = Camera {
             name: name.to_string(),
             macs: fields.list("mac").into_iter().filter_map(|text| value::mac(text).ok()).collect(),
-            host: fields.one("name").map(str::to_string),
+            host: fields.text("name"),
             ip: fields.one("ip").and_then(|text| value::target(text).ok()).map(IpAddr::V4),
             records,
             hostid: fields.one("hostid").and_then(|text| value::suffix(text).ok()),

@@ -8,11 +8,12 @@ use super::load::Sources;
 use super::nearest::did_you_mean;
 use super::schema::{Built, Kind, OptionRow, SectionRow};
 use super::uci::{Opt, Section};
-use super::value::{plain, quoted};
+use super::value::{duration, plain, quoted, sentence};
 use super::{Problem, Severity};
 use crate::provider::{self, nearest, Entry, Options, ProviderOption};
 use crate::secret::Secret;
 pub use problems::Problems;
+use std::time::Duration;
 
 /// The name of the option that says whether a section counts.
 const ENABLED: &str = "enabled";
@@ -57,6 +58,21 @@ impl<'a> Fields<'a> {
     /// The value of an option, else its default, if there is one.
     pub fn one(&self, name: &str) -> Option<&str> {
         self.list(name).into_iter().next()
+    }
+
+    /// All values of an option, else those of its default, to be kept.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        self.list(name).into_iter().map(str::to_string).collect()
+    }
+
+    /// The value of an option, else its default, if there is one, to be kept.
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.one(name).map(str::to_string)
+    }
+
+    /// The time span that an option is, else its default.
+    pub fn duration(&self, name: &str) -> Option<Duration> {
+        duration(self.one(name)?).ok()
     }
 
     /// Whether a switch is on.
@@ -189,7 +205,7 @@ impl<'a> Reader<'a> {
         for (value, line) in &values {
             match row.kind.check(value) {
                 Ok(value) if good.iter().any(|(other, _)| *other == value) => {
-                    self.warn_at(fields, row.name, *line, &format!("{} is listed twice", quoted(&value)));
+                    self.warn_at(fields, row.name, *line, &sentence(&value, "is listed twice"));
                 }
                 Ok(value) => good.push((value, *line)),
                 Err(reason) => self.fault_at(fields, row.name, *line, &reason),
@@ -303,5 +319,5 @@ fn not_built(row: &OptionRow, values: &[(String, usize)]) -> Option<(String, usi
         Built::Only(works) => !works.contains(&joined.as_str()),
     };
     let shown = matches!(row.kind, Kind::Word(_) | Kind::Bool | Kind::Number { .. });
-    refused.then(|| (if shown { format!("{} is ", quoted(&joined)) } else { String::new() }, line))
+    refused.then(|| (if shown { sentence(&joined, "is ") } else { String::new() }, line))
 }

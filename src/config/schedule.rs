@@ -3,7 +3,7 @@
 //! Windows are parted by `;`. A window has days, hours or both: without days it is of every day, without hours of
 //! the whole day. Hours that end before they begin go over midnight and belong to the day on which they begin.
 
-use super::value::quoted;
+use super::value::sentence;
 use crate::wire::tz::{weekday, Zone, DAY};
 use std::fmt;
 
@@ -34,7 +34,10 @@ impl Schedule {
     /// # Errors
     /// The reason why it is none, which completes the sentence "option schedule: ...".
     pub fn parse(text: &str) -> Result<Schedule, String> {
-        let windows: Vec<Window> = text.split(';').map(window).collect::<Result<_, _>>()?;
+        let mut windows = Vec::new();
+        for text in text.split(';') {
+            windows.push(window(text)?);
+        }
         if windows.len() > MAX_PARTS {
             return Err(format!("has {} windows; {MAX_PARTS} are the most", windows.len()));
         }
@@ -59,9 +62,12 @@ impl Schedule {
         // A reading of the clock at which a window begins or ends, by each offset from UTC; and where that changes.
         let mut times: Vec<i64> = zone.edges(unix, HORIZON * DAY).into_iter().map(|(at, _)| at).collect();
         for day in today - 1..=today + HORIZON {
-            for (from, to) in self.0.iter().flat_map(|window| &window.hours) {
-                let local = [from, to].map(|minute| day * DAY + minute * 60);
-                times.extend(local.iter().flat_map(|local| zone.offsets().map(|offset| local - offset)));
+            for window in &self.0 {
+                for (from, to) in &window.hours {
+                    for offset in zone.offsets() {
+                        times.extend([from, to].map(|minute| day * DAY + minute * 60 - offset));
+                    }
+                }
             }
         }
         times.retain(|at| *at > unix);
@@ -82,25 +88,29 @@ pub fn clock_time(zone: &Zone, unix: i64) -> String {
 fn window(text: &str) -> Result<Window, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let is_hours = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
-    let (days, hours) = match words.as_slice() {
-        [hours] if is_hours(hours) => (None, Some(*hours)),
-        [days] => (Some(*days), None),
-        [days, hours] if !is_hours(days) => (Some(*days), Some(*hours)),
-        _ => {
-            return Err(format!(
-            "{} is no window; write days, hours or both, such as mon-fri 08:00-20:00, and ; between windows",
-            quoted(text.trim())
-        ))
+    let (days, hours) =
+        match words.as_slice() {
+            [hours] if is_hours(hours) => (None, Some(*hours)),
+            [days] => (Some(*days), None),
+            [days, hours] if !is_hours(days) => (Some(*days), Some(*hours)),
+            _ => return Err(sentence(
+                text.trim(),
+                "is no window; write days, hours or both, such as mon-fri 08:00-20:00, and ; between windows",
+            )),
+        };
+    let mut ranges: Vec<(i64, i64)> = Vec::new();
+    match hours {
+        None => ranges.push((0, MINUTES)),
+        Some(hours) => {
+            for text in hours.split(',') {
+                ranges.push(range_of_hours(text)?);
+            }
         }
-    };
-    let hours: Vec<(i64, i64)> = match hours {
-        None => vec![(0, MINUTES)],
-        Some(hours) => hours.split(',').map(range_of_hours).collect::<Result<_, _>>()?,
-    };
-    if hours.len() > MAX_PARTS {
-        return Err(format!("has {} ranges of hours in one window; {MAX_PARTS} are the most", hours.len()));
     }
-    Ok(Window { days: days.map_or(Ok([true; 7]), some_days)?, hours })
+    if ranges.len() > MAX_PARTS {
+        return Err(format!("has {} ranges of hours in one window; {MAX_PARTS} are the most", ranges.len()));
+    }
+    Ok(Window { days: days.map_or(Ok([true; 7]), some_days)?, hours: ranges })
 }
 
 /// `mon-fri,sun`; a range may go over the end of the week.
@@ -119,16 +129,16 @@ fn some_days(text: &str) -> Result<[bool; 7], String> {
 
 fn day(text: &str) -> Result<usize, String> {
     let found = DAYS.iter().position(|day| text.eq_ignore_ascii_case(day));
-    found.ok_or_else(|| format!("{} is no day; write mon, tue, wed, thu, fri, sat or sun", quoted(text)))
+    found.ok_or_else(|| sentence(text, "is no day; write mon, tue, wed, thu, fri, sat or sun"))
 }
 
 /// `08:00-20:00`, over midnight `22:00-06:00`, to the end of the day `18:00-24:00`.
 fn range_of_hours(text: &str) -> Result<(i64, i64), String> {
-    let wrong = || format!("{} is no range of hours; write one such as 08:00-20:00", quoted(text));
+    let wrong = || sentence(text, "is no range of hours; write one such as 08:00-20:00");
     let (from, to) = text.split_once('-').ok_or_else(wrong)?;
     let (from, to) = (minute(from).ok_or_else(wrong)?, minute(to).ok_or_else(wrong)?);
     match from {
-        _ if from == to => Err(format!("{} has no length; the whole day is 00:00-24:00", quoted(text))),
+        _ if from == to => Err(sentence(text, "has no length; the whole day is 00:00-24:00")),
         MINUTES => Err(wrong()),
         _ => Ok((from, if to > from { to } else { to + MINUTES })),
     }

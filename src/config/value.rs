@@ -34,6 +34,11 @@ pub fn quoted(text: &str) -> String {
     format!("'{}{more}'", printable(&cut))
 }
 
+/// What is said of a value, which is quoted before it: `'eth 0' is not ...`.
+pub fn sentence(text: &str, says: &str) -> String {
+    format!("{} {says}", quoted(text))
+}
+
 impl Kind {
     /// Checks a value and gives it in its one canonical spelling.
     ///
@@ -57,7 +62,7 @@ impl Kind {
             },
             Kind::Text | Kind::Reference(_) | Kind::Provider => plain(text),
             Kind::Path if text.starts_with('/') => plain(text),
-            Kind::Path => Err(format!("{} is not a whole path; it begins with /", quoted(text))),
+            Kind::Path => Err(sentence(text, "is not a whole path; it begins with /")),
             Kind::Url if text.starts_with("https://") || text.starts_with("http://") => plain(text),
             Kind::Url => Err("is not a URL; it begins with https:// or http://".into()),
             Kind::Device => device(text).map(|device| device.to_string()),
@@ -104,7 +109,7 @@ pub fn flag(text: &str) -> Result<bool, String> {
     match text {
         "1" | "yes" | "on" | "true" | "enabled" => Ok(true),
         "0" | "no" | "off" | "false" | "disabled" => Ok(false),
-        _ => Err(format!("{} is neither on nor off; write '1' or '0'", quoted(text))),
+        _ => Err(sentence(text, "is neither on nor off; write '1' or '0'")),
     }
 }
 
@@ -134,7 +139,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let millis = number.parse::<u64>().ok().zip(scale).and_then(|(number, scale)| number.checked_mul(scale));
     millis
         .map(Duration::from_millis)
-        .ok_or_else(|| format!("{} is not a duration; write 30, 30s, 10m, 1h, 2d or 200ms", quoted(text)))
+        .ok_or_else(|| sentence(text, "is not a duration; write 30, 30s, 10m, 1h, 2d or 200ms"))
 }
 
 /// A duration in the largest unit that needs no fraction, as it is written in the file.
@@ -172,7 +177,7 @@ pub fn device(text: &str) -> Result<Device, String> {
         _ if fits && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+@".contains(&b)) => {
             Ok(Device::Named(text.to_string()))
         }
-        _ => Err(format!("{} is not a device's name; write one such as eth0, or auto", quoted(text))),
+        _ => Err(sentence(text, "is not a device's name; write one such as eth0, or auto")),
     }
 }
 
@@ -183,7 +188,7 @@ pub fn device(text: &str) -> Result<Device, String> {
 pub fn interface(text: &str) -> Result<String, String> {
     let fits = (1..=INTERFACE_CAP).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    let wrong = || format!("{} is not an interface of netifd; write one such as wan or wan6", quoted(text));
+    let wrong = || sentence(text, "is not an interface of netifd; write one such as wan or wan6");
     fits.then(|| text.to_string()).ok_or_else(wrong)
 }
 
@@ -211,13 +216,10 @@ pub fn domain(text: &str) -> Result<String, String> {
         ));
     }
     if name.parse::<IpAddr>().is_ok() || labels.rsplit('.').next().is_some_and(is_number) {
-        return Err(format!("{} is not a domain name but an address or a number", quoted(text)));
+        return Err(sentence(text, "is not a domain name but an address or a number"));
     }
     if !labels.contains('.') {
-        return Err(format!(
-            "{} is not a whole domain name; write all of it, such as cam.example.com",
-            quoted(text)
-        ));
+        return Err(sentence(text, "is not a whole domain name; write all of it, such as cam.example.com"));
     }
     Ok(name)
 }
@@ -237,9 +239,7 @@ fn is_number(label: &str) -> bool {
 fn host(text: &str) -> Result<String, String> {
     match text.len() <= NAME_CAP && text.split('.').all(is_label) {
         true => Ok(text.to_ascii_lowercase()),
-        false => {
-            Err(format!("{} is not a host name, as the camera tells it to the DHCP server", quoted(text)))
-        }
+        false => Err(sentence(text, "is not a host name, as the camera tells it to the DHCP server")),
     }
 }
 
@@ -248,11 +248,10 @@ fn host(text: &str) -> Result<String, String> {
 /// # Errors
 /// The reason why it is none.
 pub fn mac(text: &str) -> Result<Mac, String> {
-    let found =
-        Mac::parse(text).ok_or_else(|| format!("{} is not a MAC; write AA:BB:CC:DD:EE:FF", quoted(text)))?;
+    let found = Mac::parse(text).ok_or_else(|| sentence(text, "is not a MAC; write AA:BB:CC:DD:EE:FF"))?;
     let Mac([first, ..]) = found;
     match first & 1 == 1 || found == Mac([0; 6]) {
-        true => Err(format!("{} is no device's own MAC", quoted(text))),
+        true => Err(sentence(text, "is no device's own MAC")),
         false => Ok(found),
     }
 }
@@ -263,15 +262,12 @@ pub fn mac(text: &str) -> Result<Mac, String> {
 /// The reason why it is none.
 pub fn target(text: &str) -> Result<Ipv4Addr, String> {
     if text.parse::<Ipv6Addr>().is_ok() {
-        return Err(format!(
-            "{} is IPv6: not built yet; write the camera's IPv4 address or its MAC",
-            quoted(text)
-        ));
+        return Err(sentence(text, "is IPv6: not built yet; write the camera's IPv4 address or its MAC"));
     }
-    let addr: Ipv4Addr = text.parse().map_err(|_| format!("{} is not an IPv4 address", quoted(text)))?;
+    let addr: Ipv4Addr = text.parse().map_err(|_| sentence(text, "is not an IPv4 address"))?;
     let [first, ..] = addr.octets();
     match first == 0 || first >= 224 || addr.is_loopback() {
-        true => Err(format!("{} is not the address of a device on the LAN", quoted(text))),
+        true => Err(sentence(text, "is not the address of a device on the LAN")),
         false => Ok(addr),
     }
 }
@@ -283,10 +279,7 @@ pub fn target(text: &str) -> Result<Ipv4Addr, String> {
 pub fn suffix(text: &str) -> Result<u64, String> {
     match text.parse::<Ipv6Addr>().map(|addr| u64::try_from(addr.to_bits())) {
         Ok(Ok(bits)) if bits != 0 => Ok(bits),
-        _ => Err(format!(
-            "{} is not the second half of an IPv6 address; write one such as ::1234",
-            quoted(text)
-        )),
+        _ => Err(sentence(text, "is not the second half of an IPv6 address; write one such as ::1234")),
     }
 }
 
@@ -295,7 +288,7 @@ pub fn suffix(text: &str) -> Result<u64, String> {
 /// # Errors
 /// The reason why it is none.
 pub fn network(text: &str) -> Result<Network, String> {
-    let wrong = || format!("{} is not a network; write one such as 198.51.100.0/24", quoted(text));
+    let wrong = || sentence(text, "is not a network; write one such as 198.51.100.0/24");
     Network::parse(text).ok_or_else(wrong)
 }
 
@@ -316,10 +309,9 @@ pub fn source(text: &str) -> Result<Source, String> {
     if let Some(net) = Network::parse(text) {
         return Ok(Source::Network(net));
     }
-    let wrong =
-        |_| format!("{} is neither a network, such as 198.51.100.0/24, nor a host's name", quoted(text));
+    let wrong = |_| sentence(text, "is neither a network, such as 198.51.100.0/24, nor a host's name");
     match domain(text).map_err(wrong)? {
-        name if name.starts_with('*') => Err(format!("{} has no addresses of its own", quoted(text))),
+        name if name.starts_with('*') => Err(sentence(text, "has no addresses of its own")),
         name => Ok(Source::Name(name)),
     }
 }
@@ -333,7 +325,7 @@ pub fn ports(text: &str) -> Result<(u16, u16), String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     match port(first).zip(port(last)) {
         Some((first, last)) if first <= last => Ok((first, last)),
-        _ => Err(format!("{} is not a port from 1 to 65535, nor a range such as 8000-8010", quoted(text))),
+        _ => Err(sentence(text, "is not a port from 1 to 65535, nor a range such as 8000-8010")),
     }
 }
 
@@ -356,155 +348,4 @@ pub fn proto(word: &str) -> Option<Proto> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_as_the_contract_writes_them() {
-        for (text, ms) in
-            [("30", 30_000), ("30s", 30_000), ("10m", 600_000), ("1h", 3_600_000), ("200ms", 200), ("0", 0)]
-        {
-            assert_eq!(duration(text).unwrap(), Duration::from_millis(ms), "{text}");
-        }
-        for text in [
-            "",
-            "s",
-            "1w",
-            "1.5s",
-            "-1",
-            "+1",
-            "1 s",
-            "99999999999999999999",
-            "18446744073709551615h",
-            "1S",
-            "é",
-        ] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-        for (ms, text) in [
-            (0, "0s"),
-            (200, "200ms"),
-            (90_000, "90s"),
-            (600_000, "10m"),
-            (7_200_000, "2h"),
-            (604_800_000, "7d"),
-        ] {
-            assert_eq!(span(Duration::from_millis(ms)), text);
-            assert_eq!(duration(text).unwrap().as_millis(), u128::from(ms));
-        }
-    }
-
-    #[test]
-    fn domains() {
-        for (text, name) in [
-            ("Cam.Example.COM.", "cam.example.com"),
-            ("*.example.com", "*.example.com"),
-            ("_acme.a-b.example", "_acme.a-b.example"),
-            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
-            ("1.2.example", "1.2.example"),
-            ("*.Bücher。example。", "*.xn--bcher-kva.example"),
-        ] {
-            assert_eq!(domain(text).as_deref(), Ok(name));
-        }
-        let long_label = format!("{}.example", "a".repeat(64));
-        let long_name = vec!["a"; 128].join(".");
-        for text in [
-            "",
-            ".",
-            "..",
-            "a..b",
-            "a.b..",
-            "-a.example",
-            "a-.example",
-            "a b.example",
-            "a.*.example",
-            "*",
-            "*.",
-            "host",
-            "1.2.3.4",
-            "a.123",
-            "bücher 2.example",
-            "a/b.example",
-            &long_label,
-            &long_name,
-        ] {
-            assert!(domain(text).is_err(), "{text}");
-        }
-        assert!(domain("bücher\u{200b}.example").unwrap_err().contains("xn--"));
-        assert!(domain(&"ü.".repeat(1000)).unwrap_err().contains("longer than 253"));
-        assert!(domain(&format!("{}.example", "a".repeat(63))).is_ok());
-    }
-
-    #[test]
-    fn ports_and_ranges() {
-        for (text, pair) in
-            [("1", (1, 1)), ("65535", (65535, 65535)), ("8000-8010", (8000, 8010)), ("5-5", (5, 5))]
-        {
-            assert_eq!(ports(text), Ok(pair));
-        }
-        for text in ["", "0", "65536", "8010-8000", "1-", "-1", "+1", "1-2-3", "http", "1 - 2"] {
-            assert!(ports(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn targets_are_devices_of_the_lan() {
-        assert!(target("192.168.1.50").is_ok());
-        for text in [
-            "0.0.0.0",
-            "0.1.2.3",
-            "127.0.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "240.0.0.1",
-            "1.2.3",
-            "::1",
-            "cam",
-        ] {
-            assert!(target(text).is_err(), "{text}");
-        }
-        assert!(mac("ff:ff:ff:ff:ff:ff").is_err());
-        assert!(mac("00:00:00:00:00:00").is_err());
-        assert!(mac("01-00-5E-00-00-01").is_err());
-        assert!(mac("AA-BB-CC-DD-EE-FF").is_ok());
-    }
-
-    #[test]
-    fn other_kinds() {
-        assert!(suffix("::1234").is_ok());
-        assert!(suffix("::").is_err() && suffix("1::1").is_err());
-        assert_eq!(device("auto"), Ok(Device::Auto));
-        assert!(["wan", "wan_6", "wan-b", "lan.2"].iter().all(|name| interface(name).is_ok()));
-        let long = "w".repeat(INTERFACE_CAP + 1);
-        assert!(["", "wan 6", "wan;reboot", "@wan", "w\u{e4}n", &long]
-            .iter()
-            .all(|name| interface(name).is_err()));
-        assert!(device("pppoe-wan").is_ok() && device("eth0.2").is_ok());
-        for text in ["a b", "a/b", "sixteen-letters-", ".", "..", "eth0:1", "é", "a\"b", "a;b", ""] {
-            assert!(device(text).is_err(), "{text}");
-        }
-        assert!(quoted(&"\u{1b}".repeat(100)).len() < 800);
-        assert!(!quoted("\u{1b}[31m").contains('\u{1b}'));
-    }
-
-    /// What `check` gives is the canonical spelling: checked again, it gives itself.
-    #[test]
-    fn canonical_is_canonical() {
-        let second = Duration::from_secs(1);
-        let kinds: [(Kind, &str, &str); 9] = [
-            (Kind::Refresh { min: second, max: second * 999_999 }, "never", "never"),
-            (Kind::Refresh { min: second, max: second * 999_999 }, "48h", "2d"),
-            (Kind::Bool, "off", "0"),
-            (Kind::Duration { min: second, max: second * 9999 }, "600", "10m"),
-            (Kind::Mac, "AA-BB-CC-DD-EE-FF", "aa:bb:cc:dd:ee:ff"),
-            (Kind::Network, "10.1.2.3/8", "10.0.0.0/8"),
-            (Kind::Ports, "80-80", "80"),
-            (Kind::Suffix, "0:0::12", "::12"),
-            (Kind::Number { min: 1, max: 9 }, "07", "7"),
-        ];
-        for (kind, text, canonical) in kinds {
-            assert_eq!(kind.check(text).as_deref(), Ok(canonical));
-            assert_eq!(kind.check(canonical).as_deref(), Ok(canonical));
-        }
-    }
-}
+mod tests;

@@ -35,7 +35,7 @@ pub fn camera(facts: &Facts, said: &[(String, Protection)]) -> Finding {
         facts.config.mappings.iter().filter_map(|mapping| one_camera(facts, mapping, said)).collect();
     match facts.config.mappings.is_empty() {
         true => Finding::not_asked("no mapping leads to a camera"),
-        false => Finding::worst(all, format!("{} answer and are protected as configured", ways(said.len()))),
+        false => Finding::worst(all, &format!("{} answer and are protected as configured", ways(said.len()))),
     }
 }
 
@@ -94,18 +94,18 @@ fn place_mend(facts: &Facts, name: &str) -> String {
 /// The rules that are to be in the packet filter now.
 pub fn rules(facts: &Facts, said: &[(String, Protection)]) -> Vec<Rule> {
     let Facts { config, world, state, now, .. } = facts;
-    let one = |mapping: &Mapping| {
+    let mut all = Vec::new();
+    for mapping in &config.mappings {
         // Without an agent, what a camera just said is what it would hear.
         let mut mapping = mapping.clone();
         mapping.allow_open |= said
             .iter()
             .any(|(name, found)| *name == mapping.name && matches!(found, Protection::Password(_)));
-        match exposure(config, world, state, &mapping, *now) {
-            Exposure::Open(rules) => rules,
-            Exposure::Closed(_) | Exposure::Until(..) => Vec::new(),
+        if let Exposure::Open(rules) = exposure(config, world, state, &mapping, *now) {
+            all.extend(rules);
         }
-    };
-    config.mappings.iter().flat_map(one).collect()
+    }
+    all
 }
 
 /// The public ports: the mappings in whose way somebody is, and why.

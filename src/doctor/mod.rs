@@ -104,26 +104,30 @@ pub struct Finding {
 impl Finding {
     /// All is well.
     pub fn ok(what: impl Into<String>) -> Finding {
-        Finding { grade: Grade::Ok, what: what.into(), known: String::new(), mend: String::new() }
+        Finding::new(Grade::Ok, what.into(), String::new(), String::new())
     }
 
     /// It is not judged, and why.
     pub fn not_asked(what: impl Into<String>) -> Finding {
-        Finding { grade: Grade::NotAsked, ..Finding::ok(what) }
+        Finding::new(Grade::NotAsked, what.into(), String::new(), String::new())
     }
 
     /// It works, but.
     pub fn warning(what: impl Into<String>, known: impl Into<String>, mend: impl Into<String>) -> Finding {
-        Finding { grade: Grade::Warning, what: what.into(), known: known.into(), mend: mend.into() }
+        Finding::new(Grade::Warning, what.into(), known.into(), mend.into())
     }
 
     /// It does not work.
     pub fn broken(what: impl Into<String>, known: impl Into<String>, mend: impl Into<String>) -> Finding {
-        Finding { grade: Grade::Broken, ..Finding::warning(what, known, mend) }
+        Finding::new(Grade::Broken, what.into(), known.into(), mend.into())
+    }
+
+    fn new(grade: Grade, what: String, known: String, mend: String) -> Finding {
+        Finding { grade, what, known, mend }
     }
 
     /// The worst of several about one link, the first of them where some are equal; `well` where there is none.
-    pub fn worst(all: Vec<Finding>, well: impl Into<String>) -> Finding {
+    pub fn worst(all: Vec<Finding>, well: &str) -> Finding {
         let worse = |a: Finding, b: Finding| if b.grade > a.grade { b } else { a };
         all.into_iter().reduce(worse).unwrap_or_else(|| Finding::ok(well))
     }
@@ -292,10 +296,15 @@ impl Facts {
 
     /// Every record with what it should say; those left out that have nothing to say.
     pub fn wanted(&self) -> Vec<(&Record, RecordId, IpAddr)> {
-        let of = |record| {
-            ids(record).filter_map(move |id| Some((record, id.clone(), self.want(record, &id).ok()?)))
-        };
-        self.config.records.iter().flat_map(of).collect()
+        let mut wanted = Vec::new();
+        for record in &self.config.records {
+            for id in ids(record) {
+                if let Ok(addr) = self.want(record, &id) {
+                    wanted.push((record, id, addr));
+                }
+            }
+        }
+        wanted
     }
 
     /// Whether some section keeps this name in this family.

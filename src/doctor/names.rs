@@ -186,7 +186,7 @@ pub fn record(facts: &Facts, looked: &[Looked], answers: &[(RecordId, Answer)]) 
         (asked, all) if asked == all => (format!("{asked} records are"), ""),
         (asked, all) => (format!("{asked} of {all} records are"), "; the others were not asked for"),
     };
-    Finding::worst(all, format!("{right} right at the zone's name servers{others}"))
+    Finding::worst(all, &format!("{right} right at the zone's name servers{others}"))
 }
 
 /// What a resolver has in its memory of a record.

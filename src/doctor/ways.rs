@@ -4,7 +4,7 @@
 use super::{Facts, Finding, Grade};
 use crate::act::readback::{Published, Seen, NO_AUTHORITY};
 use crate::config::{Config, Problem, Severity, Wan};
-use crate::model::{Family, Reach};
+use crate::model::{Family, Reach, WanWorld};
 use crate::plan::publish::ids;
 use crate::plan::reach::reach;
 use crate::provider::{Failure, Kind, CLOCK_FLOOR};
@@ -117,7 +117,8 @@ fn one_is_enough(all: Vec<Finding>, none: &str) -> Finding {
 
 fn one_device(facts: &Facts, wan: &Wan) -> Finding {
     let name = &wan.name;
-    let world = facts.world.wans.get(name).cloned().unwrap_or_default();
+    let none = WanWorld::default();
+    let world = facts.world.wans.get(name).unwrap_or(&none);
     let known = "the kernel lists its devices";
     if let Some(interface) = world.interfaces.iter().find(|interface| interface.trouble) {
         let mend = format!("`ifup {0}`, and look at `ifstatus {0}`", interface.name);
@@ -201,7 +202,7 @@ pub fn address(facts: &Facts) -> Finding {
     found.sort();
     found.dedup();
     let found: Vec<String> = found.iter().map(IpAddr::to_string).collect();
-    Finding::worst(all, format!("{} can be reached", found.join(" and ")))
+    Finding::worst(all, &format!("{} can be reached", found.join(" and ")))
 }
 
 fn no_address(facts: &Facts, wan: Option<&Wan>, why: &str) -> Finding {
@@ -379,36 +380,35 @@ fn above(facts: &Facts, wan: &Wan) -> Option<Finding> {
 /// The tunnels, as the agent says.
 pub fn tunnel(facts: &Facts) -> Finding {
     let tunnels = facts.status.get("tunnels").items();
-    let all: Vec<_> = tunnels.iter().flat_map(one_tunnel).collect();
+    let mut all = Vec::new();
+    for tunnel in tunnels.iter().filter(|tunnel| tunnel.get("used").bool() == Some(true)) {
+        for mapping in tunnel.get("mappings").items() {
+            all.push(one_carried(tunnel, mapping));
+        }
+    }
     match tunnels.is_empty() {
         true => Finding::not_asked("no tunnel is configured, or no agent runs"),
         false => Finding::worst(all, "no tunnel is needed"),
     }
 }
 
-/// What each mapping of a tunnel that is used comes to.
-fn one_tunnel(tunnel: &Json) -> Vec<Finding> {
+/// What a mapping of a tunnel that is used comes to.
+fn one_carried(tunnel: &Json, mapping: &Json) -> Finding {
     let text = |json: &Json, key: &str| json.get(key).str().unwrap_or_default().to_string();
-    let used = tunnel.get("used").bool() == Some(true);
-    let one = |mapping: &Json| {
-        let what = format!("tunnel {}, mapping {}: ", text(tunnel, "name"), text(mapping, "mapping"));
-        let known = "the agent says so";
-        match mapping.get("state").str() {
-            Some("failing") => Finding::broken(
-                what + &text(mapping.get("failure"), "text"),
-                known,
-                format!(
-                    "do what it says, or look at the server {}; then `porchlight trigger`",
-                    text(tunnel, "server")
-                ),
+    let what = format!("tunnel {}, mapping {}: ", text(tunnel, "name"), text(mapping, "mapping"));
+    let known = "the agent says so";
+    match mapping.get("state").str() {
+        Some("failing") => Finding::broken(
+            what + &text(mapping.get("failure"), "text"),
+            known,
+            format!(
+                "do what it says, or look at the server {}; then `porchlight trigger`",
+                text(tunnel, "server")
             ),
-            Some("connecting") => {
-                Finding::warning(what + "it is being connected", known, "wait, and ask again")
-            }
-            _ => Finding::ok(what + mapping.get("state").str().unwrap_or("idle")),
-        }
-    };
-    tunnel.get("mappings").items().iter().filter(|_| used).map(one).collect()
+        ),
+        Some("connecting") => Finding::warning(what + "it is being connected", known, "wait, and ask again"),
+        _ => Finding::ok(what + mapping.get("state").str().unwrap_or("idle")),
+    }
 }
 
 /// Whether a tunnel brings callers in, whatever the address is.

@@ -349,11 +349,12 @@ pub(super) fn one<'a>(section: &'a Section, name: &str) -> &'a str {
 }
 
 /// The values of an option or list of a section, taken apart at blanks.
-pub(super) fn values<'a>(section: &'a Section, name: &str) -> impl Iterator<Item = &'a str> {
-    section
-        .option(name)
-        .into_iter()
-        .flat_map(|option| option.values.iter().flat_map(|value| value.split_whitespace()))
+pub(super) fn values<'a>(section: &'a Section, name: &str) -> std::vec::IntoIter<&'a str> {
+    let mut values = Vec::new();
+    for value in section.option(name).map_or(&[][..], |option| &option.values) {
+        values.extend(value.split_whitespace());
+    }
+    values.into_iter()
 }
 
 /// A name and its zone: of `host@zone`, of a host and a zone, of a name that stands below the service's own.

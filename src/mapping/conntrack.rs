@@ -2,18 +2,17 @@
 //! By ctnetlink; where the kernel lacks it, by OpenWrt's writable `/proc/net/nf_conntrack`.
 
 use super::{Heard, Netfilter};
+use crate::act::net::within;
 use crate::config::{Network, Proto};
 use crate::model::Family;
 use crate::wire::ctnetlink::{delete_flow, list_flows, messages, Flow, Message, MAX_DATAGRAM};
-use async_io::Timer;
-use smol::future::or;
 use std::fmt;
 use std::fs::Permissions;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest that cutting may take.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -111,11 +110,8 @@ pub async fn cut(root: &Path, targets: &[IpAddr], stays: &[Stays<'_>]) -> Cut {
     if targets.is_empty() {
         return Cut::default();
     }
-    let late = async {
-        Timer::after(DEADLINE).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    match or(by_ctnetlink(targets, stays), late).await {
+    let done = within(Instant::now() + DEADLINE, by_ctnetlink(targets, stays)).await;
+    match done.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())) {
         Ok(flushed) => Cut { flushed, how: How::Ctnetlink },
         Err(error) => match targets.iter().try_for_each(|target| by_proc_file(root, *target)) {
             Ok(()) => Cut { flushed: 0, how: How::ProcFile },

@@ -53,7 +53,7 @@ impl Door {
 
     /// What a redirect or rule with these options of ours lets in. `None`: somebody changed them so that fw4 leaves it out. A
     /// rule of ours about it would be refused by nft, and every other one with it.
-    pub(super) fn of_options<'o>(kind: &str, option: impl Fn(&str) -> Option<&'o str>) -> Option<Door> {
+    pub(super) fn of_options<'o>(kind: &str, option: &dyn Fn(&str) -> Option<&'o str>) -> Option<Door> {
         let plain = kind == RULE;
         let target: IpAddr = option("dest_ip")?.parse().ok()?;
         let from = option("src_ip").and_then(Network::parse);
@@ -74,7 +74,7 @@ impl Door {
 
     /// As [`Door::of_options`], of a section of the firewall's configuration.
     pub(super) fn of_section(section: &Section) -> Option<Door> {
-        Door::of_options(&section.kind, |key| section.value(key))
+        Door::of_options(&section.kind, &|key| section.value(key))
     }
 
     /// The way in that it is.
@@ -264,7 +264,7 @@ mod tests {
             ("dest_port", "8000-8010"),
         ];
         let with = |name: &str, value: &'static str| {
-            Door::of_options("redirect", |key| {
+            Door::of_options("redirect", &|key| {
                 let found = good.iter().find(|(other, _)| *other == key).map(|(_, value)| *value);
                 if key == name {
                     Some(value)
@@ -308,7 +308,7 @@ mod tests {
             let options = redirect.options();
             let option =
                 |key: &str| options.iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_str());
-            assert_eq!(Door::of_options(redirect.kind(), option), Some(Door::of(&redirect)));
+            assert_eq!(Door::of_options(redirect.kind(), &option), Some(Door::of(&redirect)));
         }
     }
 

@@ -24,7 +24,8 @@ struct Chain<'a> {
 pub(super) fn find(listing: &str, targets: &[IpAddr], plain: &[IpAddr]) -> Vec<String> {
     let mut named = Vec::new();
     for (table, chains) in tables(listing) {
-        let concerned: Vec<_> = targets.iter().copied().filter(|target| concerns(table, *target)).collect();
+        let mut concerned = targets.to_vec();
+        concerned.retain(|target| concerns(table, *target));
         if table == TABLE || concerned.is_empty() {
             continue;
         }
@@ -102,8 +103,8 @@ fn lets_through(chains: &Map<&str, Chain>, start: &str, targets: &[IpAddr], plai
     while let Some(name) = waiting.pop() {
         let Some(chain) = chains.get(name).filter(|_| seen.insert(name)) else { continue };
         for rule in &chain.rules {
-            let words = || rule.split([' ', ',']);
-            let accepts = words().any(|word| word == "accept");
+            let words: Vec<&str> = rule.split([' ', ',']).collect();
+            let accepts = words.contains(&"accept");
             let all = name == start && matches!(*rule, "accept" | "counter accept");
             if all {
                 return true;
@@ -112,13 +113,12 @@ fn lets_through(chains: &Map<&str, Chain>, start: &str, targets: &[IpAddr], plai
                 missing.retain(|target| plain.iter().any(|plain| plain.to_string() == *target));
             }
             if accepts {
-                missing.retain(|target| !words().any(|word| word == target));
+                missing.retain(|target| !words.contains(&target.as_str()));
             }
             // Calls stand alone ("jump x", "goto x") or in a verdict map ("iifname vmap { "a" : jump x }").
-            for (word, called) in words().zip(words().skip(1)) {
-                if let ("jump" | "goto", Some((called, _))) = (word, chains.get_key_value(called)) {
-                    waiting.push(called);
-                }
+            for pair in words.windows(2) {
+                let ["jump" | "goto", called] = pair else { continue };
+                waiting.extend(chains.get_key_value(called).map(|(called, _)| called));
             }
         }
     }

@@ -7,19 +7,20 @@
 use super::conntrack::Cut;
 use super::door::{knows_zone, Door};
 use super::holders;
-use super::nft::{MapReport, Nft};
+use super::nft::{targets, MapReport, Nft};
 use super::redirect::{label, redirects, Redirect};
 use super::store::{shown_ours, Store};
 use crate::act::command;
+use crate::act::net::within;
 use crate::act::ubus::Fault;
 use crate::map::Set;
 use crate::plan::{Carrier, MapJob};
 use crate::sense::ruleset::Ruleset;
 use async_io::Timer;
-use smol::future::or;
+use smol::future::Future;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest that fw4 may take to show what it was told: a slow router waits a second and renders for several.
 const RELOAD_DEADLINE: Duration = Duration::from_secs(30);
@@ -90,8 +91,8 @@ impl Fw4 {
     }
 
     /// Whether procd is here.
-    pub(super) async fn procd_is_here(&self) -> bool {
-        self.store.procd_is_here().await
+    pub(super) fn procd_is_here(&self) -> impl Future<Output = bool> + '_ {
+        self.store.procd_is_here()
     }
 
     /// Whether its own configuration has something of ours.
@@ -129,24 +130,25 @@ impl Fw4 {
         let mut report = MapReport { refused, cut, ..MapReport::default() };
         if !job.reload {
             let now = shown_ours(&listing);
-            report.missing = mappings(&list, |door| !now.contains(door));
+            report.missing = mappings(&list, &|door| !now.contains(door));
             self.carried = wanted.iter().filter(|door| now.contains(door)).cloned().collect();
             return Ok(report);
         }
         let before = shown_ours(&listing);
-        let (labels, kept) = self.unseen(job, &wanted);
-        let told: Set<Door> = wanted.iter().chain(&kept).cloned().collect();
+        let (labels, mut told) = self.unseen(job, &wanted);
+        told.extend(wanted.iter().cloned());
         self.told.clone_from(&told);
         report.reloaded = self.store.write(job.carrier, &list, &labels, before == told).await?;
         self.sections = (job.carrier == Carrier::Uci).then(|| (list.clone(), labels));
         let now = if before == told { before } else { self.wait(nft, &list, before, &mut report).await? };
         self.carried = wanted.iter().filter(|door| !self.is_refused(door, &list, &report)).cloned().collect();
         // What it shows although it was not told stays closed.
-        let open: Set<Door> = told.into_iter().chain(now).collect();
+        let mut open = told;
+        open.extend(now);
         let barred = beyond(&open, &wanted);
         self.open = Some(open);
         if self.barred != barred {
-            self.stop(nft, barred, &[]).await?;
+            self.stop(nft, barred, &Set::new()).await?;
         }
         Ok(report)
     }
@@ -188,28 +190,29 @@ impl Fw4 {
     ) -> Result<Cut, String> {
         let open = self.open.get_or_insert_default();
         let barred = beyond(open, wanted);
-        let new = barred.iter().filter(|door| !self.barred.contains(*door)).map(|door| door.target);
-        let mut cut: Vec<IpAddr> = new.chain(cut.iter().copied()).collect();
-        cut.sort();
-        cut.dedup();
+        let mut cut: Set<IpAddr> = cut.iter().copied().collect();
+        cut.extend(beyond(&barred, &self.barred).iter().map(|door| door.target));
         // From now on it may let these in.
         open.extend(wanted.iter().cloned());
         if barred == self.barred && cut.is_empty() && !fresh && !self.unsure {
             return Ok(Cut::default());
         }
-        if fresh && barred.is_empty() && cut.is_empty() && !nft.counts() && !nft.exists().await? {
+        if fresh && barred.is_empty() && cut.is_empty() && !nft.counts() && nft.table().await?.is_none() {
             return Ok(Cut::default());
         }
         self.stop(nft, barred, &cut).await
     }
 
     /// Has our own table stop exactly these, and cuts the connections to these addresses, but by what stays open.
-    async fn stop(&mut self, nft: &mut Nft, barred: Set<Door>, cut: &[IpAddr]) -> Result<Cut, String> {
+    async fn stop(&mut self, nft: &mut Nft, barred: Set<Door>, cut: &Set<IpAddr>) -> Result<Cut, String> {
         self.unsure = true;
-        let open = self.open.iter().flat_map(Set::iter).filter(|door| !barred.contains(*door));
-        let stays: Vec<&Door> =
-            open.filter(|door| !barred.iter().any(|other| other.is_beside(door))).collect();
-        let cut = nft.bar(&barred, cut, &stays).await?;
+        let mut stays = Vec::new();
+        for door in self.open.iter().flatten() {
+            if !barred.contains(door) && !barred.iter().any(|other| other.is_beside(door)) {
+                stays.push(door.stays());
+            }
+        }
+        let cut = nft.bar(&barred, cut.as_slice(), &stays).await?;
         (self.barred, self.unsure) = (barred, false);
         Ok(cut)
     }
@@ -248,7 +251,7 @@ impl Fw4 {
                 RELOAD_DEADLINE.as_secs()
             ));
         }
-        for mapping in mappings(list, |door| !now.contains(door)) {
+        for mapping in mappings(list, &|door| !now.contains(door)) {
             report.refused.push((mapping, format!("OpenWrt's firewall left it out; {complaint}")));
         }
         Ok(now)
@@ -263,7 +266,7 @@ impl Fw4 {
     ) -> Result<Option<Set<Door>>, String> {
         let deaf = |error| format!("changes of the packet filter cannot be heard: {error}");
         let mut changes = Ruleset::open().map_err(deaf)?;
-        let mut late = Timer::after(deadline);
+        let until = Instant::now() + deadline;
         loop {
             let listing = nft.fw4_table().await?.unwrap_or_default();
             let now = shown_ours(&listing);
@@ -271,16 +274,13 @@ impl Fw4 {
                 return Ok(None);
             }
             let changed = async {
-                let changed = changes.changed().await.map(|_| true);
+                let changed = changes.changed().await.map(drop);
                 Timer::after(SETTLE).await;
                 changed
             };
-            let end = async {
-                (&mut late).await;
-                Ok(false)
-            };
-            if !or(changed, end).await.map_err(deaf)? {
-                return Ok(Some(now));
+            match within(until, changed).await {
+                Some(changed) => changed.map_err(deaf)?,
+                None => return Ok(Some(now)),
             }
         }
     }
@@ -314,9 +314,10 @@ impl Fw4 {
         open.extend(strange.iter().cloned());
         let ours = strange.is_empty();
         if !ours || !whole && !self.barred.is_empty() {
-            let barred: Set<Door> = self.barred.iter().cloned().chain(strange).collect();
+            let mut barred = self.barred.clone();
+            barred.extend(strange);
             let cut: Set<IpAddr> = barred.iter().map(|door| door.target).collect();
-            if let Err(why) = self.stop(nft, barred, &cut.into_iter().collect::<Vec<_>>()).await {
+            if let Err(why) = self.stop(nft, barred, &cut).await {
                 log::debug!("what is open and is not to be could not be stopped: {why}");
             }
         }
@@ -330,9 +331,9 @@ impl Fw4 {
 
     /// Stops all of these, and cuts the connections of their cameras and of those that our own table led to.
     async fn close(&mut self, nft: &mut Nft, open: &Set<Door>) -> Result<Cut, String> {
-        let mut cut = nft.own_targets().await?;
+        let mut cut = targets(&nft.table().await?.unwrap_or_default());
         cut.extend(open.iter().map(|door| door.target));
-        self.stop(nft, open.clone(), &cut.into_iter().collect::<Vec<_>>()).await
+        self.stop(nft, open.clone(), &cut).await
     }
 
     /// Takes everything of ours away, whoever made it. Closed at once; the firewall may take until the deadline to
@@ -391,7 +392,7 @@ fn doors(list: &[Redirect]) -> Set<Door> {
 }
 
 /// The mappings that have a door of this kind, each once.
-fn mappings(list: &[Redirect], of_kind: impl Fn(&Door) -> bool) -> Vec<String> {
+fn mappings(list: &[Redirect], of_kind: &dyn Fn(&Door) -> bool) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for redirect in list.iter().filter(|redirect| of_kind(&Door::of(redirect))) {
         if !names.contains(&redirect.mapping) {

@@ -80,9 +80,11 @@ fn all_claims(root: &Path) -> Vec<Claim> {
 
 fn all_listeners(root: &Path) -> Vec<Listener> {
     let tables = [("tcp", Proto::Tcp), ("tcp6", Proto::Tcp), ("udp", Proto::Udp), ("udp6", Proto::Udp)];
-    let of =
-        |(name, proto): (&str, Proto)| listeners(&text(root, &format!("proc/net/{name}"), TABLE_CAP), proto);
-    tables.into_iter().flat_map(of).collect()
+    let mut all = Vec::new();
+    for (name, proto) in tables {
+        all.extend(listeners(&text(root, &format!("proc/net/{name}"), TABLE_CAP), proto));
+    }
+    all
 }
 
 /// Whose a socket is: by the open files of the processes that we may look into, else by what the programs' own
@@ -90,28 +92,39 @@ fn all_listeners(root: &Path) -> Vec<Listener> {
 /// itself holds.
 fn program(root: &Path, listener: &Listener) -> Option<String> {
     process(root, listener.inode).or_else(|| {
-        let entries = fs::read_dir(root.join("etc/config")).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let mut files: Vec<String> = names.take(MAX_CONFIGS).collect();
-        files.retain(|file| !file.contains('.') && !NOT_OF_PROGRAMS.contains(&file.as_str()));
+        let is_one = |name: &str| !name.contains('.') && !NOT_OF_PROGRAMS.contains(&name);
+        let mut files = entries(&root.join("etc/config"), MAX_CONFIGS, &is_one);
         files.sort();
         files.iter().find_map(|file| configured(root, file, listener.port))
     })
 }
 
+/// So many names of a directory that are of this kind.
+fn entries(directory: &Path, most: usize, kind: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if names.len() == most {
+            break;
+        }
+        names.extend(entry.file_name().into_string().ok().filter(|name| kind(name)));
+    }
+    names
+}
+
 fn process(root: &Path, inode: u64) -> Option<String> {
     let wanted = format!("socket:[{inode}]");
-    let is_it = |path: &Path| fs::read_link(path).is_ok_and(|target| target.as_os_str() == wanted.as_str());
-    let holds = |pid: &Path| {
-        let files = fs::read_dir(pid.join("fd")).into_iter().flatten().flatten();
-        files.take(MAX_FILES).any(|file| is_it(&file.path()))
-    };
-    let processes = fs::read_dir(root.join("proc")).ok()?.flatten();
-    let number = |name: &str| name.bytes().all(|b| b.is_ascii_digit());
-    let processes = processes.filter(|entry| entry.file_name().to_str().is_some_and(number));
-    let pid = processes.take(MAX_PROCESSES).map(|entry| entry.path()).find(|pid| holds(pid))?;
-    let name = fs::read_to_string(pid.join("comm")).ok()?;
-    Some(name.trim().escape_debug().to_string()).filter(|name| !name.is_empty())
+    let is_number = |name: &str| name.bytes().all(|b| b.is_ascii_digit());
+    let proc = root.join("proc");
+    for number in entries(&proc, MAX_PROCESSES, &is_number) {
+        let files = proc.join(&number).join("fd");
+        let is_it =
+            |name: &str| fs::read_link(files.join(name)).is_ok_and(|to| to.as_os_str() == wanted.as_str());
+        if entries(&files, MAX_FILES, &is_number).iter().any(|name| is_it(name)) {
+            let name = fs::read_to_string(proc.join(number).join("comm")).ok()?;
+            return Some(name.trim().escape_debug().to_string()).filter(|name| !name.is_empty());
+        }
+    }
+    None
 }
 
 /// Who has this port by a file in `/etc/config`.

@@ -25,7 +25,7 @@ pub struct Present {
 pub async fn look(nft: &Nft, carrier: Carrier, rules: &[Rule]) -> Result<Present, String> {
     Ok(match carrier.reloads() {
         true => in_fw4(&nft.fw4_table().await?.unwrap_or_default(), rules),
-        false => in_ours(&nft.list().await?.unwrap_or_default(), rules),
+        false => in_ours(&nft.table().await?.unwrap_or_default(), rules),
     })
 }
 

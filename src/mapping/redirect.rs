@@ -155,20 +155,24 @@ fn of_rule(rule: &Rule) -> Result<Vec<Redirect>, String> {
         };
         sources.iter().find(holds_lan).map(|network| Some(*network))
     };
-    let redirect = |(src_dport, dest_port): &(Range, Range), src_ip: &Option<Network>| Redirect {
-        id: String::new(),
-        mapping: rule.mapping.clone(),
-        src: rule.src.clone(),
-        dest: rule.dest.clone(),
-        proto: rule.proto,
-        src_ip: *src_ip,
-        src_dport: *src_dport,
-        dest_ip: rule.target,
-        dest_port: *dest_port,
-        reflection: mirror == Some(*src_ip),
-    };
-    let each = |ports| froms.iter().map(move |from| redirect(ports, from));
-    Ok(ports.iter().flat_map(each).collect())
+    let mut all = Vec::new();
+    for (src_dport, dest_port) in ports {
+        for &src_ip in &froms {
+            all.push(Redirect {
+                id: String::new(),
+                mapping: rule.mapping.clone(),
+                src: rule.src.clone(),
+                dest: rule.dest.clone(),
+                proto: rule.proto,
+                src_ip,
+                src_dport,
+                dest_ip: rule.target,
+                dest_port,
+                reflection: mirror == Some(src_ip),
+            });
+        }
+    }
+    Ok(all)
 }
 
 /// The ranges that fw4 carries as they are: to a range it would give out the ports in any order.

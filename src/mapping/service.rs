@@ -6,6 +6,7 @@ use super::redirect::Redirect;
 use crate::act::ubus::{Fault, Ubus};
 use crate::map::Set;
 use crate::wire::json::{array, Json, Object};
+use smol::future::Future;
 
 /// The name that our data has in procd; it is no service with a process.
 pub const NAME: &str = "porchlight_mappings";
@@ -76,13 +77,16 @@ async fn remove(ubus: &Ubus) -> Result<(), Fault> {
 }
 
 /// Has procd tell fw4 to reload, as it does when data changes.
-pub(super) async fn nudge(ubus: &Ubus) -> Result<(), Fault> {
-    event(ubus, "service.data.update", "name", "firewall").await
+pub(super) fn nudge(ubus: &Ubus) -> impl Future<Output = Result<(), Fault>> + '_ {
+    event(ubus, "service.data.update", "name", "firewall")
 }
 
 /// Has procd tell whoever listens that a configuration was changed, as `reload_config` does.
-pub(super) async fn config_changed(ubus: &Ubus, package: &str) -> Result<(), Fault> {
-    event(ubus, "config.change", "package", package).await
+pub(super) fn config_changed<'a>(
+    ubus: &'a Ubus,
+    package: &'a str,
+) -> impl Future<Output = Result<(), Fault>> + 'a {
+    event(ubus, "config.change", "package", package)
 }
 
 /// Has procd tell of something that happened to what is named under this key.
@@ -98,5 +102,5 @@ pub(super) fn doors(data: &Json) -> Set<Door> {
 }
 
 fn door(redirect: &Json) -> Option<Door> {
-    Door::of_options(redirect.get("type").str().unwrap_or_default(), |key| redirect.get(key).str())
+    Door::of_options(redirect.get("type").str().unwrap_or_default(), &|key| redirect.get(key).str())
 }

@@ -7,7 +7,6 @@ use super::package::Package;
 use super::redirect::{Redirect, LABEL};
 use super::service;
 use crate::act::ubus::{Fault, Ubus};
-use crate::config::uci::Section;
 use crate::map::Set;
 use crate::plan::Carrier;
 use std::path::Path;
@@ -39,22 +38,23 @@ impl Store {
         };
         let text = self.firewall.read().unwrap_or_default();
         let sections = firewall::sections(&text).unwrap_or_default();
-        let mut ours = sections.iter().filter(|section| firewall::is_ours(section)).peekable();
-        if data.is_null() && ours.peek().is_none() {
-            return Ok(None);
+        let (mut doors, mut nothing) = (service::doors(&data), data.is_null());
+        for section in sections.iter().filter(|section| firewall::is_ours(section)) {
+            doors.extend(Door::of_section(section));
+            nothing = false;
         }
-        let mut doors = service::doors(&data);
-        doors.extend(ours.filter_map(Door::of_section));
-        Ok(Some(doors))
+        Ok((!nothing).then_some(doors))
     }
 
     /// The doors of those sections in the firewall's configuration that have one of these labels.
     pub(super) fn labelled(&self, labels: &[String]) -> Set<Door> {
         let text = self.firewall.read().unwrap_or_default();
         let sections = firewall::sections(&text).unwrap_or_default();
-        let labelled =
-            |section: &&Section| firewall::is_ours(section) && firewall::is_labelled(section, labels);
-        sections.iter().filter(labelled).filter_map(Door::of_section).collect()
+        let mut doors = Set::new();
+        for section in sections.iter().filter(|section| firewall::is_ours(section)) {
+            doors.extend(Door::of_section(section).filter(|_| firewall::is_labelled(section, labels)));
+        }
+        doors
     }
 
     /// Hands over the redirects. Sections with one of these labels stay. `shown`: the kernel has all that already.
@@ -73,24 +73,20 @@ impl Store {
             written = self.write_sections(list, labels).await?;
             data = &[];
         }
+        let refused = |fault: Fault| format!("procd did not take the port mappings: {fault}");
         let changed = match service::write(&self.ubus, data).await {
-            Ok(changed) => changed,
             Err(Fault::Absent | Fault::Missing) if data.is_empty() => false,
-            Err(fault) => return Err(format!("procd did not take the port mappings: {fault}")),
+            answer => answer.map_err(refused)?,
         };
         if carrier != Carrier::Uci {
             written = self.clear_sections().await?;
         }
-        if written {
+        // Equal data fires nothing, yet the firewall may not have it.
+        let again = !changed && !shown;
+        if written || again && carrier == Carrier::Uci {
             self.firewall.reload(&self.ubus).await?;
-        } else if !changed && !shown {
-            // Equal data fires nothing, yet the firewall does not have it.
-            match carrier {
-                Carrier::Uci => self.firewall.reload(&self.ubus).await?,
-                _ => service::nudge(&self.ubus)
-                    .await
-                    .map_err(|fault| format!("procd did not take the port mappings: {fault}"))?,
-            }
+        } else if again {
+            service::nudge(&self.ubus).await.map_err(refused)?;
         }
         Ok(changed || written || !shown)
     }

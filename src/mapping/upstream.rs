@@ -15,15 +15,16 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub async fn work(job: &UpstreamJob) -> Report {
     let until = Instant::now() + LIMIT;
     for way in Way::ALL.into_iter().filter(|way| job.way.is_none_or(|known| known == *way)) {
-        let report = async {
+        let mut report = Report { way: Some(way), ..Report::default() };
+        let spoken = async {
             match way {
-                Way::Pcp => udp::pcp(job).await,
-                Way::NatPmp => udp::natpmp(job).await,
-                Way::Igd => igd::ask(job).await,
+                Way::Pcp => udp::pcp(job, &mut report).await,
+                Way::NatPmp => udp::natpmp(job, &mut report).await,
+                Way::Igd => igd::ask(job, &mut report).await,
             }
         };
-        if let Some(Some(report)) = within(until, report).await {
-            return Report { way: Some(way), ..report };
+        if within(until, spoken).await.flatten().is_some() {
+            return report;
         }
     }
     Report::default()

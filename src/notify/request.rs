@@ -117,7 +117,7 @@ fn plainly(failure: Failure, reply: &Reply) -> Failure {
         return failure;
     }
     let text = format!("HTTP status {} {}; {MEND}", reply.status, quote(&reply.text()));
-    Failure { text, ..failure }
+    failure.saying(text)
 }
 
 /// The failure that the JSON tells, on top of what the status says; `None` if neither says anything.
@@ -135,7 +135,9 @@ fn refusal(service: &Service, json: &Json, by_status: Option<Failure>) -> Option
             let code = if number { format!("code {code}: ") } else { String::new() };
             let mend = if matches!(kind, Kind::Busy) { String::new() } else { format!("; {MEND}") };
             let text = format!("the service says: {code}{}{mend}", words.unwrap_or_default());
-            Failure { text, kind, ..by_status.unwrap_or_else(|| Failure::new(kind, "")) }
+            let mut failure = by_status.unwrap_or_else(|| Failure::new(kind, "")).saying(text);
+            failure.kind = kind;
+            failure
         }
     };
     if failure.kind == Kind::Busy {

@@ -175,7 +175,7 @@ pub fn published(
 fn late(state: &mut State, mine: &[RecordId], verdicts: &Verdicts, job: &PublishJob) {
     for wanted in job.records.iter().filter(|wanted| !mine.contains(&wanted.id)) {
         let wrote = verdicts.iter().any(|(id, verdict)| {
-            let may = matches!(verdict, Ok(_) | Err(Failure { kind: Kind::Unconfirmed, .. }));
+            let may = verdict.as_ref().err().is_none_or(|failure| failure.kind == Kind::Unconfirmed);
             *id == wanted.id && may
         });
         let name = (&wanted.id.domain, wanted.id.family);

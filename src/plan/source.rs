@@ -106,7 +106,7 @@ pub fn answered(state: &mut State, job: &ResolveJob, result: Result<Vec<IpAddr>,
             if memory.gone.is_some_and(|since| now.since(since) >= GONE) {
                 memory.addrs = None;
             }
-            (memory.failure, memory.tries) = (Some(failure.text), memory.tries.saturating_add(1));
+            (memory.failure, memory.tries) = (Some(failure.words()), memory.tries.saturating_add(1));
         }
     }
 }

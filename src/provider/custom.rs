@@ -59,7 +59,8 @@ fn update_one(job: &Job, wanted: &Wanted, ask: &mut Ask) -> Result<Outcome, Fail
 fn unexpected(reply: &Reply) -> Failure {
     url::told_failure(&reply.text()).unwrap_or_else(|| {
         let failure = garbled(reply);
-        Failure { text: format!("no word of option answer stands in it; {}", failure.text), ..failure }
+        let text = format!("no word of option answer stands in it; {}", failure.text);
+        failure.saying(text)
     })
 }
 

@@ -6,18 +6,19 @@ pub mod api;
 pub mod cloudflare;
 pub mod custom;
 pub mod duckdns;
+mod failure;
 mod refresh;
 pub mod rfc2136;
+mod table;
 pub mod url;
 pub mod web;
 
-use crate::config::nearest::{near, FAR};
 use crate::map::Map;
 use crate::model::{Family, RecordId};
 use crate::secret::Secret;
-use std::fmt;
+pub use failure::{Failure, Kind, Particulars};
 use std::net::IpAddr;
-use std::time::Duration;
+pub use table::{aliases, find, nearest, own_name, PROVIDERS};
 
 /// A Unix time that is surely past, in seconds: 1 January 2026. A clock before it was never set, and neither a
 /// certificate nor a signature is to be judged or made by it.
@@ -172,97 +173,6 @@ pub enum Outcome {
     UpdatedBehindProxy,
 }
 
-/// One variant per thing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// No route, no resolver: not the provider's fault. No back-off; tried again when the world heals.
-    NotReady,
-    /// Could not be reached, or broke off before the request was sent.
-    Unreachable,
-    /// It answered that it cannot now (5xx, 429, SERVFAIL, 911). Obey `retry_after`.
-    Busy,
-    /// A write that got no answer: read before writing again.
-    Unconfirmed,
-    /// User, password, token or key refused. Rests until the config changes.
-    Credentials,
-    /// The zone or name is not there, or not this account's. Rests until the config changes.
-    NoSuchName,
-    /// The provider will not do this (blocked, paid feature, policy). Rests until the config changes.
-    Refused,
-    /// The server's certificate is not to be trusted. Tried again slowly.
-    Untrusted,
-    /// The clock is wrong here or there. Tried again when the clock is set.
-    Clock,
-    /// An answer that makes no sense. Tried again with back-off.
-    Garbled,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::NotReady => "not ready",
-            Kind::Unreachable => "unreachable",
-            Kind::Busy => "busy",
-            Kind::Unconfirmed => "could not confirm",
-            Kind::Credentials => "credentials refused",
-            Kind::NoSuchName => "no such name",
-            Kind::Refused => "refused",
-            Kind::Untrusted => "untrusted certificate",
-            Kind::Clock => "clock",
-            Kind::Garbled => "garbled answer",
-        })
-    }
-}
-
-/// A decision and the words for the owner: what failed and what to do. Never holds a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// What to do about it.
-    pub kind: Kind,
-    /// What failed, with the service's own code and words, and the mend.
-    pub text: String,
-    /// Not before this long, where the service said so.
-    pub retry_after: Option<Duration>,
-    /// The request, or a part of it, may have left this machine.
-    pub sent: bool,
-}
-
-impl Failure {
-    /// A failure without a waiting time. [`Kind::NotReady`] says that nothing was sent, see [`Failure::sent`].
-    pub fn new(kind: Kind, text: impl Into<String>) -> Failure {
-        Failure { kind, text: text.into(), retry_after: None, sent: kind != Kind::NotReady }
-    }
-
-    /// An option that the account is known by is not set.
-    pub fn unset(option: &str) -> Failure {
-        Failure::new(Kind::Credentials, format!("option {option} is not set"))
-    }
-
-    /// The same, of a request that did leave.
-    pub fn sent(mut self) -> Failure {
-        self.sent = true;
-        self
-    }
-
-    /// The same, of a request that never left this machine.
-    pub fn unsent(mut self) -> Failure {
-        self.sent = false;
-        self
-    }
-
-    /// The same, not to be tried again before `wait`.
-    pub fn after(mut self, wait: Duration) -> Failure {
-        self.retry_after = Some(wait);
-        self
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind, self.text)
-    }
-}
-
 /// Each record's own verdict: one bad name never fails its neighbours.
 pub type Verdicts = Vec<(RecordId, Result<Outcome, Failure>)>;
 
@@ -355,42 +265,6 @@ impl ProviderOption {
     }
 }
 
-/// Every provider. The rows of the URL table come last.
-pub static PROVIDERS: &[Entry] = &all();
-
-/// The providers with a file of their own.
-const OWN: [Entry; 4] = [cloudflare::ENTRY, custom::ENTRY, duckdns::ENTRY, rfc2136::ENTRY];
-
-/// [`OWN`], the services with an API, and the rows of the URL table, one after the other.
-#[allow(clippy::indexing_slicing, reason = "computed by the compiler, which refuses a wrong index")]
-const fn all() -> [Entry; OWN.len() + api::COUNT + url::ENTRIES.len()] {
-    let mut out = [cloudflare::ENTRY; OWN.len() + api::COUNT + url::ENTRIES.len()];
-    let (mut index, mut group, mut place) = (0, 0, 0);
-    while index < OWN.len() {
-        out[index] = OWN[index];
-        index += 1;
-    }
-    while group < api::SERVICES.len() {
-        if place < api::SERVICES[group].len() {
-            out[index] = api::SERVICES[group][place].entry();
-            (index, place) = (index + 1, place + 1);
-        } else {
-            (group, place) = (group + 1, 0);
-        }
-    }
-    while index < out.len() {
-        out[index] = url::ENTRIES[index - OWN.len() - api::COUNT];
-        index += 1;
-    }
-    out
-}
-
-/// A provider by its name, or by the name that another client has for it (`default@dyndns.org`).
-pub fn find(name: &str) -> Option<&'static Entry> {
-    let name = own_name(name);
-    PROVIDERS.iter().find(|entry| entry.name == name)
-}
-
 /// A domain's name within a zone, empty for the zone itself; `None` if it does not lie in it. By labels, not by
 /// letters. Neither ends in a dot.
 pub fn within<'a>(domain: &'a str, zone: &str) -> Option<&'a str> {
@@ -401,130 +275,5 @@ pub fn within<'a>(domain: &'a str, zone: &str) -> Option<&'a str> {
     }
 }
 
-/// A provider's own name, by one that another client has for it; else the name as it is.
-pub fn own_name(name: &str) -> &str {
-    also::own_name(name).unwrap_or(name)
-}
-
-/// Other names that [`find`] takes for a provider.
-pub fn aliases(entry: &Entry) -> Vec<&'static str> {
-    also::names(entry.name).collect()
-}
-
-/// The most names that are offered for a misspelt one.
-const NEAREST: usize = 3;
-/// A shorter text is not looked for in names and titles: too many have it.
-const PART: usize = 3;
-
-/// The providers that may be meant by a name that none has, the likeliest first: those of nearly that name, then those
-/// in whose name or title it stands, or whose name stands in it. At most three.
-pub fn nearest(name: &str) -> Vec<&'static str> {
-    let lower = name.to_ascii_lowercase();
-    let names = PROVIDERS.iter().map(|entry| entry.name);
-    let spelt = near(&lower, &mut names.chain(PROVIDERS.iter().flat_map(|entry| also::names(entry.name))));
-    let mut found: Vec<&'static str> = Vec::new();
-    for steps in 0..=FAR {
-        for (_, name) in spelt.iter().filter(|(far, _)| *far == steps) {
-            let own = also::own_name(name).unwrap_or(name);
-            if !found.contains(&own) {
-                found.push(own);
-            }
-        }
-    }
-    let part = |whole: &str, part: &str| part.len() >= PART && whole.contains(part);
-    for entry in PROVIDERS {
-        let has = part(entry.name, &lower)
-            || part(&entry.title.to_ascii_lowercase(), &lower)
-            || part(&lower, entry.name)
-            || aliases(entry).iter().any(|also| part(also, &lower));
-        if has && !found.contains(&entry.name) {
-            found.push(entry.name);
-        }
-    }
-    found.truncate(NEAREST);
-    found
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_not_ready_left_nothing_unless_said() {
-        assert!(!Failure::new(Kind::NotReady, "no route").sent);
-        assert!(Failure::new(Kind::NotReady, "the address changed").sent().sent);
-        assert!(Failure::new(Kind::Unreachable, "no answer").sent);
-    }
-
-    #[test]
-    fn a_clock_that_was_never_set_signs_nothing() {
-        let at = |now| Job {
-            zone: None,
-            ttl: None,
-            options: Options::default(),
-            records: Vec::new(),
-            now,
-            nonce: [0; 16],
-            memo: Map::new(),
-        };
-        for never_set in [0, 86_400, CLOCK_FLOOR - 1] {
-            let failure = at(never_set).signing_time().unwrap_err();
-            assert_eq!((failure.kind, failure.sent), (Kind::Clock, false), "{never_set}");
-        }
-        assert_eq!(at(CLOCK_FLOOR).signing_time(), Ok(CLOCK_FLOOR));
-    }
-
-    #[test]
-    fn names_are_unique_and_found() {
-        for (index, entry) in PROVIDERS.iter().enumerate() {
-            assert!(PROVIDERS.iter().skip(index + 1).all(|other| other.name != entry.name), "{}", entry.name);
-            assert!(entry.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'));
-            assert_eq!(find(entry.name).unwrap().title, entry.title);
-            assert!(entry.url.starts_with("https://"), "{}", entry.name);
-            assert!(!entry.families.is_empty());
-        }
-        assert!(find("nobody").is_none());
-        assert_eq!(find("default@dyndns.org").unwrap().name, "dyn");
-    }
-
-    #[test]
-    fn misspelt_names_have_nearest_ones() {
-        let first = |name: &str| nearest(name).first().copied();
-        assert_eq!(first("cloudfare"), Some("cloudflare"));
-        assert_eq!(first("Duck-DNS"), Some("duckdns"));
-        assert_eq!(first("rfc-2136"), Some("rfc2136"));
-        assert_eq!(first("no-ip"), Some("noip"));
-        assert_eq!(first("cloudflare.com-v4"), Some("cloudflare"));
-        assert_eq!(first("hurricane"), Some("he"));
-        assert_eq!(nearest("something else altogether"), [""; 0]);
-        assert_eq!(nearest(""), [""; 0]);
-        assert_eq!(nearest(&"x".repeat(100_000)), [""; 0]);
-        for text in ["dns", "dyn", "de", "d", "."] {
-            assert!(nearest(text).len() <= NEAREST, "{text}");
-        }
-    }
-
-    #[test]
-    fn names_lie_in_zones_by_their_labels() {
-        assert_eq!(within("example.com", "example.com"), Some(""));
-        assert_eq!(within("a.b.example.com", "example.com"), Some("a.b"));
-        assert_eq!(within("*.example.com", "example.com"), Some("*"));
-        for (domain, zone) in
-            [("badexample.com", "example.com"), ("example.com", "a.example.com"), ("a.test", "")]
-        {
-            assert_eq!(within(domain, zone), None, "{domain} {zone}");
-        }
-    }
-
-    #[test]
-    fn other_names_lead_to_the_provider() {
-        for entry in PROVIDERS {
-            for also in aliases(entry) {
-                assert_eq!(find(also).map(|found| found.name), Some(entry.name), "{also}");
-            }
-        }
-        assert!(aliases(find("noip").unwrap()).contains(&"no-ip.com"));
-        assert_eq!(find("default@no-ip.com").unwrap().name, "noip");
-        assert!(aliases(find("custom").unwrap()).is_empty());
-    }
-}
+mod tests;

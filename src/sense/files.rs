@@ -5,11 +5,12 @@
 //! the same, so that one that is missing, or goes and comes, is no matter. Of links, both the link's directory and the
 //! target's are.
 
+use crate::act::net::within;
 use crate::map::{Map, Set};
 use crate::model::{Event, Lease, TimeZone};
 use crate::sense::{leases, Teller};
 use crate::wire::tz::{self, Zone};
-use async_io::{Async, Timer};
+use async_io::Async;
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags};
 use std::ffi::{OsStr, OsString};
@@ -106,13 +107,11 @@ struct Resolver {
 
 impl Content {
     fn read(paths: &Paths) -> Content {
-        let file = |path: &Path, cap| read_capped(&follow(&paths.root, path).0, cap);
-        let mut leases: Vec<Lease> = paths
-            .leases
-            .iter()
-            .filter_map(|path| file(path, leases::MAX_BYTES))
-            .flat_map(|bytes| leases::parse(&bytes))
-            .collect();
+        let file = |path: &Path, cap| read_capped(follow(&paths.root, path).last()?, cap);
+        let mut leases: Vec<Lease> = Vec::new();
+        for path in &paths.leases {
+            leases.extend(leases::parse(&file(path, leases::MAX_BYTES).unwrap_or_default()));
+        }
         leases.truncate(leases::MAX_LEASES);
         let own = file(&paths.resolver, MAX_RESOLVER);
         let resolver = Resolver { own, upstream: file(&paths.upstream, MAX_RESOLVER) };
@@ -174,31 +173,38 @@ pub(crate) fn read_capped(path: &Path, cap: usize) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Where a path leads, and every link on the way (by its last component; links among directories are the kernel's to
-/// follow). The target of an absolute link is below `root` again.
-fn follow(root: &Path, path: &Path) -> (PathBuf, Vec<PathBuf>) {
+/// Every link on the way of a path (by its last component; links among directories are the kernel's to follow), and at last
+/// where it leads. The target of an absolute link is below `root` again.
+fn follow(root: &Path, path: &Path) -> Vec<PathBuf> {
     let below = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
     let mut at = below(path);
-    let mut links = Vec::new();
+    let mut steps = Vec::new();
     while let Ok(target) = std::fs::read_link(&at) {
-        if links.len() == MAX_LINKS {
+        if steps.len() == MAX_LINKS {
             break;
         }
         let next = match (target.is_absolute(), at.parent()) {
             (false, Some(parent)) => parent.join(target),
             _ => below(&target),
         };
-        links.push(std::mem::replace(&mut at, next));
+        steps.push(std::mem::replace(&mut at, next));
     }
-    (at, links)
+    steps.push(at);
+    steps
 }
 
-/// Every existing directory on the way from `root` to `path`, with the name to wait for there. All of them, because
+/// Adds every existing directory on the way from `root` to `path`, with the name to wait for there. All of them, because
 /// a directory that is deleted tells it to its parent at once, and to its own watchers perhaps never.
-fn way(root: &Path, path: &Path) -> Vec<(PathBuf, OsString)> {
-    let steps = path.ancestors().take_while(|step| *step != root);
-    let step = |step: &Path| Some((step.parent()?.to_path_buf(), step.file_name()?.to_os_string()));
-    steps.filter_map(step).filter(|(parent, _)| parent.is_dir()).collect()
+fn add_way(root: &Path, path: &Path, places: &mut Set<(PathBuf, OsString)>) {
+    for step in path.ancestors() {
+        match (step.parent(), step.file_name()) {
+            _ if step == root => return,
+            (Some(parent), Some(name)) if parent.is_dir() => {
+                places.insert((parent.to_path_buf(), name.to_os_string()));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// What a watch is for.
@@ -280,14 +286,8 @@ impl Watches {
         }
         let deadline = Instant::now() + SETTLE_AT_MOST;
         while change == Change::Writing && Instant::now() < deadline {
-            let more = async { self.fd.readable().await.map(|()| true) };
-            let rest = async {
-                Timer::after(SETTLE).await;
-                Ok(false)
-            };
-            if !smol::future::or(more, rest).await? {
-                break;
-            }
+            let Some(more) = within(Instant::now() + SETTLE, self.fd.readable()).await else { break };
+            more?;
             change = change.max(self.drain()?);
         }
         Ok(())
@@ -329,11 +329,9 @@ fn targets(paths: &Paths) -> (Set<(PathBuf, OsString)>, Vec<PathBuf>) {
     let mut places = Set::new();
     let mut files = Vec::new();
     for path in paths.leases.iter().chain([&paths.resolver, &paths.upstream, &paths.zone]) {
-        let (end, links) = follow(&paths.root, path);
-        places.extend(links.iter().chain([&end]).flat_map(|path| way(&paths.root, path)));
-        if end.is_file() {
-            files.push(end);
-        }
+        let mut steps = follow(&paths.root, path);
+        steps.iter().for_each(|step| add_way(&paths.root, step, &mut places));
+        files.extend(steps.pop().filter(|end| end.is_file()));
     }
     (places, files)
 }

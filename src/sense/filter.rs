@@ -92,20 +92,19 @@ pub fn neighbours(macs: &[Mac], ips: &[IpAddr]) -> Vec<Op> {
         return vec![pass()];
     }
     let mut code = control_passes(&[kind::NEWNEIGH, kind::DELNEIGH]);
-    let by_mac: Vec<_> = macs.iter().flat_map(|mac| equals(&mac.0)).collect();
-    code.extend(attribute(NDA_LLADDR, 6, by_mac));
-    let of = |family: u8| -> Vec<Op> {
-        let of_family = |ip: &&IpAddr| ip.is_ipv4() == (family == AF_INET);
-        ips.iter()
-            .filter(of_family)
-            .flat_map(|ip| match ip {
-                IpAddr::V4(ip) => equals(&ip.octets()),
-                IpAddr::V6(ip) => equals(&ip.octets()),
-            })
-            .collect()
-    };
-    code.extend(attribute(NDA_DST, 4, of(AF_INET)));
-    code.extend(attribute(NDA_DST, 16, of(AF_INET6)));
+    let (mut by_mac, mut by_v4, mut by_v6) = (Vec::new(), Vec::new(), Vec::new());
+    for mac in macs {
+        equals(&mac.0, &mut by_mac);
+    }
+    for ip in ips {
+        match ip {
+            IpAddr::V4(ip) => equals(&ip.octets(), &mut by_v4),
+            IpAddr::V6(ip) => equals(&ip.octets(), &mut by_v6),
+        }
+    }
+    for (kind, len, tests) in [(NDA_LLADDR, 6, by_mac), (NDA_DST, 4, by_v4), (NDA_DST, 16, by_v6)] {
+        attribute(kind, len, &tests, &mut code);
+    }
     code.push(deny());
     code
 }
@@ -131,8 +130,10 @@ pub fn announcements(index: u32, sender: Ipv4Addr, group: Ipv4Addr, port: u16) -
         (op(LD_W_ABS, 12), sender.to_bits()),
         (op(LD_W_ABS, 16), group.to_bits()),
     ];
-    let mut code: Vec<Op> =
-        tests.into_iter().flat_map(|(load, value)| [load, jump(JEQ, value, 1, 0), deny()]).collect();
+    let mut code = Vec::new();
+    for (load, value) in tests {
+        code.extend([load, jump(JEQ, value, 1, 0), deny()]);
+    }
     code.extend([op(LD_H_ABS, 6), jump(JSET, FRAGMENT, 0, 1), deny()]);
     // X: the header's length.
     code.extend([op(LDX_MSH, 0), op(LD_H_IND, 2), jump(JEQ, port.into(), 1, 0), deny(), pass()]);
@@ -160,12 +161,12 @@ fn control_passes(sifted: &[u16]) -> Vec<Op> {
 }
 
 /// Runs `tests` with X at the neighbour's attribute of this type, if it is there and its value has this length.
-fn attribute(kind: u32, len: u16, tests: Vec<Op>) -> Vec<Op> {
+fn attribute(kind: u32, len: u16, tests: &[Op], code: &mut Vec<Op>) {
     if tests.is_empty() {
-        return tests;
+        return;
     }
     let skip = tests.len() as u32;
-    let mut code = vec![
+    code.extend([
         op(LDX_IMM, kind),
         op(LD_IMM, NEIGH_ATTRS_AT),
         op(LD_W_ABS, NLATTR),
@@ -174,15 +175,13 @@ fn attribute(kind: u32, len: u16, tests: Vec<Op>) -> Vec<Op> {
         op(LD_H_IND, 0), // nla_len: the attribute's header is 4 bytes
         jump(JEQ, half(len + 4), 1, 0),
         op(JA, skip),
-    ];
-    code.extend(tests);
-    code
+    ]);
+    code.extend_from_slice(tests);
 }
 
 /// Passes where the attribute at X has this value; goes on behind it otherwise.
-fn equals(value: &[u8]) -> Vec<Op> {
+fn equals(value: &[u8], code: &mut Vec<Op>) {
     let pieces = value.len().div_ceil(4);
-    let mut code = Vec::with_capacity(2 * pieces + 1);
     for (at, piece) in value.chunks(4).enumerate() {
         let load = if piece.len() == 4 { LD_W_IND } else { LD_H_IND };
         let number = piece.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte));
@@ -190,7 +189,6 @@ fn equals(value: &[u8]) -> Vec<Op> {
         code.push(jump(JEQ, number, 0, (2 * (pieces - at) - 1) as u8));
     }
     code.push(pass());
-    code
 }
 
 /// A 16-bit number of the kernel's as a half-word load shows it.

@@ -72,39 +72,41 @@ fn standing(status: &Status) -> String {
     }
 }
 
-fn of<'a>(answers: &'a Answers, names: &'a [String]) -> impl Iterator<Item = (&'a String, &'a Heard)> {
-    names.iter().filter_map(|name| Some((name, answers.get(name)?)))
+fn of<'a>(answers: &'a Answers, names: &'a [String]) -> Vec<(&'a String, &'a Heard)> {
+    names.iter().filter_map(|name| Some((name, answers.get(name)?))).collect()
 }
 
 /// The devices of these interfaces, in their order, each once.
 pub fn devices<'a>(answers: &'a Answers, names: &'a [String]) -> Vec<&'a str> {
     let mut devices = Vec::new();
-    for device in of(answers, names).filter_map(|(_, heard)| heard.device()) {
-        if !devices.contains(&device) {
-            devices.push(device);
-        }
+    for (_, heard) in of(answers, names) {
+        devices.extend(heard.device().filter(|device| !devices.contains(device)));
     }
     devices
 }
 
 /// The prefixes that were delegated to these interfaces.
 pub fn prefixes(answers: &Answers, names: &[String]) -> Vec<Delegated> {
-    let status = of(answers, names).filter_map(|(_, heard)| heard.status.as_ref());
-    status.flat_map(|status| status.prefixes.iter().cloned()).collect()
+    let mut prefixes = Vec::new();
+    for (_, heard) in of(answers, names) {
+        heard.status.iter().for_each(|status| prefixes.extend_from_slice(&status.prefixes));
+    }
+    prefixes
 }
 
 /// How these interfaces stand. One that netifd does not know is no trouble while it knows another: many routers have no
 /// `wan6`.
 pub fn interfaces(answers: &Answers, names: &[String]) -> Vec<Interface> {
     let unknown = |heard: &Heard| heard.silence == Some(Silence::Unknown);
-    let all_unknown = of(answers, names).all(|(_, heard)| unknown(heard));
-    let interface = |(name, heard): (&String, &Heard)| Interface {
+    let all = of(answers, names);
+    let all_unknown = all.iter().all(|(_, heard)| unknown(heard));
+    let interface = |&(name, heard): &(&String, &Heard)| Interface {
         name: name.clone(),
         device: heard.device().map(str::to_string),
         standing: heard.standing(),
         trouble: heard.silence.is_some() && (all_unknown || !unknown(heard)),
     };
-    of(answers, names).map(interface).collect()
+    all.iter().map(interface).collect()
 }
 
 #[cfg(test)]

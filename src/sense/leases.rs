@@ -16,7 +16,11 @@ const MAX_NAME: usize = 253;
 /// Reads a lease file. What is not a lease is left out; so is a last line that may still be in the writing.
 pub fn parse(bytes: &[u8]) -> Vec<Lease> {
     let bytes = bytes.get(..MAX_BYTES).unwrap_or(bytes);
-    bytes.split_inclusive(|&b| b == b'\n').filter_map(lease).take(MAX_LEASES).collect()
+    let mut leases = Vec::new();
+    for line in bytes.split_inclusive(|&b| b == b'\n') {
+        leases.extend(lease(line).filter(|_| leases.len() < MAX_LEASES));
+    }
+    leases
 }
 
 fn lease(line: &[u8]) -> Option<Lease> {

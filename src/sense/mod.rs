@@ -3,7 +3,7 @@
 //! `netifd` asks OpenWrt which devices the WANs' interfaces are, whenever the network changes, and `heard` keeps the
 //! answers. `network` follows the kernel's links, addresses and routes (`view` keeps them, `choose` picks the address), and
 //! through `neighbours` the cameras' entries of the neighbour table (`filter` keeps the others out); both stand on
-//! `netlink`. `files` watches `leases` and the resolver's files; `natmap` reads where a hole in a carrier's NAT is.
+//! `follow` and `netlink`. `files` watches `leases` and the resolver's files; `natmap` reads where a hole in a carrier's NAT is.
 //! `announced` hears the router above us.
 
 pub mod announced;
@@ -11,6 +11,7 @@ pub mod choose;
 pub mod clock;
 pub mod files;
 pub mod filter;
+mod follow;
 pub mod heard;
 pub mod leases;
 pub mod natmap;

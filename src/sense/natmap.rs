@@ -11,7 +11,7 @@ const FILES_CAP: usize = 64;
 /// A larger file is not natmap's.
 const SIZE_CAP: u64 = 4 * 1024;
 
-/// The ways in of every natmap that runs, by TCP.
+/// The ways in of every natmap that runs, by TCP, in order.
 pub fn read(root: &Path) -> Vec<Hole> {
     let Ok(entries) = std::fs::read_dir(root.join("var/run/natmap")) else { return Vec::new() };
     let mut holes = Vec::new();
@@ -21,10 +21,10 @@ pub fn read(root: &Path) -> Vec<Hole> {
         // A process's number is not below the root.
         let runs = pid.parse::<u32>().is_ok_and(|pid| Path::new("/proc").join(pid.to_string()).exists());
         if let Some(bytes) = read_bytes(&entry.path(), SIZE_CAP).ok().filter(|_| runs) {
-            holes.extend(std::str::from_utf8(&bytes).ok().and_then(hole));
+            let Some(hole) = std::str::from_utf8(&bytes).ok().and_then(hole) else { continue };
+            holes.insert(holes.partition_point(|before| *before < hole), hole);
         }
     }
-    holes.sort();
     holes
 }
 

@@ -4,11 +4,10 @@
 use crate::map::Map;
 use crate::model::{Event, Mac, Sighting};
 use crate::sense::filter;
-use crate::sense::netlink::{Received, Socket};
-use crate::sense::network::REFUSED_PAUSE;
+use crate::sense::follow::{Line, Names, Part};
+use crate::sense::netlink::Socket;
 use crate::sense::Teller;
 use crate::wire::rtnl::{self, kind, Header, Message, Neigh};
-use smol::channel::{Receiver, Sender};
 use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
@@ -17,14 +16,10 @@ use std::net::IpAddr;
 const MAX_ENTRIES: usize = 1024;
 /// The most events that wait to be told; with more the table is read anew instead.
 const MAX_QUEUED: usize = 256;
-/// Datagrams taken in one go before others get their turn.
-const BURST: usize = 64;
-
-/// The second half of [`crate::sense::network::Network`].
+/// The second half of [`crate::sense::network::Network`], which tells [`Event::Neighbours`] and [`Event::Neighbour`].
 pub struct Neighbours {
-    socket: Socket,
+    line: Line,
     state: RefCell<State>,
-    wake: (Sender<()>, Receiver<()>),
 }
 
 #[derive(Default)]
@@ -44,7 +39,7 @@ impl Neighbours {
     /// Opens the socket; it hears nothing until cameras are set.
     pub fn open() -> io::Result<Neighbours> {
         let socket = Socket::open(0, &filter::neighbours(&[], &[]))?;
-        Ok(Neighbours { socket, state: RefCell::default(), wake: smol::channel::bounded(1) })
+        Ok(Neighbours { line: Line::new(socket), state: RefCell::default() })
     }
 
     /// See [`crate::sense::network::Network::set_cameras`].
@@ -54,15 +49,15 @@ impl Neighbours {
             return Ok(());
         }
         // The filter first, then the dump: nothing can be missed in between.
-        self.socket.filter(&filter::neighbours(macs, ips))?;
+        self.line.socket.filter(&filter::neighbours(macs, ips))?;
         let none = macs.is_empty() && ips.is_empty();
-        self.socket.join(if none { 0 } else { rtnl::GROUP_NEIGH })?;
+        self.line.socket.join(if none { 0 } else { rtnl::GROUP_NEIGH })?;
         state.macs = macs.to_vec();
         state.ips = ips.to_vec();
         state.events.clear();
         state.due = true;
         drop(state);
-        self.wake();
+        self.line.wake();
         Ok(())
     }
 
@@ -71,45 +66,22 @@ impl Neighbours {
         let mut state = self.state.borrow_mut();
         state.due |= !state.nobody();
         drop(state);
-        self.wake();
+        self.line.wake();
     }
 
     /// Sets the receive buffer's size in bytes.
     pub fn set_receive_buffer(&self, bytes: usize) -> io::Result<()> {
-        self.socket.set_receive_buffer(bytes)
+        self.line.socket.set_receive_buffer(bytes)
+    }
+}
+
+impl Part for Neighbours {
+    fn names(&self) -> Names {
+        Names { listed: "neighbours", told: "neighbours" }
     }
 
-    /// Tells [`Event::Neighbours`] and [`Event::Neighbour`] until nobody listens any more.
-    pub async fn follow(&self, tell: &Teller) -> io::Result<()> {
-        let mut refused = false;
-        loop {
-            if let Err(err) = self.ask_next() {
-                // Once: it is asked every second.
-                let level =
-                    if std::mem::replace(&mut refused, true) { log::Level::Debug } else { log::Level::Warn };
-                log::log!(
-                    level,
-                    "the kernel refused to list its neighbours ({err}); asking again in a second"
-                );
-                smol::Timer::after(REFUSED_PAUSE).await;
-                continue;
-            }
-            refused = false;
-            if std::mem::take(&mut self.state.borrow_mut().garbled) {
-                log::debug!("the kernel's neighbours are not understood; asking again in a second");
-                smol::Timer::after(REFUSED_PAUSE).await;
-                continue;
-            }
-            let events = std::mem::take(&mut self.state.borrow_mut().events);
-            for event in events {
-                if !tell(event) {
-                    return Ok(());
-                }
-            }
-            if self.socket.readable_or(&self.wake.1).await? {
-                self.receive()?;
-            }
-        }
+    fn line(&self) -> &Line {
+        &self.line
     }
 
     fn ask_next(&self) -> io::Result<()> {
@@ -120,7 +92,7 @@ impl Neighbours {
         if state.nobody() {
             state.events.push(Event::Neighbours(Vec::new()));
         } else {
-            state.asking = Some(self.socket.ask(kind::GETNEIGH, None)?);
+            state.asking = Some(self.line.socket.ask(kind::GETNEIGH, None)?);
             state.found.clear();
         }
         state.due = false;
@@ -128,27 +100,16 @@ impl Neighbours {
         Ok(())
     }
 
-    fn receive(&self) -> io::Result<()> {
-        let mut buffer = self.socket.buffer();
-        for _ in 0..BURST {
-            match self.socket.receive(&mut buffer)? {
-                Received::Nothing => return Ok(()),
-                Received::Foreign => {}
-                Received::Lost => self.state.borrow_mut().lost(),
-                Received::Datagram => self.take_in(&buffer),
-            }
-            // A refusal is met again, and told, by the caller's own attempt.
-            let _ = self.ask_next();
-        }
-        Ok(())
+    fn was_garbled(&self) -> bool {
+        std::mem::take(&mut self.state.borrow_mut().garbled)
     }
 
-    fn take_in(&self, datagram: &[u8]) {
+    fn take_in(&self, datagram: &[u8], _now: u64) {
         let mut state = self.state.borrow_mut();
         for item in rtnl::messages(datagram) {
             match item {
                 Ok((header, message)) => {
-                    let asked = state.asking.is_some_and(|seq| self.socket.answers(&header, seq));
+                    let asked = state.asking.is_some_and(|seq| self.line.socket.answers(&header, seq));
                     state.message(header, message, asked);
                 }
                 Err(rtnl::Malformed) => {
@@ -159,9 +120,13 @@ impl Neighbours {
         }
     }
 
-    fn wake(&self) {
-        // Full means that it is to wake already.
-        let _ = self.wake.0.try_send(());
+    fn lost(&self) {
+        self.state.borrow_mut().lost();
+    }
+
+    fn tell(&self, tell: &Teller) -> bool {
+        let events = std::mem::take(&mut self.state.borrow_mut().events);
+        events.into_iter().all(|event| tell(event))
     }
 }
 

@@ -4,14 +4,15 @@
 //! Nothing is polled: the kernel multicasts every change. Where its word is not enough (at the start, after an overrun,
 //! for routes at every change, see [`View::happened`]) it is asked for all it knows, one table after the other.
 
+use crate::act::net::within;
 use crate::config::{Device, Wan};
 use crate::map::Map;
 use crate::model::{Event, Mac, OwnAddr, WanSnapshot};
-use crate::sense::clock::boot_seconds;
 use crate::sense::filter;
+use crate::sense::follow::{follow, Line, Names, Part};
 use crate::sense::heard::{Answers, Heard};
 use crate::sense::neighbours::Neighbours;
-use crate::sense::netlink::{Received, Socket};
+use crate::sense::netlink::Socket;
 use crate::sense::view::{Table, Tables, View};
 use crate::sense::Teller;
 use crate::wire::rtnl::{self, kind, Header, Message};
@@ -19,7 +20,7 @@ use smol::channel::{Receiver, Sender};
 use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Groups of the first socket.
 const GROUPS: u32 = rtnl::GROUP_LINK
@@ -27,19 +28,14 @@ const GROUPS: u32 = rtnl::GROUP_LINK
     | rtnl::GROUP_IPV6_IFADDR
     | rtnl::GROUP_IPV4_ROUTE
     | rtnl::GROUP_IPV6_ROUTE;
-/// Datagrams taken in one go before others get their turn.
-const BURST: usize = 64;
 /// While changes never cease, a snapshot is told after so many turns all the same.
 const PATIENCE: u32 = 32;
-/// When the kernel refuses a request (it is out of memory), it is asked again after this.
-pub(super) const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Follows the network. All methods are for one thread; [`Network::run`] is to be running.
 pub struct Network {
-    socket: Socket,
+    line: Line,
     state: RefCell<State>,
     neighbours: Neighbours,
-    wake: (Sender<()>, Receiver<()>),
     ask_netifd: (Sender<()>, Receiver<()>),
     ask_at_once: (Sender<()>, Receiver<()>),
 }
@@ -76,10 +72,9 @@ impl Network {
     pub fn open() -> io::Result<Network> {
         let state = State { stale: Tables::ALL, ..State::default() };
         Ok(Network {
-            socket: Socket::open(GROUPS, &filter::network())?,
+            line: Line::new(Socket::open(GROUPS, &filter::network())?),
             state: RefCell::new(state),
             neighbours: Neighbours::open()?,
-            wake: smol::channel::bounded(1),
             ask_netifd: smol::channel::bounded(1),
             ask_at_once: smol::channel::bounded(1),
         })
@@ -97,7 +92,7 @@ impl Network {
         if synced {
             self.want_interfaces();
         }
-        self.wake();
+        self.line.wake();
     }
 
     /// Completes when netifd is to be asked, and says about which interfaces: at the start, after [`Network::set_wans`]
@@ -118,13 +113,7 @@ impl Network {
 
     /// Waits for this long before netifd is asked again, but not when somebody asks for a look.
     pub async fn rest_of_netifd(&self, pause: Duration) {
-        let looked_for = async {
-            let _ = self.ask_at_once.1.recv().await;
-        };
-        let over = async {
-            smol::Timer::after(pause).await;
-        };
-        smol::future::or(looked_for, over).await;
+        let _ = within(Instant::now() + pause, self.ask_at_once.1.recv()).await;
     }
 
     /// What is known of an interface of netifd.
@@ -140,7 +129,7 @@ impl Network {
             state.answers.insert(name.to_string(), heard);
         }
         drop(state);
-        self.wake();
+        self.line.wake();
     }
 
     fn want_interfaces(&self) {
@@ -165,56 +154,32 @@ impl Network {
         self.want_interfaces();
         let _ = self.ask_at_once.0.try_send(());
         self.neighbours.rescan();
-        self.wake();
+        self.line.wake();
     }
 
     /// Sets the receive buffers' size in bytes, to provoke overruns in a test.
     #[doc(hidden)]
     pub fn set_receive_buffer(&self, bytes: usize) -> io::Result<()> {
-        self.socket.set_receive_buffer(bytes)?;
+        self.line.socket.set_receive_buffer(bytes)?;
         self.neighbours.set_receive_buffer(bytes)
     }
 
     /// Tells [`Event::Network`], [`Event::Neighbours`] and [`Event::Neighbour`] until nobody listens any more.
     /// Fails only where a socket does.
     pub async fn run(&self, tell: Teller) -> io::Result<()> {
-        smol::future::or(self.follow(&tell), self.neighbours.follow(&tell)).await
+        smol::future::or(follow(self, &tell), follow(&self.neighbours, &tell)).await
+    }
+}
+
+impl Part for Network {
+    fn names(&self) -> Names {
+        Names { listed: "network tables", told: "network events" }
     }
 
-    async fn follow(&self, tell: &Teller) -> io::Result<()> {
-        let mut refused = false;
-        loop {
-            if let Err(err) = self.ask_next() {
-                // Once: it is asked every second.
-                let level =
-                    if std::mem::replace(&mut refused, true) { log::Level::Debug } else { log::Level::Warn };
-                log::log!(
-                    level,
-                    "the kernel refused to list its network tables ({err}); asking again in a second"
-                );
-                smol::Timer::after(REFUSED_PAUSE).await;
-                continue;
-            }
-            refused = false;
-            if std::mem::take(&mut self.state.borrow_mut().garbled) {
-                log::debug!("the kernel's network events are not understood; asking again in a second");
-                smol::Timer::after(REFUSED_PAUSE).await;
-                continue;
-            }
-            if self.state.borrow().changed_for_netifd() {
-                self.want_interfaces();
-            }
-            let event = self.state.borrow_mut().event();
-            if event.is_some_and(|event| !tell(event)) {
-                return Ok(());
-            }
-            if self.socket.readable_or(&self.wake.1).await? {
-                self.receive()?;
-            }
-        }
+    fn line(&self) -> &Line {
+        &self.line
     }
 
-    /// Starts the next dump, where one is due and none is under way.
     fn ask_next(&self) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
         if state.asking.is_some() || state.garbled {
@@ -224,9 +189,9 @@ impl Network {
             return Ok(());
         };
         let asked = match table {
-            Table::Links => self.socket.ask(kind::GETLINK, None),
-            Table::Addrs => self.socket.ask(kind::GETADDR, None),
-            Table::Routes(family) => self.socket.ask(kind::GETROUTE, Some(family)),
+            Table::Links => self.line.socket.ask(kind::GETLINK, None),
+            Table::Addrs => self.line.socket.ask(kind::GETADDR, None),
+            Table::Routes(family) => self.line.socket.ask(kind::GETROUTE, Some(family)),
         };
         match asked {
             Ok(seq) => {
@@ -241,22 +206,8 @@ impl Network {
         }
     }
 
-    /// Takes in what is queued. The answer to a request is queued as soon as it is asked, hence the loop through
-    /// all of them here instead of one turn each.
-    fn receive(&self) -> io::Result<()> {
-        let mut buffer = self.socket.buffer();
-        let now = boot_seconds();
-        for _ in 0..BURST {
-            match self.socket.receive(&mut buffer)? {
-                Received::Nothing => return Ok(()),
-                Received::Foreign => {}
-                Received::Lost => self.state.borrow_mut().lost(),
-                Received::Datagram => self.take_in(&buffer, now),
-            }
-            // A refusal is met again, and told, by the caller's own attempt.
-            let _ = self.ask_next();
-        }
-        Ok(())
+    fn was_garbled(&self) -> bool {
+        std::mem::take(&mut self.state.borrow_mut().garbled)
     }
 
     fn take_in(&self, datagram: &[u8], now: u64) {
@@ -264,7 +215,8 @@ impl Network {
         for item in rtnl::messages(datagram) {
             match item {
                 Ok((header, message)) => {
-                    let asked = state.asking.as_ref().is_some_and(|a| self.socket.answers(&header, a.seq));
+                    let asked =
+                        state.asking.as_ref().is_some_and(|a| self.line.socket.answers(&header, a.seq));
                     state.message(header, message, asked, now);
                 }
                 Err(rtnl::Malformed) => {
@@ -275,9 +227,16 @@ impl Network {
         }
     }
 
-    fn wake(&self) {
-        // Full means that it is to wake already.
-        let _ = self.wake.0.try_send(());
+    fn lost(&self) {
+        self.state.borrow_mut().lost();
+    }
+
+    fn tell(&self, tell: &Teller) -> bool {
+        if self.state.borrow().changed_for_netifd() {
+            self.want_interfaces();
+        }
+        let event = self.state.borrow_mut().event();
+        event.is_none_or(|event| tell(event))
     }
 }
 

@@ -262,5 +262,4 @@ fn bce_canonical(method: &str, path: &str, query: &str, headers: &Pairs) -> Stri
 }
 
 #[cfg(test)]
-#[path = "cloud_tests.rs"]
 mod tests;

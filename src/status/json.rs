@@ -20,11 +20,10 @@ const REST: &str = "when the configuration changes, or `porchlight trigger` asks
 impl View<'_> {
     /// The whole document.
     pub fn to_json(&self) -> String {
-        let records = self
-            .config
-            .records
-            .iter()
-            .flat_map(|record| ids(record).map(move |id| self.record(record, &id)).collect::<Vec<_>>());
+        let mut records = Vec::new();
+        for record in &self.config.records {
+            records.extend(ids(record).map(|id| self.record(record, &id)));
+        }
         let (reachable, verdict) = self.summary();
         Object::new()
             .str("version", env!("CARGO_PKG_VERSION"))
@@ -75,12 +74,12 @@ impl View<'_> {
             .str("provider", &record.provider)
             .str("standing", standing);
         object = match wish(self.config, self.world, self.state, record, id.family) {
-            Wish::Address(addr) => object.str("wanted", &addr.to_string()),
+            Wish::Address(addr) => object.shown("wanted", &addr),
             Wish::Wait(why) => object.str("waiting", &why),
         };
         if let Some(memory) = self.memory(record, id) {
             if let Known::Published(addr) | Known::Remembered(addr) = memory.known {
-                object = object.str("published", &addr.to_string());
+                object = object.shown("published", &addr);
             }
             if let Some(at) = memory.changed_at {
                 object = object.num("changed_at", at as i64);
@@ -92,43 +91,43 @@ impl View<'_> {
                 Seen::After(time) => {
                     object.str("seen", "at all name servers").num("seen_after_ms", millis(*time) as i64)
                 }
-                Seen::Unconfirmed(why) => object.str("seen", &format!("could not confirm: {why}")),
+                Seen::Unconfirmed(why) => object.shown("seen", &format_args!("could not confirm: {why}")),
             };
         }
-        match self.retry(record, id) {
-            Some(retry) => object.raw("failure", &self.failure(retry)).end(),
-            None => object.end(),
-        }
+        self.failure(object, self.retry(record, id)).end()
     }
 
-    pub(super) fn failure(&self, retry: &Retry) -> String {
-        let object = Object::new()
+    /// What failed, if something did, and when it is tried again.
+    pub(super) fn failure(&self, object: Object, retry: Option<&Retry>) -> Object {
+        let Some(retry) = retry else { return object };
+        let failure = Object::new()
             .str("class", kind_word(retry.failure.kind))
             .str("text", &retry.failure.text)
             .num("tries", i64::from(retry.tries));
-        match retry.next {
-            Some(next) => object.num("next_try_s", next.since(self.now.boot).as_secs() as i64).end(),
-            None => object.str("next_try", REST).end(),
-        }
+        let failure = match retry.next {
+            Some(next) => failure.num("next_try_s", next.since(self.now.boot).as_secs() as i64),
+            None => failure.str("next_try", REST),
+        };
+        object.raw("failure", &failure.end())
     }
 
     fn camera(&self, camera: &Camera) -> String {
-        let memory = self.state.cameras.get(&camera.name).cloned().unwrap_or_default();
-        let macs: Vec<String> = macs(camera, &memory).iter().map(|mac: &Mac| format!("\"{mac}\"")).collect();
+        let none = CameraState::default();
+        let memory = self.state.cameras.get(&camera.name).unwrap_or(&none);
+        let macs: Vec<String> = macs(camera, memory).iter().map(|mac: &Mac| format!("\"{mac}\"")).collect();
         let mut object = Object::new().str("name", &camera.name).raw("macs", &array(macs));
         if let Some(verdict) = self.verdict(camera) {
             object = verdict.to_json(object);
         }
         if let Some(addr) = memory.addr {
-            object = object.str("address", &addr.to_string());
+            object = object.shown("address", &addr);
             object = object.bool("confirmed", self.is_near(addr));
         }
         if self.config.has_ipv6(camera) {
-            object = match six::place(self.config, self.world, &memory, camera) {
+            object = match six::place(self.config, self.world, memory, camera) {
                 Ok(place) => {
                     let addr = place.addr;
-                    let object =
-                        object.str("address6", &addr.to_string()).bool("confirmed6", self.is_near(addr));
+                    let object = object.shown("address6", &addr).bool("confirmed6", self.is_near(addr));
                     object.bool("heard6", place.heard)
                 }
                 Err(why) => object.str("no_address6", &why),
@@ -137,7 +136,7 @@ impl View<'_> {
         match silent_since(self.config, self.state, camera, self.now.boot) {
             Some(since) => object = object.num("silent_s", self.ago(since)),
             None => {
-                if let Some(at) = self.answered(camera, &memory) {
+                if let Some(at) = self.answered(camera, memory) {
                     object = object.num("answered_s", self.ago(at));
                 }
             }
@@ -173,7 +172,7 @@ impl View<'_> {
         let memory = &self.state.leases;
         let refused = memory.refused.iter().find(|(name, _)| *name == camera.name).map(|(_, why)| why);
         match (memory.pinned.get(&camera.name), refused.or(memory.failure.as_ref())) {
-            (Some(pinned), _) => object.str("static_lease", &pinned.addr.to_string()),
+            (Some(pinned), _) => object.shown("static_lease", &pinned.addr),
             (None, Some(why)) => object.str("static_lease_failure", why),
             (None, None) => object,
         }
@@ -189,7 +188,7 @@ impl View<'_> {
             return object;
         }
         object
-            .str("protection", &found.to_string())
+            .shown("protection", found)
             .num("checked_s", self.ago(probe.at))
             .num("next_check_s", probe.next.since(self.now.boot).as_secs() as i64)
     }
@@ -198,17 +197,17 @@ impl View<'_> {
         let object = Object::new()
             .str("name", &mapping.name)
             .str("camera", &mapping.camera)
-            .str("port", &Ports(mapping.src_dport).to_string())
-            .str("camera_port", &Ports(mapping.dest_port).to_string())
+            .shown("port", &Ports(mapping.src_dport))
+            .shown("camera_port", &Ports(mapping.dest_port))
             .bool("open", self.is_open(mapping));
         let object = self
             .way_in(mapping)
             .to_json(object)
             .num("hits", self.state.hits.get(&mapping.name).map_or(0, |count| *count as i64));
         let object = match &mapping.schedule {
-            Some(schedule) => object
-                .str("schedule", &schedule.to_string())
-                .bool("rests", rests(mapping, self.world, self.now)),
+            Some(schedule) => {
+                object.shown("schedule", schedule).bool("rests", rests(mapping, self.world, self.now))
+            }
             None => object,
         };
         let object = self.protection(mapping, object);
@@ -227,7 +226,7 @@ impl View<'_> {
         match exposure(self.config, self.world, self.state, mapping, self.now) {
             Exposure::Open(rules) => match (rules.first(), self.refusal(mapping)) {
                 (_, Some(why)) => object.str("closed", why).end(),
-                (Some(rule), None) => object.str("target", &rule.target.to_string()).end(),
+                (Some(rule), None) => object.shown("target", &rule.target).end(),
                 (None, None) => object.end(),
             },
             Exposure::Closed(why) => object.str("closed", &why).end(),
@@ -240,13 +239,10 @@ impl View<'_> {
     /// A name of `list src_ip`.
     fn source(&self, name: &str) -> String {
         let memory = self.state.names.get(name);
-        let addrs = memory.iter().flat_map(|memory| memory.addrs.iter().flatten());
-        let addrs = addrs.map(|addr| format!("\"{addr}\""));
-        let object = Object::new().str("name", name).raw("addresses", &array(addrs));
-        match memory.and_then(|memory| memory.failure.as_ref()) {
-            Some(why) => object.str("failure", why).end(),
-            None => object.end(),
-        }
+        let known = memory.and_then(|memory| memory.addrs.as_deref()).unwrap_or_default();
+        let addrs = known.iter().map(|addr| format!("\"{addr}\""));
+        let failure = memory.and_then(|memory| memory.failure.as_deref());
+        Object::new().str("name", name).raw("addresses", &array(addrs)).maybe("failure", failure).end()
     }
 
     fn channel(&self, channel: &Notify) -> String {
@@ -255,18 +251,15 @@ impl View<'_> {
             return object.num("waiting", 0).end();
         };
         let object = object.num("waiting", memory.queue.len() as i64);
-        match &memory.retry {
-            Some(retry) => object.raw("failure", &self.failure(retry)).end(),
-            None => object.end(),
-        }
+        self.failure(object, memory.retry.as_ref()).end()
     }
 
     /// One family of a mapping that has both.
     fn way(&self, mapping: &Mapping, family: Family) -> String {
-        let object = Object::new().str("family", &family.to_string());
+        let object = Object::new().shown("family", &family);
         match way(self.config, self.world, self.state, mapping, family, self.now) {
             Exposure::Open(rules) => match rules.first() {
-                Some(rule) => object.str("target", &rule.target.to_string()).end(),
+                Some(rule) => object.shown("target", &rule.target).end(),
                 None => object.end(),
             },
             Exposure::Closed(why) | Exposure::Until(_, why) => object.str("closed", &why).end(),
@@ -275,11 +268,8 @@ impl View<'_> {
 
     fn filter(&self) -> String {
         let droppers = self.world.droppers.iter().map(|name| quoted(name));
-        let object = Object::new().raw("dropped_by", &array(droppers));
-        match &self.state.mapping.retry {
-            Some(retry) => object.str("failure", &retry.failure.text).end(),
-            None => object.end(),
-        }
+        let failure = self.state.mapping.retry.as_ref().map(|retry| retry.failure.text.as_str());
+        Object::new().raw("dropped_by", &array(droppers)).maybe("failure", failure).end()
     }
 }
 

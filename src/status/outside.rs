@@ -1,6 +1,6 @@
 //! What is known of the mappings' ports from the internet, and that nothing is where nobody tries them.
 
-use super::text::passed;
+use super::text::{is, number, passed, text};
 use super::View;
 use crate::config::Mapping;
 use crate::model::Family;
@@ -32,16 +32,13 @@ impl View<'_> {
             let (target, memory) = self.tried(mapping, family)?;
             let object = Object::new()
                 .str("mapping", &mapping.name)
-                .str("address", &target.addr.to_string())
+                .shown("address", &target.addr)
                 .num("port", target.port.into());
             let object = match memory.and_then(|memory| memory.found) {
-                Some((verdict, at)) => object.str("says", &verdict.to_string()).num("tried_s", self.ago(at)),
+                Some((verdict, at)) => object.shown("says", &verdict).num("tried_s", self.ago(at)),
                 None => object,
             };
-            Some(match memory.and_then(|memory| memory.failure.as_ref()) {
-                Some(why) => object.str("failure", why).end(),
-                None => object.end(),
-            })
+            Some(object.maybe("failure", memory.and_then(|memory| memory.failure.as_deref())).end())
         });
         Object::new().str("by", service.host()).raw("tried", &array(tried)).end()
     }
@@ -51,27 +48,28 @@ impl View<'_> {
 pub(super) fn lines(out: &mut String, status: &Json) {
     let outside = status.get("outside");
     let Some(host) = outside.get("by").str() else {
-        if status.get("mappings").items().iter().any(|mapping| mapping.get("open").bool() == Some(true)) {
+        if status.get("mappings").items().iter().any(|mapping| is(mapping, "open")) {
             out.push_str(ONLY_INSIDE);
         }
         return;
     };
     for tried in outside.get("tried").items() {
-        let (name, addr) =
-            (tried.get("mapping").str().unwrap_or("?"), tried.get("address").str().unwrap_or("?"));
-        let door = format!("{name}: {addr} port {}", tried.get("port").num().unwrap_or(0));
-        let verdict = tried.get("says").str();
-        let said = verdict.map(|verdict| {
-            format!(
-                "is {verdict} from the internet, says {host}, tried {} ago",
-                passed(tried.get("tried_s").num().unwrap_or(0))
-            )
-        });
-        let why = tried.get("failure").str().map(|why| format!("not known now: {why}"));
-        let mend = (verdict == Some("closed")).then(|| MEND.to_string());
-        let parts: Vec<String> = [said, why, mend].into_iter().flatten().collect();
+        let (name, addr, port) = (text(tried, "mapping"), text(tried, "address"), number(tried, "port"));
+        let (verdict, failure) = (tried.get("says").str(), tried.get("failure").str());
         let sign = if verdict == Some("closed") { '!' } else { ' ' };
-        let text = if parts.is_empty() { "was not tried yet".to_string() } else { parts.join("; ") };
-        let _ = writeln!(out, "{sign} outside  {door} {text}");
+        let _ = write!(out, "{sign} outside  {name}: {addr} port {port} ");
+        if let Some(verdict) = verdict {
+            let ago = passed(number(tried, "tried_s"));
+            let _ = write!(out, "is {verdict} from the internet, says {host}, tried {ago} ago");
+        }
+        if let Some(why) = failure {
+            let gap = if verdict.is_some() { "; " } else { "" };
+            let _ = write!(out, "{gap}not known now: {why}");
+        }
+        let _ = match (verdict, failure) {
+            (Some("closed"), _) => writeln!(out, "; {MEND}"),
+            (None, None) => writeln!(out, "was not tried yet"),
+            _ => writeln!(out),
+        };
     }
 }

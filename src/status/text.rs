@@ -21,7 +21,7 @@ pub fn render(status: &Json) -> String {
         // One family of a section may be missing; if nothing of it is published, that is not well.
         let same = records.iter().filter(|other| other.get("record").str() == record.get("record").str());
         let is_lost = !same.map(|other| other.get("standing").str()).any(|it| it == Some("published"));
-        let _ = writeln!(out, "{}", record_line(record, is_lost, number(status, "time")));
+        record_line(&mut out, record, is_lost, number(status, "time"));
     }
     let cameras = status.get("cameras").items();
     cameras.iter().for_each(|camera| camera_lines(&mut out, camera, cameras.len() > 1));
@@ -36,25 +36,25 @@ pub fn render(status: &Json) -> String {
     }
     clock_line(&mut out, status);
     for change in status.get("changes").items() {
-        let when = age(number(status, "time"), number(change, "at"));
-        let when = when.map(|when| format!(", {when}")).unwrap_or_default();
-        let _ = writeln!(out, "  change   #{}{when}: {}", number(change, "number"), text(change, "text"));
+        let _ = write!(out, "  change   #{}", number(change, "number"));
+        add_age(&mut out, ", ", number(status, "time"), number(change, "at"));
+        let _ = writeln!(out, ": {}", text(change, "text"));
     }
     out
 }
 
 /// A text of the document.
-fn text<'a>(json: &'a Json, key: &str) -> &'a str {
+pub(super) fn text<'a>(json: &'a Json, key: &str) -> &'a str {
     json.get(key).str().unwrap_or("?")
 }
 
 /// A number of the document.
-fn number(json: &Json, key: &str) -> i64 {
+pub(super) fn number(json: &Json, key: &str) -> i64 {
     json.get(key).num().unwrap_or(0)
 }
 
 /// A truth value of the document.
-fn is(json: &Json, key: &str) -> bool {
+pub(super) fn is(json: &Json, key: &str) -> bool {
     json.get(key).bool() == Some(true)
 }
 
@@ -123,35 +123,35 @@ fn line_text(line: &Json) -> String {
 }
 
 /// A record's line; `is_lost` if nothing of its section is published.
-fn record_line(record: &Json, is_lost: bool, now: i64) -> String {
+fn record_line(out: &mut String, record: &Json, is_lost: bool, now: i64) {
     let name = format!("{} {} ({})", text(record, "domain"), text(record, "type"), text(record, "provider"));
-    match record.get("standing").str() {
+    let _ = match record.get("standing").str() {
         Some("published") => {
-            let seen = record.get("seen").str().map(|seen| format!(", {seen}")).unwrap_or_default();
-            let after = record.get("seen_after_ms").num();
-            let after = after.map(|ms| format!(" after {}.{:01} s", ms / 1000, ms % 1000 / 100));
-            let changed = age(now, number(record, "changed_at"));
-            let changed = changed.map(|when| format!(", changed {when}")).unwrap_or_default();
-            format!(
-                "  record   {name} is {}{seen}{}{changed}",
-                text(record, "published"),
-                after.unwrap_or_default()
-            )
+            let _ = write!(out, "  record   {name} is {}", text(record, "published"));
+            if let Some(seen) = record.get("seen").str() {
+                let _ = write!(out, ", {seen}");
+            }
+            if let Some(ms) = record.get("seen_after_ms").num() {
+                let _ = write!(out, " after {}.{:01} s", ms / 1000, ms % 1000 / 100);
+            }
+            add_age(out, ", changed ", now, number(record, "changed_at"));
+            writeln!(out)
         }
         Some("waiting") => {
-            format!("{} record   {name} is left as it is: {}", sign(!is_lost), text(record, "waiting"))
+            let sign = sign(!is_lost);
+            writeln!(out, "{sign} record   {name} is left as it is: {}", text(record, "waiting"))
         }
         Some("failing") => {
             let failure = record.get("failure");
-            let next = match failure.get("next_try_s").num() {
-                Some(seconds) => format!("next try in {seconds} s"),
-                None => format!("tried again {}", failure.get("next_try").str().unwrap_or("later")),
-            };
             let (class, why) = (text(failure, "class"), text(failure, "text"));
-            format!("! record   {name} wants {}: {class}: {why}; {next}", text(record, "wanted"))
+            let _ = write!(out, "! record   {name} wants {}: {class}: {why}; ", text(record, "wanted"));
+            match failure.get("next_try_s").num() {
+                Some(seconds) => writeln!(out, "next try in {seconds} s"),
+                None => writeln!(out, "tried again {}", failure.get("next_try").str().unwrap_or("later")),
+            }
         }
-        _ => format!("  record   {name} is being set to {}", text(record, "wanted")),
-    }
+        _ => writeln!(out, "  record   {name} is being set to {}", text(record, "wanted")),
+    };
 }
 
 /// A camera's lines. Of one that is alone the first line of the screen says whether it is reached.
@@ -191,7 +191,7 @@ fn mapping_lines(out: &mut String, mapping: &Json) {
     let door = format!("{} port {}", text(mapping, "name"), text(mapping, "port"));
     let target = mapping.get("target").str();
     let _ = match (target, is(mapping, "open")) {
-        (Some(target), true) => writeln!(out, "  mapping  {}", open_text(mapping, &door, target)),
+        (Some(target), true) => open_line(out, mapping, &door, target),
         (Some(target), false) => writeln!(out, "! mapping  {door} -> {target}: not in force yet"),
         (None, _) => {
             let sign = sign(is(mapping, "rests"));
@@ -211,18 +211,17 @@ fn mapping_lines(out: &mut String, mapping: &Json) {
 }
 
 /// A mapping that is open: where it leads, whether the camera asks for a password, and who came.
-fn open_text(mapping: &Json, door: &str, target: &str) -> String {
-    let asked = match (mapping.get("protection").str(), mapping.get("checked_s").num()) {
-        (Some(found), Some(seconds)) => format!(", {found}, asked {} ago", passed(seconds)),
-        _ => String::new(),
-    };
-    let outside = mapping.get("outside_port").num();
-    let outside = outside.map(|port| format!(" (from the internet: port {port})")).unwrap_or_default();
-    let hits = match number(mapping, "hits") {
-        1 => "1 connection".to_string(),
-        hits => format!("{hits} connections"),
-    };
-    format!("{door}{outside} -> {target} port {}{asked}, {hits}", text(mapping, "camera_port"))
+fn open_line(out: &mut String, mapping: &Json, door: &str, target: &str) -> std::fmt::Result {
+    write!(out, "  mapping  {door}")?;
+    if let Some(port) = mapping.get("outside_port").num() {
+        write!(out, " (from the internet: port {port})")?;
+    }
+    write!(out, " -> {target} port {}", text(mapping, "camera_port"))?;
+    if let (Some(found), Some(seconds)) = (mapping.get("protection").str(), mapping.get("checked_s").num()) {
+        write!(out, ", {found}, asked {} ago", passed(seconds))?;
+    }
+    let hits = number(mapping, "hits");
+    writeln!(out, ", {hits} connection{}", if hits == 1 { "" } else { "s" })
 }
 
 fn filter_lines(out: &mut String, filter: &Json) {
@@ -257,18 +256,21 @@ fn clock_line(out: &mut String, status: &Json) {
     let _ = writeln!(out, "{} clock    {} {zone}{never}", sign(well), local.trim_end_matches('Z'));
 }
 
-/// How long ago something was, by the wall clock; `None` if that was set back since, or if it never was.
-fn age(now: i64, at: i64) -> Option<String> {
+/// Adds how long ago something was, by the wall clock, unless that was set back since, or it never was.
+fn add_age(out: &mut String, before: &str, now: i64, at: i64) {
     let seconds = now.saturating_sub(at);
-    (seconds >= 0 && at > 0).then(|| format!("{} ago", passed(seconds)))
+    if seconds >= 0 && at > 0 {
+        let _ = write!(out, "{before}{} ago", passed(seconds));
+    }
 }
 
 /// A time that has passed, as a person says it.
 pub(super) fn passed(seconds: i64) -> String {
-    match seconds {
-        0..=89 => format!("{seconds} s"),
-        90..=5399 => format!("{} min", (seconds + 30) / 60),
-        5400..=129_599 => format!("{} h", (seconds + 1800) / 3600),
-        _ => format!("{} days", (seconds + 43_200) / 86_400),
-    }
+    let (number, unit) = match seconds {
+        0..=89 => (seconds, "s"),
+        90..=5399 => ((seconds + 30) / 60, "min"),
+        5400..=129_599 => ((seconds + 1800) / 3600, "h"),
+        _ => ((seconds + 43_200) / 86_400, "days"),
+    };
+    format!("{number} {unit}")
 }

@@ -1,6 +1,6 @@
 //! What the status says of the tunnels.
 
-use super::text::passed;
+use super::text::{is, number, passed, text};
 use super::View;
 use crate::config::tunnel::Kind;
 use crate::config::Tunnel;
@@ -10,14 +10,11 @@ use crate::wire::json::{array, Json, Object};
 use std::fmt::Write as _;
 
 impl View<'_> {
-    fn tunnel_memory(&self, tunnel: &Tunnel) -> TunnelState {
-        self.state.tunnels.get(&tunnel.name).cloned().unwrap_or_default()
-    }
-
     /// Whether no tunnel that is used has failed.
     pub(super) fn tunnels_are_well(&self) -> bool {
+        let none = TunnelState::default();
         self.config.tunnels.iter().all(|tunnel| {
-            let memory = self.tunnel_memory(tunnel);
+            let memory = self.state.tunnels.get(&tunnel.name).unwrap_or(&none);
             !memory.runs(tunnel) || !memory.lines.iter().any(|(mapping, line)| self.fails(mapping, line))
         })
     }
@@ -31,10 +28,11 @@ impl View<'_> {
 
     /// One of them.
     pub(super) fn tunnel(&self, tunnel: &Tunnel) -> String {
-        let memory = self.tunnel_memory(tunnel);
+        let (none, no_line) = (TunnelState::default(), LineState::default());
+        let memory = self.state.tunnels.get(&tunnel.name).unwrap_or(&none);
         let lines = tunnel.carries.iter().map(|(mapping, wanted)| {
-            let known = memory.lines.get(mapping).cloned().unwrap_or_default();
-            let fails = self.fails(mapping, &known);
+            let known = memory.lines.get(mapping).unwrap_or(&no_line);
+            let fails = self.fails(mapping, known);
             let mut object = Object::new().str("mapping", mapping);
             if *wanted != 0 && tunnel.kind != Kind::Script {
                 object = object.num("wanted_port", i64::from(*wanted));
@@ -48,10 +46,7 @@ impl View<'_> {
                 None if fails && memory.runs(tunnel) => object.str("state", "failing"),
                 None => object.str("state", "idle"),
             };
-            match known.retry.filter(|_| fails) {
-                Some(retry) => object.raw("failure", &self.failure(&retry)).end(),
-                None => object.end(),
-            }
+            self.failure(object, known.retry.as_ref().filter(|_| fails)).end()
         });
         let mut object = Object::new().str("name", &tunnel.name).str("kind", tunnel.kind.word());
         if !tunnel.server.is_empty() {
@@ -68,38 +63,38 @@ impl View<'_> {
 
 /// The lines of one tunnel for a person.
 pub(super) fn render(out: &mut String, tunnel: &Json) {
-    let s = |json: &Json, key: &str| json.get(key).str().unwrap_or("?").to_string();
-    let name = s(tunnel, "name");
-    if tunnel.get("used").bool() != Some(true) {
-        let why = match tunnel.get("used_in_s").num() {
-            Some(seconds) => format!("used in {}, if no wan is publicly reachable by then", passed(seconds)),
-            None => "not needed".to_string(),
+    let (name, kind) = (text(tunnel, "name"), text(tunnel, "kind"));
+    if !is(tunnel, "used") {
+        let _ = match tunnel.get("used_in_s").num() {
+            Some(seconds) => writeln!(
+                out,
+                "  tunnel   {name} ({kind}): used in {}, if no wan is publicly reachable by then",
+                passed(seconds)
+            ),
+            None => writeln!(out, "  tunnel   {name} ({kind}): not needed"),
         };
-        let _ = writeln!(out, "  tunnel   {name} ({}): {why}", s(tunnel, "kind"));
         return;
     }
     let server = tunnel.get("server").str().unwrap_or("the address of the record that follows it");
     for line in tunnel.get("mappings").items() {
-        let door = format!("{name} ({}): {}", s(tunnel, "kind"), s(line, "mapping"));
+        let door = format!("{name} ({kind}): {}", text(line, "mapping"));
         let failure = line.get("failure");
-        let _ = match (line.get("port").num(), failure.get("text").str()) {
-            (Some(port), _) => {
-                let wanted = line.get("wanted_port").num().filter(|wanted| *wanted != port);
-                let wanted =
-                    wanted.map(|wanted| format!(", not {wanted} that was asked for")).unwrap_or_default();
-                writeln!(out, "  tunnel   {door} is reached at {server} port {port}{wanted}")
+        let _ = match (line.get("port").num(), failure.get("text").str(), line.get("state").str()) {
+            (Some(port), ..) => {
+                let _ = write!(out, "  tunnel   {door} is reached at {server} port {port}");
+                match line.get("wanted_port").num().filter(|wanted| *wanted != port) {
+                    Some(wanted) => writeln!(out, ", not {wanted} that was asked for"),
+                    None => writeln!(out),
+                }
             }
-            (None, Some(text)) if line.get("state").str() == Some("failing") => {
-                let next = failure.get("next_try_s").num().unwrap_or(0);
-                writeln!(out, "! tunnel   {door}: {text}; next try in {next} s")
+            (_, Some(why), Some("failing")) => {
+                writeln!(out, "! tunnel   {door}: {why}; next try in {} s", number(failure, "next_try_s"))
             }
-            (None, Some(text)) if line.get("state").str() == Some("connecting") => {
-                writeln!(out, "! tunnel   {door}: {text}; tried again now")
+            (_, Some(why), Some("connecting")) => {
+                writeln!(out, "! tunnel   {door}: {why}; tried again now")
             }
-            (None, _) if line.get("state").str() == Some("connecting") => {
-                writeln!(out, "  tunnel   {door} is being connected")
-            }
-            (None, _) => writeln!(out, "  tunnel   {door} is closed, and not carried"),
+            (_, _, Some("connecting")) => writeln!(out, "  tunnel   {door} is being connected"),
+            _ => writeln!(out, "  tunnel   {door} is closed, and not carried"),
         };
     }
 }

@@ -106,13 +106,11 @@ impl View<'_> {
         for record in records(self.config, camera, Family::V4) {
             let right =
                 |id: &RecordId| follows(record, id.family) && self.standing(record, id) == Standing::Right;
-            names.extend(
-                ids(record)
-                    .filter(right)
-                    .map(|id| id.domain)
-                    .filter(|name| !names.contains(name))
-                    .collect::<Vec<_>>(),
-            );
+            for id in ids(record).filter(right) {
+                if !names.contains(&id.domain) {
+                    names.push(id.domain);
+                }
+            }
         }
         let hole = memory.and_then(|memory| memory.hole).map(|addr| addr.to_string());
         Ok(at_port(names, &hole.unwrap_or_else(|| tunnel.server.clone()), &port.to_string()))
@@ -300,6 +298,11 @@ fn wans<'c>(config: &'c Config, records: &[&'c Record]) -> Vec<&'c Wan> {
     if records.is_empty() {
         return config.wans.iter().filter(has).collect();
     }
-    let named = records.iter().flat_map(|record| &record.wans);
-    named.filter_map(|name| config.wans.iter().find(|wan| wan.name == *name)).filter(has).collect()
+    let mut named = Vec::new();
+    for record in records {
+        for name in &record.wans {
+            named.extend(config.wans.iter().find(|wan| wan.name == *name).filter(has));
+        }
+    }
+    named
 }

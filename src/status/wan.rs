@@ -14,17 +14,15 @@ const ONE_NAT: &str = "behind one NAT that we can talk to";
 
 impl View<'_> {
     pub(super) fn wan(&self, wan: &Wan) -> String {
-        let sensed = self.world.wans.get(&wan.name).cloned().unwrap_or_default();
+        let none = WanWorld::default();
+        let sensed = self.world.wans.get(&wan.name).unwrap_or(&none);
         let line = |family: Family| {
             let line = sensed.line(family);
-            let object = Object::new().bool("route", line.route);
-            let object = match self.lan_of_prefix(&sensed, line.addr.seen()) {
-                Some(device) => object.str("on_lan", device),
-                None => object,
-            };
+            let on_lan = self.lan_of_prefix(sensed, line.addr.seen());
+            let object = Object::new().bool("route", line.route).maybe("on_lan", on_lan);
             match line.addr {
                 Reading::Seen { value, at } => {
-                    let object = object.str("address", &value.to_string());
+                    let object = object.shown("address", &value);
                     self.reach(wan, family, value, object).num("since_s", self.ago(at))
                 }
                 Reading::Lost { since } => object.str("reach", "offline").num("lost_s", self.ago(since)),
@@ -32,14 +30,9 @@ impl View<'_> {
             }
             .end()
         };
-        let mut object = Object::new().str("name", &wan.name);
-        if let Some(device) = &sensed.device {
-            object = object.str("device", device);
-        }
-        if let Some(device) = sensed.device6.as_ref().filter(|device| sensed.device.as_ref() != Some(device))
-        {
-            object = object.str("device6", device);
-        }
+        let (device, device6) = (sensed.device.as_deref(), sensed.device6.as_deref());
+        let mut object = Object::new().str("name", &wan.name).maybe("device", device);
+        object = object.maybe("device6", device6.filter(|_| device6 != device));
         for family in &wan.families {
             object = object.raw(if *family == Family::V4 { "ipv4" } else { "ipv6" }, &line(*family));
         }
@@ -57,7 +50,7 @@ impl View<'_> {
     /// How a line is reached, how that is known, what it means, and what witnesses said.
     fn reach(&self, wan: &Wan, family: Family, addr: IpAddr, object: Object) -> Object {
         let found = standing(self.world, self.state, wan, family);
-        let Some(_) = found.own else { return object.str("reach", &reach(addr, &wan.accept).to_string()) };
+        let Some(_) = found.own else { return object.shown("reach", &reach(addr, &wan.accept)) };
         let above = witness::outside(self.world, self.state, wan).filter(|_| family == Family::V4);
         if above.is_some() && found.reach != Reach::Public {
             return object.str("reach", ONE_NAT);
@@ -68,12 +61,11 @@ impl View<'_> {
         };
         let mut object = object.str("reach", &text).str("known_by", found.known.word());
         if let Some(seen) = found.seen {
-            object = object.str("seen_as", &seen.to_string());
+            object = object.shown("seen_as", &seen);
         }
         let means = found.means(family, witness::has_public_v6(self.world, self.state, wan));
-        if let Some(means) = means.filter(|_| witness::is_wanted(self.config, wan, family)) {
-            object = object.str("means", &means);
-        }
+        let means = means.filter(|_| witness::is_wanted(self.config, wan, family));
+        object = object.maybe("means", means.as_deref());
         match witness::heard(self.world, self.state, wan, family) {
             Some(memory) => self.heard(memory, object),
             None => object,
@@ -83,7 +75,7 @@ impl View<'_> {
     /// What the last round of questions brought.
     fn heard(&self, memory: &Hearing, object: Object) -> Object {
         let vote = |vote: &witness::Vote| {
-            Object::new().str("witness", &vote.operator).str("says", &vote.addr.to_string()).end()
+            Object::new().str("witness", &vote.operator).shown("says", &vote.addr).end()
         };
         let fault = |(operator, why): &(String, String)| {
             Object::new().str("witness", operator).str("failure", why).end()
@@ -110,12 +102,12 @@ impl View<'_> {
         let memory = self.router_above(wan)?;
         let (well, says) = upstream::sentence(memory, wan)?;
         let well = well && standing(self.world, self.state, wan, Family::V4).refuted.is_none();
-        let mut object = Object::new().str("gateway", &memory.place?.gateway.to_string());
+        let mut object = Object::new().shown("gateway", &memory.place?.gateway);
         if let Some(way) = memory.way {
-            object = object.str("way", &way.to_string());
+            object = object.shown("way", &way);
         }
         if let Some(addr) = memory.external {
-            object = object.str("address", &addr.to_string());
+            object = object.shown("address", &addr);
         }
         Some(object.bool("well", well).str("says", &says).end())
     }
@@ -131,19 +123,15 @@ impl View<'_> {
 }
 
 fn interface(interface: &Interface) -> String {
-    let mut object = Object::new().str("name", &interface.name);
-    if let Some(device) = &interface.device {
-        object = object.str("device", device);
-    }
+    let object = Object::new().str("name", &interface.name).maybe("device", interface.device.as_deref());
     object.str("standing", &interface.standing).bool("trouble", interface.trouble).end()
 }
 
 fn delegated(given: &Delegated) -> String {
-    let part = |(name, part): &(String, Network)| {
-        Object::new().str("interface", name).str("prefix", &part.to_string()).end()
-    };
+    let part =
+        |(name, part): &(String, Network)| Object::new().str("interface", name).shown("prefix", part).end();
     Object::new()
-        .str("prefix", &given.prefix.to_string())
+        .shown("prefix", &given.prefix)
         .str("interface", &given.interface)
         .raw("assigned", &array(given.assigned.iter().map(part)))
         .end()

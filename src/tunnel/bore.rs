@@ -59,7 +59,7 @@ fn visitor(section: Rc<Tunnel>, who: String, server: SocketAddr, id: String) -> 
             Ok(control.stream)
         };
         let stream: Result<_, Failure> = taken.await;
-        Ok(tcp(stream.map_err(|failure| io::Error::other(failure.text))?))
+        Ok(tcp(stream.map_err(|failure| io::Error::other(failure.words()))?))
     })
 }
 

@@ -94,8 +94,7 @@ impl Client {
     async fn dial(&self) -> Result<Stream, Failure> {
         let Client { section, around, who, .. } = self;
         let until = Instant::now() + LOGIN_LIMIT;
-        let addrs = net::resolve(who, &section.server, section.port, until).await?;
-        let mut socket = net::connect(who, &addrs, until).await?;
+        let mut socket = net::dial(who, &section.server, section.port, until).await?;
         super::gate::keep_alive(&socket);
         if self.streams.is_some() {
             let _ = sockopt::set_socket_send_buffer_size(&socket, QUEUE);
@@ -131,7 +130,7 @@ impl Client {
     async fn another(&self) -> io::Result<Stream> {
         match &self.streams {
             Some(streams) => streams.open().ok_or_else(|| io::Error::other("too many streams")),
-            None => self.dial().await.map_err(|failure| io::Error::other(failure.text)),
+            None => self.dial().await.map_err(|failure| io::Error::other(failure.words())),
         }
     }
 

@@ -4,7 +4,7 @@ use smol::future::{self, Future};
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Async, Timer};
 use std::io;
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::pin::Pin;
 use std::task::{ready, Context, Poll};
 use std::time::Duration;
@@ -24,9 +24,32 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 /// All streams are of one type, so that the code for passing bytes is there once.
 pub(crate) type Stream = Box<dyn Duplex>;
 
-/// A connection as such a stream. `Async` alone would keep its end to itself.
+/// A connection as such a stream.
 pub(crate) fn tcp(stream: Async<TcpStream>) -> Stream {
-    Box::new(smol::net::TcpStream::from(stream))
+    Box::new(Tcp(stream))
+}
+
+/// `Async` alone would keep its end to itself.
+struct Tcp(Async<TcpStream>);
+
+impl AsyncRead for Tcp {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Tcp {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, from)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.get_ref().shutdown(Shutdown::Write))
+    }
 }
 
 /// Passes bytes until both sides are done. The end of one is passed on too.

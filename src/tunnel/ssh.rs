@@ -5,7 +5,7 @@ use super::gate::Made;
 use super::relay::tcp;
 use super::{quoted, Gate};
 use crate::act::command::{run, Watched};
-use crate::act::net::{connect, resolve, within};
+use crate::act::net::{dial, within};
 use crate::config::Tunnel;
 use crate::paths::Paths;
 use crate::provider::{Failure, Kind};
@@ -144,29 +144,24 @@ fn judge(section: &Tunnel, said: &[String]) -> Failure {
 
 /// Which client is here.
 async fn find() -> Result<Client, Failure> {
-    let version = |program: &'static str| async move {
-        let ran = run(Path::new(program), "openssh-client (or dropbear)", &["-V"], "", ANSWER_LIMIT).await?;
-        Ok(ran.complaint + &ran.out)
-    };
-    let said: Result<String, String> = version("ssh").await;
-    match said {
-        Ok(text) if text.contains("OpenSSH") => return Ok(Client::OpenSsh),
-        Ok(text) if text.contains("ropbear") => return Ok(Client::Dropbear("ssh")),
-        _ => {}
+    let mut missing = String::new();
+    for program in ["ssh", "dbclient"] {
+        let asked = run(Path::new(program), "openssh-client (or dropbear)", &["-V"], "", ANSWER_LIMIT).await;
+        match asked.map(|ran| ran.complaint + &ran.out) {
+            Ok(said) if said.contains("OpenSSH") => return Ok(Client::OpenSsh),
+            Ok(said) if program != "ssh" || said.contains("ropbear") => return Ok(Client::Dropbear(program)),
+            Ok(_) => {}
+            Err(why) => missing = why,
+        }
     }
-    let said: Result<String, String> = version("dbclient").await;
-    match said {
-        Ok(_) => Ok(Client::Dropbear("dbclient")),
-        Err(why) => Err(Failure::new(Kind::NotReady, why)),
-    }
+    Err(Failure::new(Kind::NotReady, missing))
 }
 
 /// Asks the server whether it is there, as dropbear waits for it without end.
 async fn greet(section: &Tunnel) -> Result<(), Failure> {
     let who = format!("{} port {}", section.server, section.port);
     let until = Instant::now() + ANSWER_LIMIT;
-    let addrs = resolve(&who, &section.server, section.port, until).await?;
-    let mut stream = connect(&who, &addrs, until).await?;
+    let mut stream = dial(&who, &section.server, section.port, until).await?;
     let mut greeting = [0; 4];
     match within(until, stream.read_exact(&mut greeting)).await {
         Some(Ok(())) if &greeting == b"SSH-" => Ok(()),

@@ -226,5 +226,4 @@ impl Control {
 }
 
 #[cfg(test)]
-#[path = "frp_tests.rs"]
 mod tests;

@@ -198,5 +198,4 @@ fn offers(value: &str, scheme: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "http_tests.rs"]
 mod tests;

@@ -275,5 +275,4 @@ pub fn refusal(fault: u16) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "igd_tests.rs"]
 mod tests;

@@ -252,5 +252,4 @@ impl Mux {
 }
 
 #[cfg(test)]
-#[path = "yamux_tests.rs"]
 mod tests;

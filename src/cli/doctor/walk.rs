@@ -7,6 +7,7 @@ use crate::act::http::Http;
 use crate::act::net::{all, within, Work};
 use crate::act::publish::Outside;
 use crate::act::readback::{self, Published, Seen, Servers};
+use crate::act::thread::wait;
 use crate::agent::{random, read_config, Reading};
 use crate::camera::{self, lan};
 use crate::cli::run::USER_AGENT;
@@ -83,7 +84,8 @@ struct Walk<'a> {
     tell: &'a dyn Fn(&str),
     facts: Facts,
     reading: Result<Reading, String>,
-    status: Result<Json, String>,
+    /// Whether the agent could be asked; what it said is in the facts.
+    status: Result<(), String>,
     outside: Outside,
     servers: Servers,
     looked: Vec<Looked>,
@@ -95,8 +97,8 @@ struct Walk<'a> {
 
 /// Walks the chain. `tell` shows what is being done.
 pub fn walk(paths: &Paths, tell: &dyn Fn(&str)) -> Vec<Told> {
-    let reading = read_config(paths);
-    let config = reading.as_ref().map(|reading| reading.config.clone()).unwrap_or_default();
+    let mut reading = read_config(paths);
+    let config = reading.as_mut().map(|reading| std::mem::take(&mut reading.config)).unwrap_or_default();
     // Before any thread: TLS takes the file's name from the environment.
     let http = Http::setup(Some(&paths.under_root(&config.global.cacert)), USER_AGENT, CLOCK_FLOOR);
     let outside = Outside {
@@ -106,8 +108,11 @@ pub fn walk(paths: &Paths, tell: &dyn Fn(&str)) -> Vec<Told> {
         redact: Box::new(str::to_string),
     };
     tell("looking at the network");
-    let status = control::ask(paths, &Question::Status).map(|told| told.unwrap_or(Json::Null));
-    let facts = smol::block_on(facts(paths, config, status.clone().unwrap_or(Json::Null)));
+    let (said, status) = match control::ask(paths, &Question::Status) {
+        Ok(said) => (said.unwrap_or(Json::Null), Ok(())),
+        Err(why) => (Json::Null, Err(why)),
+    };
+    let facts = wait(facts(paths, config, said));
     let text = text(&paths.root, "etc/resolv.conf");
     let servers = Servers { resolvers: readback::resolvers(&text), fixed: Vec::new(), port: PORT };
     let mut walk = Walk {
@@ -143,18 +148,15 @@ pub fn walk(paths: &Paths, tell: &dyn Fn(&str)) -> Vec<Told> {
 async fn facts(paths: &Paths, config: Config, status: Json) -> Facts {
     let boot_id = clock::boot_id(&paths.root).unwrap_or_default();
     let mut state = state::peek(&paths.state, &boot_id);
-    let known = state.cameras.values();
-    let (bound, addrs): (Vec<Option<Mac>>, Vec<Option<IpAddr>>) =
-        known.map(|camera| (camera.bound, camera.addr)).unzip();
-    let macs: Vec<Mac> = config
-        .cameras
-        .iter()
-        .flat_map(|camera| &camera.macs)
-        .copied()
-        .chain(bound.into_iter().flatten())
-        .collect();
-    let ips: Vec<IpAddr> =
-        config.cameras.iter().filter_map(|camera| camera.ip).chain(addrs.into_iter().flatten()).collect();
+    let (mut macs, mut ips): (Vec<Mac>, Vec<IpAddr>) = (Vec::new(), Vec::new());
+    for camera in &config.cameras {
+        macs.extend(&camera.macs);
+        ips.extend(camera.ip);
+    }
+    for camera in state.cameras.values() {
+        macs.extend(camera.bound);
+        ips.extend(camera.addr);
+    }
     let mut world = lan::look(paths, &config, (&macs, &ips)).await.unwrap_or_default();
     let found = Backend::new(&paths.root).find().await;
     (world.fw4, world.procd, world.complete) = (found.fw4, found.procd, true);
@@ -189,8 +191,10 @@ impl Walk<'_> {
 
     /// The names of the records, each once.
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.facts.config.records.iter().flat_map(|record| record.domains.clone()).collect();
+        let mut names: Vec<String> = Vec::new();
+        for record in &self.facts.config.records {
+            names.extend_from_slice(&record.domains);
+        }
         names.sort();
         names.dedup();
         names.truncate(MAX_NAMES);
@@ -212,7 +216,8 @@ fn config(walk: &mut Walk) -> Finding {
 fn agent(walk: &mut Walk) -> Finding {
     let one_shot = walk.paths.one_shot.exists() || !walk.facts.config.global.resident;
     let passed = walk.paths.state.exists();
-    ways::agent(walk.status.as_ref().map_err(String::as_str), one_shot, passed)
+    let status = walk.status.as_ref().map(|()| &walk.facts.status).map_err(String::as_str);
+    ways::agent(status, one_shot, passed)
 }
 
 fn gateway(walk: &mut Walk) -> Finding {
@@ -220,15 +225,16 @@ fn gateway(walk: &mut Walk) -> Finding {
     let own = |addr: &SocketAddr| {
         addr.ip().is_loopback() || walk.facts.world.own.iter().any(|own| own.addr == addr.ip())
     };
-    let public = PUBLIC.map(|addr| SocketAddr::new(addr.into(), PORT));
-    let behind = upstream.iter().chain(&walk.servers.resolvers).filter(|addr| !own(addr)).chain(&public);
-    let behind: Vec<SocketAddr> = behind.copied().collect();
+    let mut behind = upstream;
+    behind.extend_from_slice(&walk.servers.resolvers);
+    behind.retain(|addr| !own(addr));
+    behind.extend(PUBLIC.map(|addr| SocketAddr::new(addr.into(), PORT)));
     let name = walk.a_name();
     let one = |wan: &crate::config::Wan| {
         let world = walk.facts.world.wans.get(&wan.name).cloned().unwrap_or_default();
         let gateway = world.gateway.map(IpAddr::from);
         let route = world.v4.route || world.v6.route;
-        let answer = if route { smol::block_on(hop::answers(gateway, &behind, &name)) } else { None };
+        let answer = if route { wait(hop::answers(gateway, &behind, &name)) } else { None };
         Hop { wan: wan.name.clone(), gateway, route, answer }
     };
     ways::gateway(&walk.facts.config.wans.iter().map(one).collect::<Vec<_>>())
@@ -239,7 +245,7 @@ fn resolver(walk: &mut Walk) -> Finding {
     let mut asked = Vec::new();
     let mut lie = None;
     for resolver in &walk.servers.resolvers {
-        let question = |name, rtype| smol::block_on(dns::query(*resolver, name, rtype, true, QUESTION));
+        let question = |name, rtype| wait(dns::query(*resolver, name, rtype, true, QUESTION));
         let told = match question(&name, TYPE_SOA) {
             Ok(answer) if matches!(answer.rcode(), RCODE_NOERROR | RCODE_NXDOMAIN) => Ok(()),
             Ok(answer) => Err(format!("resolver {resolver} {}", readback::refusal(answer.rcode()))),
@@ -273,7 +279,7 @@ fn servers(walk: &mut Walk) -> Finding {
     for name in walk.names() {
         for family in Family::BOTH {
             (walk.tell)(&format!("asking the name servers for {name} {}", family.rtype()));
-            let look = smol::block_on(within(until, readback::look(&name, family, &walk.servers)));
+            let look = wait(within(until, readback::look(&name, family, &walk.servers)));
             let late = || Err(Failure::new(Kind::NotReady, format!("{name}: no answer in time")));
             walk.looked.push((name.clone(), family, look.unwrap_or_else(late)));
         }
@@ -299,7 +305,7 @@ fn shadow(walk: &mut Walk) -> Finding {
             continue;
         }
         let beside = format!("porchlight-{:08x}.{parent}", random());
-        let look = smol::block_on(within(until, readback::look(&beside, id.family, &walk.servers)));
+        let look = wait(within(until, readback::look(&beside, id.family, &walk.servers)));
         if let Some(Ok(told)) = look {
             if let Seen::Address(addrs) = told.agreed() {
                 wild.push((id.domain, addrs));
@@ -353,14 +359,14 @@ fn public(walk: &mut Walk) -> Finding {
             }));
         }
     }
-    smol::block_on(all(works));
+    wait(all(works));
     names::public(&heard.into_inner())
 }
 
 fn camera(walk: &mut Walk) -> Finding {
     for (name, inquiry) in door::questions(&walk.facts) {
         (walk.tell)(&format!("asking the camera at {}", inquiry.target));
-        walk.said.push((name, smol::block_on(camera::ask(&inquiry, CAMERA))));
+        walk.said.push((name, wait(camera::ask(&inquiry, CAMERA))));
     }
     door::camera(&walk.facts, &walk.said)
 }
@@ -370,19 +376,19 @@ fn port(walk: &mut Walk) -> Finding {
     let lines = walk.facts.world.wans.values().flat_map(|wan| [wan.v4, wan.v6]);
     let wan_addrs: Vec<IpAddr> = lines.filter_map(|line| line.addr.seen()).collect();
     let redirects = redirects(&walk.rules).list;
-    door::port(&walk.facts, &smol::block_on(holders::conflicts(&walk.paths.root, &redirects, &wan_addrs)))
+    door::port(&walk.facts, &wait(holders::conflicts(&walk.paths.root, &redirects, &wan_addrs)))
 }
 
 fn rule(walk: &mut Walk) -> Finding {
     if let (false, Ok(carrier)) = (walk.rules.is_empty(), carrier(&walk.facts.config, &walk.facts.world)) {
-        walk.present = smol::block_on(present::look(&Nft::new(&walk.paths.root), carrier, &walk.rules));
+        walk.present = wait(present::look(&Nft::new(&walk.paths.root), carrier, &walk.rules));
     }
     door::rule(&walk.facts, &walk.rules, &walk.present)
 }
 
 fn drops(walk: &mut Walk) -> Finding {
     let (targets, plain) = door::targets(&walk.rules);
-    let droppers = smol::block_on(Nft::new(&walk.paths.root).droppers(&targets, &plain));
+    let droppers = wait(Nft::new(&walk.paths.root).droppers(&targets, &plain));
     door::drops(&walk.rules, &droppers)
 }
 

@@ -1,6 +1,8 @@
 //! Section `mapping`: which ports lead to which camera; and that no port leads to two places.
 
-use super::{families, keep, quoted, value, BackendChoice, Fate, Fields, Loader, Mapping, Network, Probe};
+use super::{
+    families, keep, quoted, sentence, value, BackendChoice, Fate, Fields, Loader, Mapping, Network, Probe,
+};
 use crate::config::is_zone;
 use crate::config::schedule::Schedule;
 use crate::model::Family;
@@ -22,9 +24,8 @@ impl Loader<'_> {
             }
         }
         let sources: Vec<Network> = fields.list("src_ip").into_iter().filter_map(Network::parse).collect();
-        let is_name = |text: &&str| Network::parse(text).is_none();
-        let source_names: Vec<String> =
-            fields.list("src_ip").into_iter().filter(is_name).map(str::to_string).collect();
+        let mut source_names = fields.texts("src_ip");
+        source_names.retain(|text| Network::parse(text).is_none());
         if source_names.len() > NAMES_CAP {
             let text = format!("has {} names; {NAMES_CAP} are the most", source_names.len());
             self.reader.fault(fields, "src_ip", &text);
@@ -50,7 +51,7 @@ impl Loader<'_> {
         let runs = self.mapping_camera(fields);
         let mapping = Mapping {
             name: name.to_string(),
-            camera: fields.one("camera").unwrap_or_default().to_string(),
+            camera: fields.text("camera").unwrap_or_default(),
             protos: fields.list("proto").into_iter().filter_map(value::proto).collect(),
             src_dport: src_dport?,
             dest_port: dest_port?,
@@ -58,16 +59,16 @@ impl Loader<'_> {
             source_names,
             schedule: fields.one("schedule").and_then(|text| Schedule::parse(text).ok()),
             families,
-            src: fields.one("src").unwrap_or_default().to_string(),
-            dest: fields.one("dest").unwrap_or_default().to_string(),
+            src: fields.text("src").unwrap_or_default(),
+            dest: fields.text("dest").unwrap_or_default(),
             probe: match fields.one("probe") {
                 Some("http") => Probe::Http,
                 Some("tcp") => Probe::Tcp,
                 Some("none") => Probe::None,
                 _ => Probe::Rtsp,
             },
-            path: fields.one("path").unwrap_or("/").to_string(),
-            probe_interval: fields.one("probe_interval").and_then(|text| value::duration(text).ok())?,
+            path: fields.text("path").unwrap_or_else(|| "/".into()),
+            probe_interval: fields.duration("probe_interval")?,
             allow_open: fields.flag("allow_open"),
         };
         if fields.enabled {
@@ -84,14 +85,14 @@ impl Loader<'_> {
 
     /// Whether the mapping's camera is there; if not, it has been said why.
     fn mapping_camera(&mut self, fields: &mut Fields) -> bool {
-        let Some(camera) = fields.one("camera").map(str::to_string) else { return false };
+        let Some(camera) = fields.text("camera") else { return false };
         match self.fate("camera", &camera) {
             Some(Fate::Good) => return true,
             Some(Fate::Off) if fields.enabled => {
                 self.reader.warn(
                     fields,
                     "camera",
-                    &format!("{} is disabled, so the mapping is closed", quoted(&camera)),
+                    &sentence(&camera, "is disabled, so the mapping is closed"),
                 );
             }
             Some(Fate::Off) => {}

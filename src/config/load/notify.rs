@@ -19,8 +19,8 @@ impl Loader<'_> {
         }
         let mut options = fields.options.clone();
         for row in own().filter(|row| !row.secret && channel.has(row.name)) {
-            if let Some(text) = fields.one(row.name) {
-                options.text.insert(row.name.to_string(), text.to_string());
+            if let Some(text) = fields.text(row.name) {
+                options.text.insert(row.name.to_string(), text);
             }
         }
         options.secrets.retain(|name, _| channel.has(name));
@@ -30,7 +30,7 @@ impl Loader<'_> {
             kind: channel.kind.to_string(),
             on: fields.list("on").into_iter().filter_map(Occasion::of).collect(),
             details: fields.flag("details"),
-            title: fields.one("title").unwrap_or_default().to_string(),
+            title: fields.text("title").unwrap_or_default(),
             options,
         };
         if fields.enabled && !fields.faulty {

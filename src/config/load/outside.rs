@@ -8,9 +8,9 @@ use crate::provider::web::url_fault;
 impl Loader<'_> {
     /// Reads them; `None` where nobody is asked, or what is written could not be asked.
     pub(super) fn probe_url(&mut self, fields: &mut Fields) -> Option<ProbeUrl> {
-        let text = |name: &str| fields.one(name).unwrap_or_default().to_string();
+        let text = |name: &str| fields.text(name).unwrap_or_default();
         let service = ProbeUrl {
-            url: fields.one("probe_url")?.to_string(),
+            url: fields.text("probe_url")?,
             open: text("probe_open"),
             closed: text("probe_closed"),
         };

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 impl Loader<'_> {
     pub(super) fn record(&mut self, fields: &mut Fields, name: &str) -> Option<Fate> {
-        let domains: Vec<String> = fields.list("domain").into_iter().map(str::to_string).collect();
-        let zone = fields.one("zone").map(str::to_string);
+        let domains = fields.texts("domain");
+        let zone = fields.text("zone");
         if let Some(zone) = &zone {
             for stranger in domains.iter().filter(|name| within(name, zone).is_none()) {
                 self.reader.fault(
@@ -22,7 +22,7 @@ impl Loader<'_> {
             .one("provider")
             .and_then(|name| self.reader.providers.iter().find(|entry| entry.name == own_name(name)));
         let families = self.record_families(fields, provider);
-        let ttl = fields.one("ttl").and_then(|text| value::duration(text).ok());
+        let ttl = fields.duration("ttl");
         if ttl.is_some_and(|ttl| ttl.subsec_millis() != 0) {
             self.reader.fault(fields, "ttl", "is not a whole number of seconds");
         }
@@ -85,7 +85,7 @@ impl Loader<'_> {
 
     /// The WANs whose address a record follows. `None` if none is left; then it has been said why.
     fn record_wans(&mut self, fields: &mut Fields) -> Option<Vec<String>> {
-        let written: Vec<String> = fields.list("wan").into_iter().map(str::to_string).collect();
+        let written = fields.texts("wan");
         if !fields.has("wan") && fields.wrote("wan") {
             return None;
         }

@@ -1,6 +1,6 @@
 //! Section `tunnel`: what it carries, by which server; each kind has options of its own.
 
-use super::{keep, quoted, Fate, Fields, Loader, Network};
+use super::{keep, quoted, sentence, Fate, Fields, Loader, Network};
 use crate::config::tunnel::{Row, Tunnel, KINDS};
 use crate::config::{Mapping, Proto};
 use std::net::IpAddr;
@@ -30,7 +30,7 @@ impl Loader<'_> {
         let tunnel = Tunnel {
             name: name.to_string(),
             kind: row.kind,
-            server: fields.one("server").filter(|_| row.has("server")).unwrap_or_default().to_string(),
+            server: fields.text("server").filter(|_| row.has("server")).unwrap_or_default(),
             port: fields.one("port").and_then(|text| text.parse().ok()).unwrap_or(row.port),
             always: fields.one("when") == Some("always"),
             carries,
@@ -62,7 +62,7 @@ impl Loader<'_> {
 
     /// The mappings that are carried, each with its port on the server.
     fn carried(&mut self, fields: &mut Fields) -> Vec<(String, u16)> {
-        let names: Vec<String> = fields.list("mapping").into_iter().map(str::to_string).collect();
+        let names = fields.texts("mapping");
         let ports: Vec<u16> =
             fields.list("remote_port").into_iter().filter_map(|text| text.parse().ok()).collect();
         if names.len() > MAPPINGS_CAP {
@@ -97,12 +97,12 @@ impl Loader<'_> {
         match self.fate("mapping", name) {
             Some(Fate::Good) => {}
             Some(Fate::Off) => {
-                let text = format!("{} is off, and is not carried", quoted(name));
+                let text = sentence(name, "is off, and is not carried");
                 self.reader.warn_at(fields, "mapping", line, &text);
                 return None;
             }
             Some(Fate::Faulty) => {
-                let text = format!("{} has an error, and is not carried", quoted(name));
+                let text = sentence(name, "has an error, and is not carried");
                 self.reader.warn_at(fields, "mapping", line, &text);
                 return None;
             }
@@ -114,7 +114,7 @@ impl Loader<'_> {
         }
         let mapping = self.loaded.config.mappings.iter().find(|mapping| mapping.name == name)?;
         if let Some(why) = not_carriable(mapping) {
-            self.reader.fault_at(fields, "mapping", line, &format!("{} {why}", quoted(name)));
+            self.reader.fault_at(fields, "mapping", line, &sentence(name, why));
             return None;
         }
         Some(mapping.src_dport.0)

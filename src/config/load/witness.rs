@@ -15,8 +15,8 @@ impl Loader<'_> {
         if wan.sources.is_empty() {
             wan.sources = IpSource::USUAL.to_vec();
         }
-        wan.ip_urls = fields.list("ip_url").into_iter().map(str::to_string).collect();
-        wan.ip_script = fields.one("ip_script").map(str::to_string);
+        wan.ip_urls = fields.texts("ip_url");
+        wan.ip_script = fields.text("ip_script");
         wan.agree = fields.one("agree").and_then(|text| text.parse().ok()).unwrap_or(AGREE);
         let (web, script) = (wan.sources.contains(&IpSource::Web), wan.sources.contains(&IpSource::Script));
         if wan.ip_urls.len() > URLS_CAP {

@@ -21,7 +21,7 @@ const CHUNK: usize = 2048;
 const OTHER_PORTS: u16 = 4;
 
 /// Asks by UPnP. `None`: it is not spoken.
-pub(super) async fn ask(job: &UpstreamJob) -> Option<Report> {
+pub(super) async fn ask(job: &UpstreamJob, report: &mut Report) -> Option<()> {
     let known = job.service.clone();
     let mut found = match known {
         Some(service) => of(job, service).await,
@@ -31,7 +31,7 @@ pub(super) async fn ask(job: &UpstreamJob) -> Option<Report> {
         found = look(job).await;
     }
     let (service, external) = found?;
-    let mut report = Report { external, ..Report::default() };
+    report.external = external;
     for grant in &job.drops {
         drop_one(job, &service, grant).await?;
         report.dropped.push(grant.port);
@@ -43,7 +43,7 @@ pub(super) async fn ask(job: &UpstreamJob) -> Option<Report> {
         }
     }
     report.service = Some(service);
-    Some(report)
+    Some(())
 }
 
 /// A service, and its address outside, if it answers.
@@ -99,25 +99,22 @@ async fn search(job: &UpstreamJob) -> Option<Place> {
 /// Makes or renews a mapping; where the port is another's, by another port. The inner error is the fault.
 async fn add(job: &UpstreamJob, service: &Service, one: &Ask) -> Option<Result<(u16, u32), u16>> {
     let (proto, internal) = one.port;
-    let mut lifetime = LIFETIME;
-    let mut fault = 0;
-    let others = (1..=OTHER_PORTS).map(|nth| other_port(internal, nth));
-    for external in std::iter::once(one.external).chain(others) {
-        let entry = |lifetime| Entry { proto, external, internal, client: job.place.local, lifetime };
-        let mut answer = act(job, service, Action::Add(entry(lifetime))).await?;
-        if answer == Answer::Fault(igd::ONLY_PERMANENT) {
-            lifetime = 0;
-            answer = act(job, service, Action::Add(entry(lifetime))).await?;
-        }
-        match answer {
+    let (mut external, mut lifetime, mut others) = (one.external, LIFETIME, 1..=OTHER_PORTS);
+    loop {
+        let entry = Entry { proto, external, internal, client: job.place.local, lifetime };
+        let fault = match act(job, service, Action::Add(entry)).await? {
             Answer::Done(_) => return Some(Ok((external, lifetime))),
-            Answer::Fault(code) => fault = code,
+            Answer::Fault(fault) => fault,
+        };
+        if fault == igd::ONLY_PERMANENT && lifetime != 0 {
+            lifetime = 0;
+            continue;
         }
-        if !igd::is_conflict(fault) {
-            break;
+        match others.next().filter(|_| igd::is_conflict(fault)) {
+            Some(nth) => external = other_port(internal, nth),
+            None => return Some(Err(fault)),
         }
     }
-    Some(Err(fault))
 }
 
 /// Another port outside for a port of ours: of the dynamic ones (RFC 6335 section 6), and always the same ones.

@@ -2,7 +2,7 @@
 
 use crate::act::bound;
 use crate::act::net::within;
-use crate::plan::upstream::{Ask, Port, Report, UpstreamJob, LIFETIME};
+use crate::plan::upstream::{Port, Report, UpstreamJob, LIFETIME};
 use crate::wire::natpmp::{self, Given};
 use crate::wire::pcp;
 use smol::Async;
@@ -24,84 +24,95 @@ const BUFFER: usize = 1200;
 const UNPRIVILEGED: u16 = 1024;
 
 /// Asks by PCP. `None`: it is not spoken, or there is nothing to ask by it (the address is told with a mapping only).
-pub(super) async fn pcp(job: &UpstreamJob) -> Option<Report> {
-    if job.asks.is_empty() && job.drops.is_empty() {
-        return announced(job).await;
-    }
+pub(super) async fn pcp(job: &UpstreamJob, report: &mut Report) -> Option<()> {
     let line = Line::open(job)?;
-    let mut report = Report::default();
-    let local = job.place.local;
-    for grant in &job.drops {
-        let (proto, internal) = grant.port;
-        let question = pcp::map(local, job.nonce, proto, (internal, 0), 0);
-        let answer = line.pcp(&question, Some(grant.port)).await?;
-        report.epoch = Some(answer.epoch);
-        report.dropped.push(grant.port);
+    if job.asks.is_empty() && job.drops.is_empty() {
+        return announced(job, &line, report).await;
     }
-    for Ask { port, external } in &job.asks {
-        let (proto, internal) = *port;
-        let question = pcp::map(local, job.nonce, proto, (internal, *external), LIFETIME);
-        let answer = line.pcp(&question, Some(*port)).await?;
+    let local = job.place.local;
+    for Wish { port, external, lifetime } in wishes(job) {
+        let (proto, internal) = port;
+        let question = pcp::map(local, job.nonce, proto, (internal, external), lifetime);
+        let answer = line.pcp(&question, Some(port)).await?;
         report.epoch = Some(answer.epoch);
+        if lifetime == 0 {
+            report.dropped.push(port);
+            continue;
+        }
         let Some(mapping) = answer.mapping else { continue };
         // A refusal has it too, where the router has none but a private one.
         report.external = mapping.address.or(report.external);
         match answer.result {
-            0 => report.granted.push((*port, mapping.external, answer.lifetime)),
-            result => report.refused.push((*port, pcp::refusal(result).into())),
+            0 => report.granted.push((port, mapping.external, answer.lifetime)),
+            result => report.refused.push((port, pcp::refusal(result).into())),
         }
     }
     if job.asks.is_empty() {
         report.external = job.external;
     }
-    Some(report)
+    Some(())
 }
 
 /// Nothing is open here: whether PCP is spoken, and the address as NAT-PMP tells it, which mostly is spoken too.
-async fn announced(job: &UpstreamJob) -> Option<Report> {
-    let line = Line::open(job)?;
+async fn announced(job: &UpstreamJob, line: &Line, report: &mut Report) -> Option<()> {
     let answer = line.pcp(&pcp::announce(job.place.local), None).await?;
-    let mut report = Report { epoch: Some(answer.epoch), external: job.external, ..Report::default() };
-    let told = line.natpmp(&natpmp::address(), |answer| answer.about.is_none()).await;
+    (report.epoch, report.external) = (Some(answer.epoch), job.external);
+    let told = line.natpmp(&natpmp::address(), &|answer| answer.about.is_none()).await;
     if let Some(Given::Address(addr)) = told.map(|answer| answer.given) {
         report.external = Some(addr).filter(|addr| !addr.is_unspecified());
     }
-    Some(report)
+    Some(())
 }
 
 /// Asks by NAT-PMP. `None`: it is not spoken.
-pub(super) async fn natpmp(job: &UpstreamJob) -> Option<Report> {
+pub(super) async fn natpmp(job: &UpstreamJob, report: &mut Report) -> Option<()> {
     let line = Line::open(job)?;
-    let mut report = Report::default();
-    let answer = line.natpmp(&natpmp::address(), |answer| answer.about.is_none()).await?;
+    let answer = line.natpmp(&natpmp::address(), &|answer| answer.about.is_none()).await?;
     report.epoch = Some(answer.epoch).filter(|epoch| *epoch != 0);
     if let Given::Address(addr) = answer.given {
         report.external = Some(addr).filter(|addr| !addr.is_unspecified());
     }
-    for grant in &job.drops {
-        let (proto, internal) = grant.port;
-        let about = |answer: &natpmp::Answer| answer.about == Some(proto);
-        line.natpmp(&natpmp::map(proto, internal, 0, 0), about).await?;
-        report.dropped.push(grant.port);
-    }
-    for Ask { port, external } in &job.asks {
-        let (proto, ours) = *port;
-        if ours < UNPRIVILEGED {
+    for Wish { port, external, lifetime } in wishes(job) {
+        let (proto, ours) = port;
+        let goes = lifetime == 0;
+        if ours < UNPRIVILEGED && !goes {
             let why = format!("NAT-PMP has no ports below {UNPRIVILEGED} (option src_dport)");
-            report.refused.push((*port, why));
+            report.refused.push((port, why));
             continue;
         }
         let about = |answer: &natpmp::Answer| match answer.given {
-            Given::Mapping { internal, .. } => answer.about == Some(proto) && internal == ours,
+            Given::Mapping { internal, .. } => answer.about == Some(proto) && (goes || internal == ours),
             _ => answer.about == Some(proto),
         };
-        let answer = line.natpmp(&natpmp::map(proto, ours, *external, LIFETIME), about).await?;
+        let answer = line.natpmp(&natpmp::map(proto, ours, external, lifetime), &about).await?;
         match answer.given {
-            Given::Mapping { external, lifetime, .. } => report.granted.push((*port, external, lifetime)),
-            _ => report.refused.push((*port, natpmp::refusal(answer.result).into())),
+            _ if goes => report.dropped.push(port),
+            Given::Mapping { external, lifetime, .. } => report.granted.push((port, external, lifetime)),
+            _ => report.refused.push((port, natpmp::refusal(answer.result).into())),
         }
     }
-    Some(report)
+    Some(())
+}
+
+/// What is to become of a port.
+struct Wish {
+    port: Port,
+    /// Outside.
+    external: u16,
+    /// In seconds; 0: it goes.
+    lifetime: u32,
+}
+
+/// All that a job wants: first what goes.
+fn wishes(job: &UpstreamJob) -> Vec<Wish> {
+    let mut all = Vec::new();
+    for grant in &job.drops {
+        all.push(Wish { port: grant.port, external: 0, lifetime: 0 });
+    }
+    for ask in &job.asks {
+        all.push(Wish { port: ask.port, external: ask.external, lifetime: LIFETIME });
+    }
+    all
 }
 
 /// A socket that hears the router alone.
@@ -136,7 +147,7 @@ impl Line {
     async fn natpmp(
         &self,
         question: &[u8],
-        about: impl Fn(&natpmp::Answer) -> bool,
+        about: &dyn Fn(&natpmp::Answer) -> bool,
     ) -> Option<natpmp::Answer> {
         let fits = |bytes: &[u8]| natpmp::parse(bytes).is_some_and(|answer| about(&answer));
         natpmp::parse(&self.exchange(question, &fits).await?)

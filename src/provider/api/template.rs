@@ -208,7 +208,7 @@ mod tests {
     fn filled(template: &str, place: Place) -> String {
         let record =
             Json::parse(r#"{"ttl":60,"line":"a b","meta":{"note":[1,"x"]},"nothing":null}"#).unwrap();
-        fill(template, place, &Some3(record)).unwrap_or_else(|failure| failure.text)
+        fill(template, place, &Some3(record)).unwrap_or_else(Failure::words)
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
         let set = "<S><Id>a&amp;b</Id><Geo><Code>EU</Code><Part/></Geo></S>";
         let record = Some3(crate::wire::xml::parse(set).unwrap());
         let sent = fill("<C>$+Id=S.Id,Geo=S.Geo,None=S.None</C>", Place::Xml, &record);
-        let sent = sent.unwrap_or_else(|failure| failure.text);
+        let sent = sent.unwrap_or_else(Failure::words);
         assert_eq!(sent, "<C><Id>a&amp;b</Id><Geo><Code>EU</Code><Part></Part></Geo></C>");
     }
 }

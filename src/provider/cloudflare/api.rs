@@ -300,19 +300,25 @@ fn read(reply: &Reply, now: u64) -> Result<Json, Trouble> {
 /// The failure that an envelope tells: the code in the chain says more than the one outside.
 fn refusal(json: &Json, status: Option<Failure>) -> Trouble {
     let errors = json.get("errors").items();
-    let chained = errors.iter().flat_map(|error| error.get("error_chain").items().iter().chain([error]));
-    let codes: Vec<(i64, &Json)> =
-        chained.filter_map(|error| Some((error.get("code").num()?, error))).collect();
-    let words = codes
-        .iter()
-        .rev()
-        .map(|(code, error)| format!("{code} {}", error.get("message").str().unwrap_or_default()));
-    let text = match quote(&words.collect::<Vec<_>>().join(", ")) {
+    let mut codes: Vec<i64> = Vec::new();
+    let mut words: Vec<String> = Vec::new();
+    let mut take = |error: &Json| {
+        if let Some(code) = error.get("code").num() {
+            codes.push(code);
+            words.push(format!("{code} {}", error.get("message").str().unwrap_or_default()));
+        }
+    };
+    for error in errors {
+        error.get("error_chain").items().iter().for_each(&mut take);
+        take(error);
+    }
+    words.reverse();
+    let text = match quote(&words.join(", ")) {
         text if text.is_empty() => "Cloudflare gives no reason".to_owned(),
         text => format!("Cloudflare says {text}"),
     };
     let by_status = status.as_ref().map_or(Kind::Refused, |failure| failure.kind);
-    let meaning = codes.iter().find_map(|(code, _)| meaning(*code));
+    let meaning = codes.iter().find_map(|code| meaning(*code));
     let (kind, code, mend) = match (by_status, meaning) {
         // A busy service may say anything.
         (Kind::Busy, _) => (Kind::Busy, Code::Other, "the service is busy or in trouble; nothing to do here"),

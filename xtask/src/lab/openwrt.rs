@@ -28,6 +28,12 @@ const RELOAD_DELAY: Duration = Duration::from_secs(1);
 const NFT_LIMIT: Duration = Duration::from_secs(10);
 /// The zones of fw4's default configuration.
 const ZONES: [&str; 2] = ["lan", "wan"];
+/// What the real `fw4 check` says first where there are files of others, and a WAN without an address.
+const WARNINGS: &str = "\
+[!] ubus redirect (ubus:porchlight_mappings[*] redirect 0) external address range cannot be determined, disabling reflection
+[!] Automatically including '/usr/share/nftables.d/table-pre/broken.nft'
+[!] Automatically including '/usr/share/nftables.d/chain-pre/forward/broken.nft'
+";
 /// The LAN's network, and the router in it.
 const LAN: (&str, &str) = ("192.168.1.0/24", "192.168.1.1");
 
@@ -366,7 +372,7 @@ fn serve(call: UnixStream, ns: &Ns, shared: &(Mutex<State>, Condvar)) -> Result<
         }
         ["fw4", "check"] => match nft(ns, &["-c", "-f", "-"], &ruleset(&state)) {
             Ok(()) => Reply { out: "Ruleset passes nftables check.\n".into(), ..Reply::default() },
-            Err(error) => Reply { err: format!("{error:#}"), code: 1, ..Reply::default() },
+            Err(error) => Reply { err: format!("{WARNINGS}{error:#}\n"), code: 1, ..Reply::default() },
         },
         other => Reply { err: format!("not recorded: {other:?}"), code: 99, ..Reply::default() },
     };

@@ -245,9 +245,13 @@ fn made_anew(lab: &Lab, netifd: &Netifd) -> Result<String> {
     Ok(format!("made anew 5 times with another number: name right within {} ms", worst.as_millis()))
 }
 
-/// The interface moves to a VLAN of a switch, whose port is renamed first. A kernel without VLANs gets a renamed port
-/// of that name.
+/// The interface moves to a VLAN of a switch, whose port is renamed first: the name and the way in are for the VLAN's
+/// address, and the port has neither address nor rules. A kernel without VLANs gets a renamed port of that name.
 fn vlan(lab: &Lab, netifd: &Netifd) -> Result<String> {
+    let place = Ipv4Addr::new(192, 168, 1, 20);
+    let camera = lab.lan_host("camera", CAMERA_MAC, place)?;
+    let _front = Camera::start(&camera.ns, 554, "front")?;
+    lab.write_leases(&[camera.lease(place)])?;
     let mut agent = netifd.start(lab)?;
     lab.wan_gone()?;
     lab.router.ip("link add port7 type veth peer name isp7 netns internet")?;
@@ -279,13 +283,20 @@ fn vlan(lab: &Lab, netifd: &Netifd) -> Result<String> {
         &format!("route add default via {GATEWAY4} dev eth1.2"),
     ])?;
     let named = lab.wait_named(addr.into(), NAMED_WITHIN)? - start;
+    let open = lab.wait_greeted("front", addr.into(), 5 * SECOND)? - start;
     ensure!(wan(lab)?["device"] == "eth1.2", "status: {}", wan(lab)?);
+    let rules = lab.router.sh("nft list chain inet porchlight prerouting")?;
+    ensure!(rules.contains("iifname \"eth1.2\" ") && !rules.contains("\"eth1\""), "rules: {rules}");
+    if tagged {
+        let port = lab.router.sh("ip -o -4 addr show dev eth1")?;
+        ensure!(port.is_empty(), "the port has an address of its own: {port}");
+    }
     agent.stop(SECOND)?;
     lab.router.ip(if tagged { "link del eth1" } else { "link del eth1.2" })?;
     wan_device(lab)?;
     let what =
         if tagged { "a VLAN on a renamed device" } else { "a renamed device (this kernel has no VLANs)" };
-    Ok(format!("{what}: name right after {} ms", named.as_millis()))
+    Ok(format!("{what}: name right after {} ms, open after {} ms", named.as_millis(), open.as_millis()))
 }
 
 /// IPv4 by one device, IPv6 by another.

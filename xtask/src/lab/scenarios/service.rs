@@ -347,7 +347,8 @@ impl Home<'_> {
         let mut agent = self.start()?;
         let line =
             agent.wait_line(start, "did not take the port mappings over", RELOAD_DEADLINE + 5 * SECOND)?;
-        ensure!(line.text.contains("fw4 check says:"), "{}", line.text);
+        let fault = line.text.split_once("fw4 check says:").map_or("", |(_, fault)| fault);
+        ensure!(fault.contains("Error: ") && !fault.contains("[!]"), "{}", line.text);
         ensure!(self.lab.status()?["healthy"] != true, "status calls it well");
         self.openwrt.break_firewall(false);
         let mended = Instant::now();

@@ -1,3 +1,5 @@
+//! Frames, windows and streams, in pieces of any size, and what breaks them.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! What cameras answer, whole, cut off anywhere, and malformed.
+
 use super::Protocol::{Http, Rtsp};
 use super::*;
 use proptest::prelude::*;

@@ -283,7 +283,7 @@ fn a_route_53_request_of_another_client() {
 /// request. Header values over several lines come folded; none of ours could be sent like that.
 #[test]
 fn aws_s_test_suite() {
-    let text = include_str!("../../tests/sign/aws4_testsuite.txt");
+    let text = include_str!("../../../tests/sign/aws4_testsuite.txt");
     let cases: Vec<&str> = text.split("\n\n").skip(1).collect();
     assert_eq!(cases.len(), 34);
     for case in cases {

@@ -1,3 +1,5 @@
+//! What cameras answer, and what it says of a password.
+
 use super::*;
 use crate::model::Scheme::{Basic, Digest};
 use crate::wire::http::{read, Protocol};

@@ -1,13 +1,15 @@
+//! Answers of real routers, and what must hold for any text.
+
 use super::*;
 use proptest::prelude::*;
 
 /// From miniupnpd 2.3.1 (nftables).
-const FOUND: &str = include_str!("igd/found");
-const DESCRIPTION: &str = include_str!("igd/description");
-const ADDRESS: &str = include_str!("igd/address");
-const NO_ADDRESS: &str = include_str!("igd/no-address");
-const CONFLICT: &str = include_str!("igd/conflict");
-const ENTRY: &str = include_str!("igd/entry");
+const FOUND: &str = include_str!("found");
+const DESCRIPTION: &str = include_str!("description");
+const ADDRESS: &str = include_str!("address");
+const NO_ADDRESS: &str = include_str!("no-address");
+const CONFLICT: &str = include_str!("conflict");
+const ENTRY: &str = include_str!("entry");
 
 fn at(text: &str, path: &str) -> Place {
     Place { host: text.parse().unwrap(), path: path.into() }

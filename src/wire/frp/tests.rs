@@ -1,3 +1,5 @@
+//! A session as frp has it, in pieces of any size, and what is not frp.
+
 use super::*;
 use crate::sign::frp::key;
 use proptest::prelude::*;
