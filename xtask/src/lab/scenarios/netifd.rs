@@ -259,10 +259,11 @@ fn vlan(lab: &Lab, netifd: &Netifd) -> Result<String> {
     let far = if tagged { "isp7.2" } else { "isp7" };
     if tagged {
         lab.internet.ip("link add link isp7 name isp7.2 type vlan id 2")?;
+        // In this order: the kernel switches a VLAN on with its port, and renames only what is off.
         lab.router.ip_batch(&[
             "link set port7 name eth1",
-            "link set eth1 up",
             "link set port7.2 name eth1.2",
+            "link set eth1 up",
         ])?;
     } else {
         lab.router.ip("link set port7 name eth1.2")?;
