@@ -21,8 +21,8 @@ const MAX_DEVICE: usize = 15;
 
 /// Holds a camera whose connections were cut: the kernel's connection table takes up a TCP stream in
 /// its middle, and a router that masquerades would send it on under the very same port.
-/// TCP packets of no known connection that do not open one are answered by a reset, and no new
-/// UDP flow may start from the mapped ports.
+/// TCP packets of no known connection that do not open one are answered by a reset, from the camera as
+/// well as to it, and no new UDP flow may start from the mapped ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guard {
     /// The camera.
@@ -122,9 +122,12 @@ impl Chains {
 
     fn guard(&mut self, guard: &Guard) {
         let camera = format!("{} saddr {}", keyword(guard.target), guard.target);
-        self.forward.push(format!(
-            "{camera} ct state invalid,new tcp flags & (fin | syn | rst | ack) != syn counter reject with tcp reset"
-        ));
+        let viewer = format!("{} daddr {}", keyword(guard.target), guard.target);
+        for stray in [format!("{camera} ct state invalid,new"), format!("{viewer} ct state new")] {
+            self.forward.push(format!(
+                "{stray} tcp flags & (fin | syn | rst | ack) != syn counter reject with tcp reset"
+            ));
+        }
         for ports in &guard.udp {
             self.forward.push(format!("{camera} ct state new udp sport {} counter drop", Ports(*ports)));
         }

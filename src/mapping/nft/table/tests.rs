@@ -67,6 +67,7 @@ table inet porchlight {
 	chain cut {
 		type filter hook forward priority filter; policy accept;
 		ip saddr 192.168.1.50 ct state invalid,new tcp flags & (fin | syn | rst | ack) != syn counter reject with tcp reset
+		ip daddr 192.168.1.50 ct state new tcp flags & (fin | syn | rst | ack) != syn counter reject with tcp reset
 		ip saddr 192.168.1.50 ct state new udp sport 5000-5009 counter drop
 	}
 }
