@@ -129,12 +129,13 @@ async fn run_at(
     Ok(Ran { ok, out: text(&out), complaint: essence(&text(&err), args) })
 }
 
-/// What went wrong, in one short line: `ubus` says it behind all that it was asked, fw4 and nft below their warnings.
+/// What went wrong, in one short line: `ubus` says it behind all that it was asked, fw4 below its warnings (`[!]`).
 fn essence(err: &str, args: &[&str]) -> String {
     let long = args.last().filter(|arg| arg.len() > MAX_COMPLAINT / 2);
     let err = long.map_or(err.into(), |arg| err.replacen(arg, "..", 1));
-    let warnings = err.lines().position(|line| line.contains("Error:")).unwrap_or(0);
-    let words: Vec<&str> = err.lines().skip(warnings).flat_map(str::split_whitespace).collect();
+    let failed = err.contains("Error:");
+    let told = err.lines().filter(|line| !(failed && line.starts_with("[!]")));
+    let words: Vec<&str> = told.flat_map(str::split_whitespace).collect();
     words.join(" ").chars().take(MAX_COMPLAINT).collect()
 }
 
@@ -260,8 +261,15 @@ mod tests {
              disabling reflection\n[!] Automatically including '{include}'\nIn file included from /dev/stdin:67:2-54:\n\
              {include}:2:10-10: Error: syntax error, unexpected newline\n nonsense\n         ^\n"
         );
-        let words = format!("{include}:2:10-10: Error: syntax error, unexpected newline nonsense ^");
+        let words = format!(
+            "In file included from /dev/stdin:67:2-54: {include}:2:10-10: Error: syntax error, unexpected newline \
+             nonsense ^"
+        );
         assert_eq!(essence(&check, &["check"]), words);
+        assert_eq!(
+            essence("cannot reach 10.0.0.1\nError: giving up\n", &[]),
+            "cannot reach 10.0.0.1 Error: giving up"
+        );
         let warning = "[!] Section @redirect[0] (box) specifies unknown zone\n";
         assert_eq!(essence(warning, &["check"]), warning.trim_end());
 

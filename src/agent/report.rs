@@ -24,9 +24,9 @@ pub(crate) fn random() -> u32 {
 }
 
 impl Agent {
-    /// Writes a line of the log.
+    /// Writes a line of the log, as the agent's, whichever part of it speaks.
     fn say(&self, level: Level, text: &dyn Display) {
-        log::log!(level, "{}", self.redactor.redact(&text.to_string()));
+        log::log!(target: "porchlight::agent", level, "{}", self.redactor.redact(&text.to_string()));
     }
 
     pub(super) fn error(&self, text: &dyn Display) {

@@ -117,11 +117,19 @@ fn impurities(text: &str) -> Vec<String> {
     code(text).filter_map(found).collect()
 }
 
-/// The numbered lines of a file that are code of the program: no comments, and nothing from the test
-/// module on, which by custom is the last thing in a file.
+/// The numbered lines of a file that are code of the program: no comments, no line that is there for tests alone
+/// (`mod tests;`), and nothing from the test module on, which by custom is the last thing in a file.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let lines = text.lines().take_while(|line| *line != "#[cfg(test)]");
-    lines.enumerate().map(|(at, line)| (at + 1, line.split("//").next().unwrap_or_default()))
+    let mut lines = (1..).zip(text.lines());
+    std::iter::from_fn(move || loop {
+        let (at, line) = lines.next()?;
+        if line != "#[cfg(test)]" {
+            return Some((at, line.split("//").next().unwrap_or_default()));
+        }
+        if !lines.next()?.1.ends_with(';') {
+            return None;
+        }
+    })
 }
 
 /// Whether a line uses this crate. Its name may stand in a text as well: `hmac-sha256`.
@@ -166,6 +174,8 @@ mod tests {
         let text = "// smol\nfn f() {} // std::fs\n/// rustix\n#[cfg(test)]\nmod tests { use std::fs; }\n";
         assert!(impurities(text).is_empty());
         assert_eq!(impurities("\nuse std::fs;\n"), ["2: a pure module names std::fs"]);
+        let head = "#[cfg(test)]\nmod tests;\nuse std::fs;\n#[cfg(test)]\nmod more {\n    use smol;\n}\n";
+        assert_eq!(impurities(head), ["3: a pure module names std::fs"]);
     }
 
     #[test]

@@ -74,12 +74,10 @@ mod tests {
     #[test]
     fn what_is_private_is_noted_once_for_each_time() {
         let seen = Published(Mutex::default());
-        seen.read_log(
-            "INFO  [porchlight::agent::report] #1 cam.example.com A: 203.0.113.10 published in 3 ms",
-        );
-        seen.read_log("INFO  [porchlight::agent::report] #1 cam.example.com A: 10.9.8.7 is not published");
+        seen.read_log("INFO  [porchlight::agent] #1 cam.example.com A: 203.0.113.10 published in 3 ms");
+        seen.read_log("INFO  [porchlight::agent] #1 cam.example.com A: 10.9.8.7 is not published");
         assert!(seen.check().is_ok());
-        seen.read_log("INFO  [porchlight::agent::report] #2 cam.example.com A: 100.64.5.6 published in 3 ms");
+        seen.read_log("INFO  [porchlight::agent] #2 cam.example.com A: 100.64.5.6 published in 3 ms");
         seen.note("a server", "fd00::7".parse().unwrap());
         let told = seen.check().unwrap_err().to_string();
         assert_eq!(
