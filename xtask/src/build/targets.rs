@@ -54,6 +54,8 @@ const MIPS_BIG_LINK: &str = "--wrap=__clock_gettime64 --wrap=__timerfd_settime64
 /// more instruction is carried out: where nothing before it fits there, it is looked for behind it and at its target as
 /// well. A call at a function's end is a jump. Equal ends of branches are one. What does not fit into registers comes and
 /// goes by the shorter way, and nothing is fetched ahead of a loop or of a branch, to be kept on the stack until then.
+/// LLVM itself merges ends only where no branch may need `$at` to reach far: so it is in a program at a fixed place, as
+/// ours (`relocation-model=static`); in any other the switch would have to go.
 const MIPS_RUST: &str = "-Cllvm-args=-disable-mips-df-forward-search=false \
     -Cllvm-args=-disable-mips-df-succbb-search=false -Cllvm-args=-mips-tail-calls=true \
     -Cllvm-args=-enable-tail-merge=true -Cllvm-args=-tail-merge-size=1 -Cllvm-args=-split-spill-mode=size \
@@ -142,7 +144,7 @@ pub const TARGETS: [Target; 7] = [
         qemu: "qemu-arm",
         qemu_cpu: "arm926",
     },
-    // OpenWrt called it riscv64_riscv64 until 23.05, and riscv64_generic since.
+    // OpenWrt called it riscv64_riscv64 until 24.10, and riscv64_generic since.
     Target {
         names: &["riscv64_riscv64", "riscv64_generic"],
         rust: "riscv64gc-unknown-linux-musl",
