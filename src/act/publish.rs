@@ -163,10 +163,7 @@ fn complete(provider: &str, wanted: &[Wanted], mut verdicts: Verdicts) -> Verdic
 
 /// Takes the secrets out of the failures' texts.
 fn hide(result: Result<Verdicts, Failure>, redact: &dyn Fn(&str) -> String) -> Result<Verdicts, Failure> {
-    let clean = |failure: Failure| {
-        let text = redact(&failure.text);
-        failure.saying(text)
-    };
+    let clean = |failure: Failure| failure.redacted(redact);
     let verdicts = result.map_err(clean)?;
     Ok(verdicts.into_iter().map(|(id, verdict)| (id, verdict.map_err(clean))).collect())
 }

@@ -41,10 +41,7 @@ pub async fn tell(
             Err(failure) => Err(failure),
         },
     };
-    done.map_err(|failure| {
-        let text = (outside.redact)(&failure.text);
-        failure.saying(text)
-    })
+    done.map_err(|failure| failure.redacted(&outside.redact))
 }
 
 async fn post(channel: &Notify, http: Http, now: u64, outside: &Arc<Outside>) -> Result<(), Failure> {

@@ -82,6 +82,12 @@ impl Failure {
         self
     }
 
+    /// The same, with the secrets out of its words.
+    pub fn redacted(self, redact: &dyn Fn(&str) -> String) -> Failure {
+        let text = redact(&self.text);
+        self.saying(text)
+    }
+
     /// Its words alone.
     pub fn words(self) -> String {
         self.0.text
